@@ -1,0 +1,19 @@
+/*
+ * clock.h - the time, and a way to turn it in tests.
+ *
+ * Time-outs use the monotonic clock only; the wall clock is for what people and
+ * other machines read.
+ */
+#ifndef XF_BASE_CLOCK_H
+#define XF_BASE_CLOCK_H
+
+#include <stdint.h>
+
+uint64_t xf_now_ns(void);
+uint64_t xf_now_ms(void);
+int64_t xf_wall_ms(void);
+
+/* "2026-01-31T12:00:00.123Z"; OUT has room for 32 bytes. */
+void xf_wall_format(int64_t wall_ms, char *out);
+
+#endif

@@ -1,0 +1,111 @@
+/*
+ * A stack that is reversed when it is taken. A pushed chain is reversed before
+ * the push, so that reversing all of it restores every producer's order.
+ *
+ * No wake-up is lost: the taker stores asleep, then looks for work; a producer
+ * stores work, then looks at asleep. Both pairs are sequentially consistent, so
+ * one of the two sees the other.
+ */
+#include "base/inbox.h"
+
+#include <stdint.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "base/assert.h"
+
+void
+xf_inbox_init(struct xf_inbox *inbox)
+{
+	atomic_init(&inbox->top, NULL);
+	atomic_init(&inbox->asleep, false);
+	atomic_init(&inbox->rung, false);
+	inbox->bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	XF_ASSERT(inbox->bell >= 0);
+}
+
+void
+xf_inbox_fini(struct xf_inbox *inbox)
+{
+	close(inbox->bell);
+	inbox->bell = -1;
+}
+
+static struct xf_node *
+reversed(struct xf_node *first)
+{
+	struct xf_node *done = NULL;
+
+	while (first != NULL) {
+		struct xf_node *next = first->next;
+
+		first->next = done;
+		done = first;
+		first = next;
+	}
+	return done;
+}
+
+static void
+wake_sleeper(struct xf_inbox *inbox)
+{
+	uint64_t one = 1;
+
+	if (atomic_load(&inbox->asleep) && atomic_exchange(&inbox->asleep, false)) {
+		ssize_t n = write(inbox->bell, &one, sizeof(one));
+
+		(void)n; /* full means rung already */
+	}
+}
+
+void
+xf_inbox_push(struct xf_inbox *inbox, struct xf_node *first, struct xf_node *last)
+{
+	struct xf_node *top = atomic_load_explicit(&inbox->top, memory_order_relaxed);
+
+	last->next = NULL;
+	if (first != last)
+		last = reversed(first);
+	/* last now leads the chain and first ends it */
+	do
+		first->next = top;
+	while (!atomic_compare_exchange_weak(&inbox->top, &top, last));
+	wake_sleeper(inbox);
+}
+
+void
+xf_inbox_ring(struct xf_inbox *inbox)
+{
+	atomic_store(&inbox->rung, true);
+	wake_sleeper(inbox);
+}
+
+struct xf_node *
+xf_inbox_take(struct xf_inbox *inbox)
+{
+	if (atomic_load_explicit(&inbox->top, memory_order_relaxed) == NULL)
+		return NULL;
+	return reversed(atomic_exchange(&inbox->top, NULL));
+}
+
+bool
+xf_inbox_sleep(struct xf_inbox *inbox)
+{
+	atomic_store(&inbox->asleep, true);
+	if (atomic_load(&inbox->top) == NULL && !atomic_exchange(&inbox->rung, false))
+		return true;
+	xf_inbox_awake(inbox);
+	return false;
+}
+
+void
+xf_inbox_awake(struct xf_inbox *inbox)
+{
+	uint64_t count;
+	ssize_t n;
+
+	atomic_store(&inbox->asleep, false);
+	atomic_store(&inbox->rung, false);
+	n = read(inbox->bell, &count, sizeof(count)); /* always: a bell may have been rung after the nap */
+	(void)n;
+}

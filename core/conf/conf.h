@@ -1,0 +1,147 @@
+/*
+ * conf.h - the configuration: YAML in, checked and immutable settings out.
+ *
+ * xf_conf_load() reads a file with its includes, expands ${...}, checks every
+ * key, type, bound and name, and returns settings, or all of the file's errors
+ * at once. What is returned never changes; whoever uses it lives shorter.
+ *
+ * Plugins are known here only by their static tables, through a catalogue: this layer
+ * loads nothing.
+ */
+#ifndef XF_CONF_CONF_H
+#define XF_CONF_CONF_H
+
+#include <stdbool.h>
+
+#include <crossfade/transport.h>
+
+#include "base/error.h"
+#include "base/str.h"
+#include "conf/template.h"
+
+/* Finds the class NAME (or path) for a transport. NULL with the reason in ERROR, which may end in a
+ * suggestion. Called while loading, on its thread. */
+struct xf_conf_catalogue {
+	const struct xf_transport_class *(*transport)(void *context, const char *name, struct xf_error *error);
+	/* server.plugin_dirs, once they are known and before the first look-up. Optional. */
+	void (*search)(void *context, const char *const *dirs, size_t count);
+	const struct xf_host *host; /* for the pure functions of a class */
+	void *context;
+};
+
+struct xf_conf_place {
+	const char *file;
+	unsigned line; /* from 1 */
+	unsigned column;
+};
+
+struct xf_conf_server {
+	const char *name;
+	const char *data_dir;
+	const char *admin_socket;
+	const char *admin_listen; /* "127.0.0.1:8480"; NULL: no TCP */
+	const char *admin_token;  /* NULL: none */
+	uint32_t log_level;       /* XF_LOG_* */
+	bool log_json;
+	const char *const *plugin_dirs;
+	size_t plugin_dir_count;
+	uint64_t drain_timeout_ms;
+	/* per message */
+	uint64_t max_subject;
+	uint64_t max_header_value;
+	uint64_t max_headers;
+	uint64_t max_payload;
+};
+
+struct xf_conf_transport {
+	const char *name;
+	const char *plugin;
+	const struct xf_transport_class *class;
+	const struct xf_config *options;
+	struct xf_conf_place place;
+};
+
+enum xf_when_down {
+	XF_WHEN_DOWN_WAIT,
+	XF_WHEN_DOWN_DROP,
+};
+
+/* A source, or a sink. */
+struct xf_conf_endpoint {
+	const struct xf_conf_transport *transport;
+	const struct xf_config *options;
+	const char *subject;          /* source: a pattern; sink: the template's text */
+	struct xf_template *template; /* sink: never NULL; source: NULL */
+	enum xf_when_down when_down;
+	uint64_t traits; /* XF_TRAIT_* */
+	struct xf_conf_place place;
+};
+
+enum xf_mirror {
+	XF_MIRROR_OFF,
+	XF_MIRROR_ON,
+	XF_MIRROR_REQUIRED,
+};
+
+struct xf_conf_migration {
+	const char *name;
+	struct xf_conf_endpoint sides[2]; /* old, new */
+	uint32_t percent;                 /* hundredths: 0 to 10000 */
+	enum xf_mirror mirror;
+	struct xf_template *key; /* never NULL; default {key|id} */
+	uint64_t handover_timeout_ms;
+	struct xf_conf_place place;
+};
+
+struct xf_conf_route {
+	const char *name;
+	const struct xf_conf_endpoint *sources;
+	size_t source_count;
+	const struct xf_conf_migration *migration; /* the destination is this, or */
+	const struct xf_conf_endpoint *sink;       /* this */
+	struct xf_template *key;                   /* without a migration; NULL: one ordered stream */
+	uint32_t max_in_flight;
+	uint64_t max_in_flight_bytes;
+	struct xf_conf_place place;
+};
+
+struct xf_conf {
+	const char *file;
+	struct xf_conf_server server;
+	const struct xf_conf_transport *transports;
+	size_t transport_count;
+	const struct xf_conf_migration *migrations;
+	size_t migration_count;
+	const struct xf_conf_route *routes;
+	size_t route_count;
+	const char *const *warnings; /* lines for the log: "FILE:LINE:COLUMN: ..." */
+	size_t warning_count;
+};
+
+/*
+ * NULL with one line per mistake in ERRORS ("FILE:LINE:COLUMN: found; expected; nearest"), or the
+ * settings. Blocks on the file system only.
+ */
+const struct xf_conf *xf_conf_load(const char *file, const struct xf_conf_catalogue *catalogue,
+                                   struct xf_buffer *errors);
+void xf_conf_destroy(const struct xf_conf **conf);
+
+/* What struct xf_host.option promises. */
+const struct xf_value *xf_config_option(const struct xf_config *config, uint32_t row);
+
+/* The promise of a way from SOURCE to SINK in words, DESIGN "Promises": "at least once", ... Static. */
+const char *xf_conf_promise(const struct xf_conf_endpoint *source, const struct xf_conf_endpoint *sink);
+
+/* "off" "dualwrite" "live" "rampdown" "complete": the name of the two knobs' position. Static. */
+const char *xf_stage_name(uint32_t percent, enum xf_mirror mirror);
+
+/* "false", "true", "required". Static. */
+const char *xf_mirror_name(enum xf_mirror mirror);
+
+/* "25", "25%", "0.01%" to hundredths of a percent. */
+enum xf_status xf_percent_parse(struct xf_str text, uint32_t *percent, struct xf_error *error);
+
+/* "25", "0.01": no more digits than needed. OUT has room for 16 bytes. */
+void xf_percent_format(uint32_t percent, char *out);
+
+#endif

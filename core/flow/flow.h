@@ -1,0 +1,76 @@
+/*
+ * flow.h - everything that moves messages, from one configuration.
+ *
+ * Life: create (no network) -> start (threads; sinks before sources) -> drain -> destroy.
+ *
+ * Threads: create, start, drain and destroy on one thread; all others from any.
+ */
+#ifndef XF_FLOW_FLOW_H
+#define XF_FLOW_FLOW_H
+
+#include "flow/state.h"
+#include "flow/status.h"
+
+struct xf_flow;
+
+/* Borrows CONF and STATE; both outlive the flow. NULL with a reason. */
+struct xf_flow *xf_flow_create(const struct xf_conf *conf, struct xf_state *state, struct xf_error *error);
+void xf_flow_start(struct xf_flow *flow);
+
+/* Stops intake and waits until nothing is in flight or TIMEOUT_MS has passed; then stops all
+ * endpoints, sources first. Returns how many messages were left unsettled (their brokers have
+ * them still). */
+uint64_t xf_flow_drain(struct xf_flow *flow, uint64_t timeout_ms);
+
+/* Another thread cuts a drain short. */
+void xf_flow_drain_now(struct xf_flow *flow);
+void xf_flow_destroy(struct xf_flow **flow);
+
+/* Every source has subscribed and every sink connected once; true from then on until drain. */
+bool xf_flow_ready(const struct xf_flow *flow);
+
+size_t xf_flow_route_count(const struct xf_flow *flow);
+size_t xf_flow_migration_count(const struct xf_flow *flow);
+
+/* The caller gives back what was filled with xf_route_status_fini(). */
+void xf_flow_route_status(const struct xf_flow *flow, size_t index, struct xf_route_status *status);
+void xf_route_status_fini(struct xf_route_status *status);
+void xf_flow_migration_status(const struct xf_flow *flow, size_t index, struct xf_migration_status *status);
+
+/* A transport's own report as JSON text, appended to OUT; nothing where its plugin has none. */
+void xf_flow_transport_report(const struct xf_flow *flow, const struct xf_conf_transport *transport,
+                              struct xf_buffer *out);
+
+/* What a change would do, and whether it may be made. */
+struct xf_migration_change {
+	bool has_percent;
+	bool has_mirror;
+	bool force;       /* do not wait for the side that is left; allow a side that is down */
+	bool rollback;    /* percent 0 with force */
+	bool dry_run;     /* only say what would move */
+	struct xf_position to;
+};
+
+struct xf_migration_effect {
+	struct xf_position from;
+	struct xf_position to;
+	uint32_t lanes_moving;  /* of 10,000 buckets: those that change sides */
+	uint32_t lanes_in_use;  /* of those: used by some route since it started */
+};
+
+/*
+ * Commits the position before it takes effect for the next message. XF_FAILED with a reason where
+ * it is refused (a rise towards a side that is down, no force) or cannot be stored.
+ * WHO stands in the log. Blocks on the disk, and until every route has seen the change (milliseconds).
+ */
+enum xf_status xf_flow_migration_set(struct xf_flow *flow, size_t index, const struct xf_migration_change *change,
+                                     const char *who, struct xf_migration_effect *effect, struct xf_error *error);
+
+/* Index of a name, or SIZE_MAX. */
+size_t xf_flow_route_find(const struct xf_flow *flow, struct xf_str name);
+size_t xf_flow_migration_find(const struct xf_flow *flow, struct xf_str name);
+
+/* A paused route takes nothing in; what is in flight goes on. */
+void xf_flow_route_pause(struct xf_flow *flow, size_t index, bool paused, const char *who);
+
+#endif

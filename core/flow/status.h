@@ -1,0 +1,80 @@
+/*
+ * status.h - the flow at a glance, as plain values, for whoever shows it.
+ *
+ * Filled from counters that their threads write without locks: each number is exact, two numbers may be
+ * moments apart, and all agree once nothing moves.
+ */
+#ifndef XF_FLOW_STATUS_H
+#define XF_FLOW_STATUS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/histogram.h"
+#include "conf/conf.h"
+
+struct xf_endpoint_status {
+	const char *name; /* "orders/from", "orders/to/new"; lives as long as the flow, as all strings here do */
+	const char *transport;
+	const char *plugin;
+	const char *subject;
+	uint32_t state;   /* XF_STATE_* */
+	bool was_up;      /* has been up once */
+	char reason[256]; /* empty when up */
+	uint64_t reconnects;
+	uint64_t violations; /* promises of plugin.h that the plugin broke, each ignored */
+};
+
+/* One way out of a route: a sink, with the counters of its legs. A leg is one message to one sink.
+ * At rest: accepted = confirmed + refused + dropped + crossed + in_flight. */
+struct xf_leg_status {
+	struct xf_endpoint_status sink;
+	uint64_t accepted;     /* legs made, authoritative ones and copies */
+	uint64_t confirmed;
+	uint64_t refused;      /* for good */
+	uint64_t dropped;      /* copies that were not required; messages under when_down: drop */
+	uint64_t crossed;      /* taken over by the other side with their outcome here unknown */
+	uint64_t in_flight;    /* sent or held */
+	uint64_t retried;      /* legs offered again */
+	uint64_t copies;       /* of accepted: mirror copies */
+	uint64_t no_receiver;  /* of confirmed: nobody was subscribed */
+	uint64_t oldest_ms;    /* age of the oldest leg in flight */
+	struct xf_histogram_snapshot publish; /* taken by the plugin to confirmed */
+};
+
+struct xf_route_status {
+	const char *name;
+	const char *promise;
+	const char *migration; /* NULL: a plain sink */
+	bool paused;
+	bool ok;
+	char reason[256]; /* why not ok: "sink orders/to/new is down: connection refused" */
+	/* At rest: accepted = acked + rejected + overflow + filtered + in_flight. */
+	uint64_t accepted;  /* messages that sources handed in */
+	uint64_t acked;     /* settled with ack after every confirmation needed */
+	uint64_t rejected;  /* refused by the core or a broker for good; in rejected.ndjson */
+	uint64_t overflow;  /* dropped: the source cannot be held back */
+	uint64_t filtered;  /* not of the route's subject; acked */
+	uint64_t in_flight; /* messages */
+	uint64_t in_flight_bytes;
+	uint64_t redelivered; /* flagged so by the source's broker */
+	struct xf_histogram_snapshot handover; /* how long a moving lane was held */
+	size_t source_count;
+	struct xf_endpoint_status *sources;
+	size_t leg_count; /* 1, or old and new */
+	struct xf_leg_status *legs;
+};
+
+struct xf_migration_status {
+	const char *name;
+	uint32_t percent; /* hundredths */
+	enum xf_mirror mirror;
+	uint32_t lanes_new; /* of 10,000 buckets, those whose authority is new and that do not move */
+	uint32_t lanes_moving;
+	uint32_t lanes_stuck; /* moving for longer than handover_timeout */
+	uint64_t crossed;
+	struct xf_conf_place place;
+	struct xf_leg_status sides[2]; /* sums over its routes; state: the worst */
+};
+
+#endif

@@ -1,0 +1,21 @@
+# xf_add_plugin(KIND NAME SOURCES file... [PACKAGES pkg-config-module...] [LIBRARIES library...])
+#
+# One plugin, crossfade-KIND-NAME.so: it sees the public headers and its own libraries, and exports one symbol.
+function(xf_add_plugin kind name)
+  cmake_parse_arguments(arg "" "" "SOURCES;PACKAGES;LIBRARIES" ${ARGN})
+  set(target crossfade-${kind}-${name})
+  add_library(${target} MODULE ${arg_SOURCES})
+  set_target_properties(${target} PROPERTIES PREFIX "" LIBRARY_OUTPUT_DIRECTORY ${XF_PLUGIN_OUTPUT_DIRECTORY})
+  target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/core/include)
+  target_link_libraries(${target} PRIVATE Threads::Threads ${arg_LIBRARIES})
+  foreach(package ${arg_PACKAGES})
+    pkg_check_modules(${package} REQUIRED IMPORTED_TARGET ${package})
+    target_link_libraries(${target} PRIVATE PkgConfig::${package})
+  endforeach()
+  target_link_options(${target} PRIVATE
+    -Wl,--version-script=${PROJECT_SOURCE_DIR}/tools/cmake/plugin.map -Wl,--exclude-libs,ALL -Wl,-z,relro -Wl,-z,now)
+  if(NOT XF_SANITIZE)
+    target_link_options(${target} PRIVATE -Wl,-z,defs)
+  endif()
+  install(TARGETS ${target} LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}/crossfade/plugins)
+endfunction()
