@@ -26,7 +26,7 @@ struct xf_endpoint_status {
 };
 
 /* One way out of a route: a sink, with the counters of its legs. A leg is one message to one sink.
- * At rest: accepted = confirmed + refused + dropped + crossed + in_flight. */
+ * At rest: accepted = confirmed + refused + dropped + crossed + moved + in_flight. */
 struct xf_leg_status {
 	struct xf_endpoint_status sink;
 	uint64_t accepted;     /* legs made, authoritative ones and copies */
@@ -34,6 +34,7 @@ struct xf_leg_status {
 	uint64_t refused;      /* for good */
 	uint64_t dropped;      /* copies that were not required; messages under when_down: drop */
 	uint64_t crossed;      /* taken over by the other side with their outcome here unknown */
+	uint64_t moved;        /* taken over by the other side, certainly never sent here */
 	uint64_t in_flight;    /* sent or held */
 	uint64_t retried;      /* legs offered again */
 	uint64_t copies;       /* of accepted: mirror copies */

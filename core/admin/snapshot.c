@@ -1,0 +1,34 @@
+#include "admin/snapshot.h"
+
+#include <stdlib.h>
+
+#include "base/memory.h"
+
+void
+xf_snapshot_take(struct xf_snapshot *snapshot, const struct xf_conf *conf, const struct xf_flow *flow, bool draining)
+{
+	*snapshot = (struct xf_snapshot){
+		.server = conf->server.name,
+		.ready = !draining && xf_flow_ready(flow),
+		.draining = draining,
+		.route_count = xf_flow_route_count(flow),
+		.migration_count = xf_flow_migration_count(flow),
+	};
+	xf_process_read(&snapshot->process);
+	snapshot->routes = xf_alloc_array(snapshot->route_count, sizeof *snapshot->routes);
+	for (size_t i = 0; i < snapshot->route_count; i++)
+		xf_flow_route_status(flow, i, &snapshot->routes[i]);
+	snapshot->migrations = xf_alloc_array(snapshot->migration_count, sizeof *snapshot->migrations);
+	for (size_t i = 0; i < snapshot->migration_count; i++)
+		xf_flow_migration_status(flow, i, &snapshot->migrations[i]);
+}
+
+void
+xf_snapshot_fini(struct xf_snapshot *snapshot)
+{
+	for (size_t i = 0; i < snapshot->route_count; i++)
+		xf_route_status_fini(&snapshot->routes[i]);
+	free(snapshot->routes);
+	free(snapshot->migrations);
+	*snapshot = (struct xf_snapshot){0};
+}

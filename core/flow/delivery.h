@@ -1,0 +1,94 @@
+/*
+ * delivery.h - a message under way, and the duty to answer for it.
+ *
+ * A source makes one delivery per message. It is settled exactly once, when every leg that must
+ * confirm has. A leg is the message on its way to one sink: the authoritative one, and a copy
+ * where a migration mirrors.
+ *
+ * Memory: a delivery, its legs, its header array and its bytes lie side by side in a chunk of the
+ * inlet that made it (inlet.c). It lives until it is settled and no leg of it is out.
+ *
+ * Threads: the source's thread owns deliveries and legs. A leg that was sent belongs to the
+ * sink's thread until it comes back through the inlet's inbox; meanwhile the source's thread touches only
+ * its state word.
+ */
+#ifndef XF_FLOW_DELIVERY_H
+#define XF_FLOW_DELIVERY_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include <crossfade/transport.h>
+
+#include "base/inbox.h"
+
+struct xf_lane;
+struct xf_chunk;
+struct xf_inlet;
+
+#define XF_SIDES 2 /* a migration's old and new; a plain destination has side 0 only */
+
+/* What a leg is to the sink's thread. */
+enum {
+	XF_LEG_QUEUED,   /* sent to the sink, not offered to its plugin */
+	XF_LEG_TAKEN,    /* the plugin may have it */
+	XF_LEG_RECALLED, /* the inlet wants it back: not to be published any more */
+};
+
+struct xf_leg {
+	struct xf_node node; /* first: legs travel in inboxes and lists by it */
+	struct xf_delivery *delivery;
+	_Atomic uint32_t state;
+	uint32_t generation; /* of the sink as the inlet knew it when it sent the leg */
+	uint32_t result;     /* XF_RESULT_*, once back */
+	uint32_t result_flags;
+	uint64_t taken_ns; /* when the plugin took it */
+	char *reason;      /* of a failure, on the heap; NULL: none */
+	uint8_t side;
+	bool copy;      /* not the authoritative one */
+	bool required;  /* its confirmation is needed to settle */
+	bool held;      /* in its lane's held list */
+	bool bounced;   /* came back because the sink is down: no fault of the message */
+	bool maybe;     /* was sent once with its outcome unknown */
+	bool abandoned; /* recalled: whatever comes back is too late */
+	bool extra;     /* allocated by itself */
+	uint32_t attempts;
+};
+
+struct xf_delivery {
+	struct xf_delivery *older; /* the open ones, by acceptance */
+	struct xf_delivery *newer;
+	struct xf_delivery *waiting_next; /* in its lane's waiting list */
+	struct xf_lane *lane;
+	uint64_t sequence; /* of acceptance, within the inlet */
+	uint64_t accepted_ms;
+	struct xf_leg *authority; /* the leg whose confirmation makes it stand; NULL once it does */
+	uint16_t bucket;
+	uint16_t unconfirmed; /* legs that must still confirm */
+	uint16_t out;         /* legs that exist */
+	bool open;            /* not settled */
+	struct xf_leg legs[2];
+
+	/* the inlet's */
+	struct xf_inlet *inlet;
+	struct xf_chunk *chunk;
+	uint64_t handle;
+	void (*release)(void *context);
+	void *release_context;
+	struct xf_str subject; /* as accepted */
+	struct xf_str to[XF_SIDES]; /* resolved for each side's sink */
+	struct xf_str id;      /* followed in memory by "/copy" */
+	struct xf_str key;
+	struct xf_str reply;
+	struct xf_str content_type;
+	const void *payload;
+	uint64_t payload_size;
+	/* the message's own, then crossfade's, then Crossfade-Copy, which only a copy shows */
+	const struct xf_header *headers;
+	uint32_t header_count; /* without Crossfade-Copy */
+	uint32_t priority;
+	int64_t time_ms;
+	uint64_t ttl_ms;
+};
+
+#endif

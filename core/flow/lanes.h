@@ -1,0 +1,125 @@
+/*
+ * lanes.h - the lanes of one inlet: where each message goes, in which order, and what happens when a leg
+ * fails, a sink goes down or a migration moves. The heart of the flow, and pure: no threads, no
+ * clock, no I/O. Time comes as an argument, effects leave through struct xf_lanes_ops.
+ *
+ * A lane is a bucket of keys and the unit of order. It has a side, and for each side a number of legs
+ * under way and a held list. The moves are always the same: stop the lane, wait until nothing of it is
+ * under way (or take its legs back), switch, resume.
+ *
+ *   retry      a leg comes back unsent: it is held, and all later ones of its lane and side behind it;
+ *              once nothing of them is under way they go again, in order, after a delay
+ *   outage     the sink gives back all it has; everything is held until it is up
+ *   hand-over  a lane that moves lets its messages wait until nothing is under way or held on the
+ *              side that it leaves, then opens on the other
+ *   forced     does not wait: what the side that is left has not confirmed goes to the other
+ *              first, in order; what may have been sent already is counted as crossed
+ *
+ * Threads: one, the source's. The atomics are for others to read.
+ */
+#ifndef XF_FLOW_LANES_H
+#define XF_FLOW_LANES_H
+
+#include "base/histogram.h"
+#include "conf/conf.h"
+#include "flow/delivery.h"
+
+#define XF_BUCKETS 10000
+#define XF_LANE_PAGE 100 /* lanes are made in pages, when first used */
+
+struct xf_lane {
+	uint32_t under_way[XF_SIDES]; /* legs sent and not back, abandoned ones not counted */
+	uint16_t bucket;
+	uint8_t side;   /* authoritative for what is dispatched */
+	uint8_t target; /* where it is to be: differs while it moves */
+	bool stopped[XF_SIDES]; /* a leg came back: nothing is sent until the rest is back too */
+	bool stuck;
+	bool made;
+	struct xf_lane_held *held; /* only while something is held, waits or moves */
+};
+
+/* Counters of one side, at rest: accepted = confirmed + refused + dropped + crossed + moved + in flight. */
+struct xf_leg_counters {
+	_Atomic uint64_t accepted, confirmed, refused, dropped, crossed, moved, retried, copies, no_receiver;
+	_Atomic uint64_t held; /* now */
+	struct xf_histogram publish;
+};
+
+struct xf_lanes_ops {
+	/* Hands LEG to its side's sink; it comes back by xf_lanes_returned(), exactly once. */
+	void (*send)(void *context, struct xf_leg *leg);
+	/* Every leg that must confirm has: settle. Once per delivery. */
+	void (*settle)(void *context, struct xf_delivery *delivery);
+	/* The sink refuses LEG for good. Called before the leg counts as done. */
+	void (*refused)(void *context, struct xf_leg *leg);
+	/* Settled and no leg out: the memory may go. The last call for a delivery. */
+	void (*release)(void *context, struct xf_delivery *delivery);
+};
+
+struct xf_lanes {
+	const struct xf_lanes_ops *ops;
+	void *context;
+	struct xf_lane *pages[XF_BUCKETS / XF_LANE_PAGE];
+	struct xf_lane_held *holders;          /* all lanes with a held structure */
+	struct xf_delivery *oldest, *newest;   /* open deliveries, by acceptance */
+	uint64_t sequence;
+	uint32_t open;                         /* deliveries not settled */
+	uint32_t copies_out;                   /* copies that nobody waits for */
+	uint64_t copy_bytes_out;
+	bool up[XF_SIDES];
+	bool drop_when_down[XF_SIDES];
+	/* settings */
+	uint32_t percent;
+	enum xf_mirror mirror;
+	uint64_t handover_timeout_ms;
+	uint32_t copies_max;
+	uint64_t copy_bytes_max;
+	uint64_t random;                       /* state of the jitter */
+	/* for others to read */
+	struct xf_leg_counters counters[XF_SIDES];
+	struct xf_histogram handover;          /* how long lanes that had to wait were held */
+	_Atomic uint64_t moving[(XF_BUCKETS + 63) / 64];
+	_Atomic uint64_t stuck[(XF_BUCKETS + 63) / 64];
+	_Atomic uint32_t used;                 /* lanes made */
+	_Atomic uint64_t used_map[(XF_BUCKETS + 63) / 64];
+};
+
+/* Both sides start down. */
+void xf_lanes_init(struct xf_lanes *lanes, const struct xf_lanes_ops *ops, void *context);
+void xf_lanes_fini(struct xf_lanes *lanes); /* nothing may be open */
+
+/* Takes charge of DELIVERY: its bucket, payload size and accepted_ms are set; the rest is set here. */
+void xf_lanes_accept(struct xf_lanes *lanes, struct xf_delivery *delivery, uint64_t now_ms);
+
+/* A leg is back, its result, flags and reason set. */
+void xf_lanes_returned(struct xf_lanes *lanes, struct xf_leg *leg, uint64_t now_ms);
+
+/* A sink came up or went down. When it is down all of its legs are on their way back; up is told only once
+ * they have been returned. */
+void xf_lanes_side(struct xf_lanes *lanes, unsigned side, bool up, uint64_t now_ms);
+
+/* The knobs of the migration. Lanes head for their newest side. */
+void xf_lanes_set(struct xf_lanes *lanes, uint32_t percent, enum xf_mirror mirror, uint64_t now_ms);
+
+/* Every lane that moves stops waiting for the side it leaves. */
+void xf_lanes_force(struct xf_lanes *lanes, uint64_t now_ms);
+
+/* Delays that are over, hand-overs that take too long. Returns the milliseconds until it wants to be called
+ * again, or UINT32_MAX. */
+uint32_t xf_lanes_tick(struct xf_lanes *lanes, uint64_t now_ms);
+
+/* One writer adds; any thread reads. No locked instruction. */
+static inline void
+xf_count(_Atomic uint64_t *counter, uint64_t by)
+{
+	atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + by,
+	                      memory_order_relaxed);
+}
+
+static inline uint64_t
+xf_read(const _Atomic uint64_t *counter)
+{
+	return atomic_load_explicit(counter, memory_order_relaxed);
+}
+
+#endif
