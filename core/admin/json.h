@@ -12,6 +12,7 @@
 #include <cjson/cJSON.h>
 
 #include "admin/snapshot.h"
+#include "host/catalogue.h"
 
 cJSON *xf_json_route(const struct xf_route_status *route);
 cJSON *xf_json_migration(const struct xf_migration_status *migration);
