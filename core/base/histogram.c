@@ -1,12 +1,6 @@
 #include "base/histogram.h"
 
-/* One writer: a plain add, published without a locked instruction. */
-static void
-bump(_Atomic uint64_t *counter, uint64_t by)
-{
-	atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + by,
-	                      memory_order_relaxed);
-}
+#include "base/counter.h"
 
 void
 xf_histogram_record(struct xf_histogram *histogram, uint64_t microseconds, uint64_t times)
@@ -15,8 +9,8 @@ xf_histogram_record(struct xf_histogram *histogram, uint64_t microseconds, uint6
 
 	if (bucket >= XF_HISTOGRAM_BUCKETS)
 		bucket = XF_HISTOGRAM_BUCKETS - 1;
-	bump(&histogram->counts[bucket], times);
-	bump(&histogram->sum_us, microseconds * times);
+	xf_count(&histogram->counts[bucket], times);
+	xf_count(&histogram->sum_us, microseconds * times);
 }
 
 void
@@ -24,10 +18,10 @@ xf_histogram_read(const struct xf_histogram *histogram, struct xf_histogram_snap
 {
 	into->count = 0;
 	for (unsigned i = 0; i < XF_HISTOGRAM_BUCKETS; i++) {
-		into->counts[i] = atomic_load_explicit(&histogram->counts[i], memory_order_relaxed);
+		into->counts[i] = xf_read(&histogram->counts[i]);
 		into->count += into->counts[i];
 	}
-	into->sum_us = atomic_load_explicit(&histogram->sum_us, memory_order_relaxed);
+	into->sum_us = xf_read(&histogram->sum_us);
 }
 
 void

@@ -35,6 +35,13 @@ enum {
 	XF_LEG_RECALLED, /* the inlet wants it back: not to be published any more */
 };
 
+/* Whether a sink refused the message for good, and whether it could be kept. */
+enum {
+	XF_REFUSED_NOT,
+	XF_REFUSED_KEPT,
+	XF_REFUSED_NOT_KEPT, /* to be offered again */
+};
+
 struct xf_leg {
 	struct xf_node node; /* first: legs travel in inboxes and lists by it */
 	struct xf_delivery *delivery;
@@ -67,6 +74,7 @@ struct xf_delivery {
 	uint16_t unconfirmed; /* legs that must still confirm */
 	uint16_t out;         /* legs that exist */
 	bool open;            /* not settled */
+	uint8_t refused;      /* XF_REFUSED_* */
 	struct xf_leg legs[2];
 
 	/* the inlet's */

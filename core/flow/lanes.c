@@ -50,19 +50,6 @@ xf_lanes_init(struct xf_lanes *lanes, const struct xf_lanes_ops *ops, void *cont
 	lanes->random = (uint64_t)(uintptr_t)lanes | 1;
 }
 
-void
-xf_lanes_fini(struct xf_lanes *lanes)
-{
-	while (lanes->holders != NULL) {
-		struct xf_lane_held *held = lanes->holders;
-
-		lanes->holders = held->next;
-		free(held);
-	}
-	for (size_t i = 0; i < XF_BUCKETS / XF_LANE_PAGE; i++)
-		free(lanes->pages[i]);
-}
-
 /* ---- Lanes and what they hold ------------------------------------------------------ */
 
 static void
@@ -663,4 +650,31 @@ xf_lanes_tick(struct xf_lanes *lanes, uint64_t now_ms)
 	if (soonest == UINT64_MAX)
 		return UINT32_MAX;
 	return soonest > now_ms ? (uint32_t)(soonest - now_ms) : 0;
+}
+
+/* Whatever is still open is given up: its broker has it. */
+void
+xf_lanes_fini(struct xf_lanes *lanes)
+{
+	struct xf_leg *leg;
+
+	while (lanes->holders != NULL) {
+		struct xf_lane_held *held = lanes->holders;
+
+		for (unsigned side = 0; side < XF_SIDES; side++) {
+			while ((leg = held_pop(lanes, held->lane, side)) != NULL)
+				leg_free(lanes, leg);
+		}
+		lanes->holders = held->next;
+		free(held);
+	}
+	while (lanes->oldest != NULL) {
+		struct xf_delivery *delivery = lanes->oldest;
+
+		XF_ASSERT(delivery->out == 0);
+		lanes->oldest = delivery->newer;
+		lanes->ops->release(lanes->context, delivery);
+	}
+	for (size_t i = 0; i < XF_BUCKETS / XF_LANE_PAGE; i++)
+		free(lanes->pages[i]);
 }

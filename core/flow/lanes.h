@@ -20,6 +20,7 @@
 #ifndef XF_FLOW_LANES_H
 #define XF_FLOW_LANES_H
 
+#include "base/counter.h"
 #include "base/histogram.h"
 #include "conf/conf.h"
 #include "flow/delivery.h"
@@ -86,7 +87,8 @@ struct xf_lanes {
 
 /* Both sides start down. */
 void xf_lanes_init(struct xf_lanes *lanes, const struct xf_lanes_ops *ops, void *context);
-void xf_lanes_fini(struct xf_lanes *lanes); /* nothing may be open */
+/* Every leg is back. What is still open is released, not settled. */
+void xf_lanes_fini(struct xf_lanes *lanes);
 
 /* Takes charge of DELIVERY: its bucket, payload size and accepted_ms are set; the rest is set here. */
 void xf_lanes_accept(struct xf_lanes *lanes, struct xf_delivery *delivery, uint64_t now_ms);
@@ -107,19 +109,5 @@ void xf_lanes_force(struct xf_lanes *lanes, uint64_t now_ms);
 /* Delays that are over, hand-overs that take too long. Returns the milliseconds until it wants to be called
  * again, or UINT32_MAX. */
 uint32_t xf_lanes_tick(struct xf_lanes *lanes, uint64_t now_ms);
-
-/* One writer adds; any thread reads. No locked instruction. */
-static inline void
-xf_count(_Atomic uint64_t *counter, uint64_t by)
-{
-	atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + by,
-	                      memory_order_relaxed);
-}
-
-static inline uint64_t
-xf_read(const _Atomic uint64_t *counter)
-{
-	return atomic_load_explicit(counter, memory_order_relaxed);
-}
 
 #endif

@@ -49,7 +49,8 @@ struct xf_incoming {
 	uint32_t attempt; /* how often the broker offered it, 1 at first; 0: unknown */
 	uint32_t priority; /* 0: none, else 1 + the broker's number */
 	/* NULL: the payload is copied. Else it stays valid until the core has called this, once,
-	 * from any thread; it must not block nor take a lock of a client library. */
+	 * from any thread, perhaps before emit() returns; it must not block, nor take a lock of a
+	 * client library, nor call the host. */
 	void (*release)(void *context);
 	void *release_context;
 };

@@ -1,0 +1,14 @@
+/*
+ * utf8.h - whether bytes are text.
+ */
+#ifndef XF_BASE_UTF8_H
+#define XF_BASE_UTF8_H
+
+#include <stdbool.h>
+
+#include "base/str.h"
+
+/* Well-formed UTF-8 as of RFC 3629: shortest forms, no surrogates, at most U+10FFFF. */
+bool xf_utf8_valid(struct xf_str bytes);
+
+#endif

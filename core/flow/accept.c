@@ -1,0 +1,89 @@
+#include "flow/accept.h"
+
+#include "base/subject.h"
+
+/* CR and LF end a line, NUL ends a string, somewhere behind every plugin. */
+static bool
+text_is_safe(struct xf_str text)
+{
+	for (uint64_t i = 0; i < text.len; i++) {
+		unsigned char c = (unsigned char)text.data[i];
+
+		if (c == '\r' || c == '\n' || c == '\0')
+			return false;
+	}
+	return true;
+}
+
+/* No white space, no control byte: fits where a protocol parts words by spaces. */
+static bool
+word_is_safe(struct xf_str word)
+{
+	for (uint64_t i = 0; i < word.len; i++) {
+		unsigned char c = (unsigned char)word.data[i];
+
+		if (c <= ' ' || c == 0x7f)
+			return false;
+	}
+	return true;
+}
+
+/* A token as of RFC 9110: what a header name may be. */
+static const bool token_bytes[256] = {
+	['!'] = 1, ['#'] = 1, ['$'] = 1, ['%'] = 1, ['&'] = 1, ['\''] = 1, ['*'] = 1, ['+'] = 1, ['-'] = 1, ['.'] = 1,
+	['^'] = 1, ['_'] = 1, ['`'] = 1, ['|'] = 1, ['~'] = 1,
+	['0'] = 1, ['1'] = 1, ['2'] = 1, ['3'] = 1, ['4'] = 1, ['5'] = 1, ['6'] = 1, ['7'] = 1, ['8'] = 1, ['9'] = 1,
+	['A'] = 1, ['B'] = 1, ['C'] = 1, ['D'] = 1, ['E'] = 1, ['F'] = 1, ['G'] = 1, ['H'] = 1, ['I'] = 1, ['J'] = 1,
+	['K'] = 1, ['L'] = 1, ['M'] = 1, ['N'] = 1, ['O'] = 1, ['P'] = 1, ['Q'] = 1, ['R'] = 1, ['S'] = 1, ['T'] = 1,
+	['U'] = 1, ['V'] = 1, ['W'] = 1, ['X'] = 1, ['Y'] = 1, ['Z'] = 1,
+	['a'] = 1, ['b'] = 1, ['c'] = 1, ['d'] = 1, ['e'] = 1, ['f'] = 1, ['g'] = 1, ['h'] = 1, ['i'] = 1, ['j'] = 1,
+	['k'] = 1, ['l'] = 1, ['m'] = 1, ['n'] = 1, ['o'] = 1, ['p'] = 1, ['q'] = 1, ['r'] = 1, ['s'] = 1, ['t'] = 1,
+	['u'] = 1, ['v'] = 1, ['w'] = 1, ['x'] = 1, ['y'] = 1, ['z'] = 1,
+};
+
+static const char *
+header_check(const struct xf_header *header, const struct xf_conf_server *limits)
+{
+	if (header->name.len == 0)
+		return "a header has no name";
+	if (header->name.len > 256)
+		return "a header name is longer than 256 bytes";
+	for (uint64_t i = 0; i < header->name.len; i++)
+		if (!token_bytes[(unsigned char)header->name.data[i]])
+			return "a header name has a byte that is not allowed";
+	if (header->value.len > limits->max_header_value)
+		return "a header value is too long";
+	if (!text_is_safe(header->value))
+		return "a header value has a line break or NUL";
+	return NULL;
+}
+
+const char *
+xf_accept_check(const struct xf_incoming *message, const struct xf_conf_server *limits)
+{
+	if (message->subject.len == 0)
+		return "the subject is empty";
+	if (message->subject.len > limits->max_subject)
+		return "the subject is too long";
+	if (xf_subject_check(message->subject) != NULL)
+		return "the subject has an empty or wildcard token, a space or a control character";
+	if (message->payload_size > limits->max_payload)
+		return "the payload is too large";
+	if (message->header_count > limits->max_headers)
+		return "there are too many headers";
+	if (message->id.len > limits->max_header_value || !text_is_safe(message->id))
+		return "the id is too long or has a line break or NUL";
+	if (message->key.len > limits->max_header_value || !text_is_safe(message->key))
+		return "the key is too long or has a line break or NUL";
+	if (message->reply.len > limits->max_subject || !word_is_safe(message->reply))
+		return "the reply subject is too long or has a space or a control character";
+	if (message->content_type.len > 256 || !text_is_safe(message->content_type))
+		return "the content type is too long or has a line break or NUL";
+	for (uint32_t i = 0; i < message->header_count; i++) {
+		const char *wrong = header_check(&message->headers[i], limits);
+
+		if (wrong != NULL)
+			return wrong;
+	}
+	return NULL;
+}

@@ -1,0 +1,17 @@
+/*
+ * accept.h - what the core lets in.
+ *
+ * A subject, header, id or reply that would break out of a broker's protocol is refused here, before any
+ * plugin sees it.
+ */
+#ifndef XF_FLOW_ACCEPT_H
+#define XF_FLOW_ACCEPT_H
+
+#include <crossfade/transport.h>
+
+#include "conf/conf.h"
+
+/* NULL, or what is wrong: a static text. */
+const char *xf_accept_check(const struct xf_incoming *message, const struct xf_conf_server *limits);
+
+#endif

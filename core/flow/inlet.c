@@ -1,0 +1,925 @@
+/*
+ * A turn of the loop:
+ *
+ *   1. take back the legs that came in, and let the lanes decide (lanes.h)
+ *   2. see which sinks went down or came up, and whether the migration's knobs were turned
+ *   3. have the plugin work: it emits, each message is accepted, and its legs are chained up per sink
+ *   4. push the chains to the sinks, hand settlements to the plugin
+ *
+ * The pipe to a sink opens under a new generation of its gate only when every leg of the old one is back, so what
+ * failed stands in the held lists before anything later can be sent (sink.h).
+ *
+ * A message and all that belongs to it is one allocation: delivery, header array, bytes.
+ */
+#include "flow/inlet.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include "base/assert.h"
+#include "base/clock.h"
+#include "base/counter.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "base/subject.h"
+#include "flow/accept.h"
+#include "flow/chunk.h"
+
+#define ADOPT_BYTES 2048 /* a payload this large stays where the plugin has it, if it may */
+#define HOPS_MAX 16
+#define OWN_HEADERS 5 /* Crossfade-Id -Hops -Key -Migration -Copy */
+#define REJECT_RETRY_MS 5000
+
+/* The way to one sink, as this inlet sees it. */
+struct pipe {
+	struct xf_sink *sink;
+	uint32_t generation;
+	uint32_t out; /* legs sent and not back */
+	struct xf_leg *first, *last; /* to be pushed */
+	const struct xf_template *subject; /* NULL: the subject as it is */
+};
+
+struct xf_inlet {
+	struct xf_runner runner; /* first */
+	struct xf_inlet_setup setup;
+	const struct xf_source_ops *ops;
+	bool lossy;
+	bool headers; /* some sink carries them */
+	bool all_subjects;
+	unsigned side_count;
+	const struct xf_template *key; /* NULL: one lane */
+	uint64_t key_seed;
+
+	struct xf_lanes lanes;
+	struct pipe pipes[XF_SIDES];
+	struct xf_chunks chunks;
+	uint32_t knobs_version;
+	uint16_t forces;
+	uint64_t now_ms;
+	uint64_t tick_at; /* when the lanes want to be looked at */
+	uint32_t credit;  /* left for emit in this turn */
+
+	struct xf_settlement *settlements; /* to be handed over */
+	uint32_t settlement_count, settlement_size;
+	uint32_t unsynced; /* rejects written and not on disk: no settlement may leave before */
+	uint32_t settle_within_ms;
+	uint64_t extend_at;
+	bool rejects_full;
+	uint64_t rejects_look_at;
+
+	char id_prefix[17];
+	uint64_t id_number;
+	struct xf_buffer scratch;
+
+	_Atomic bool paused;
+	_Atomic bool draining;
+	/* for others to read */
+	_Atomic uint64_t accepted, acked, rejected, overflow, filtered, redelivered;
+	_Atomic uint64_t in_flight, bytes, oldest_ms;
+	_Atomic bool blocked_by_rejects;
+	_Atomic uint32_t followed_version;
+};
+
+/* ---- Settling ---------------------------------------------------------------------------- */
+
+static void
+settlement_add(struct xf_inlet *inlet, uint64_t handle, uint32_t outcome, uint32_t delay_ms)
+{
+	if (inlet->settlement_count == inlet->settlement_size) {
+		uint32_t size = inlet->settlement_size ? inlet->settlement_size * 2 : 256;
+
+		inlet->settlements =
+			xf_grow_array(inlet->settlements, inlet->settlement_size, size, sizeof(*inlet->settlements));
+		inlet->settlement_size = size;
+	}
+	inlet->settlements[inlet->settlement_count++] = (struct xf_settlement){handle, outcome, delay_ms};
+}
+
+static void
+settlements_flush(struct xf_inlet *inlet)
+{
+	if (inlet->unsynced > 0) {
+		struct xf_error error;
+
+		if (xf_rejects_sync(inlet->setup.rejects, &error) != XF_OK) {
+			/* Not on disk, so not acked: what is unsure is offered again. */
+			xf_log(XF_LOG_ERROR, inlet->runner.name, "%s", error.text);
+			for (uint32_t i = 0; i < inlet->settlement_count; i++)
+				if (inlet->settlements[i].outcome == XF_SETTLE_REJECT)
+					inlet->settlements[i] = (struct xf_settlement){
+						inlet->settlements[i].handle, XF_SETTLE_RETRY, REJECT_RETRY_MS};
+		}
+		inlet->unsynced = 0;
+	}
+	if (inlet->settlement_count > 0 && inlet->ops->settle != NULL)
+		inlet->ops->settle(inlet->runner.instance, inlet->settlements, inlet->settlement_count);
+	inlet->settlement_count = 0;
+}
+
+/* Keeps the message with its reason and counts it. False where it cannot be kept: it is not done. */
+static bool
+reject_keep(struct xf_inlet *inlet, const struct xf_fields *fields, const char *reason)
+{
+	struct xf_error error;
+
+	if (xf_rejects_append(inlet->setup.rejects, inlet->setup.route->name, reason, fields, &error) != XF_OK) {
+		if (!inlet->rejects_full)
+			xf_log(XF_LOG_ERROR, inlet->runner.name, "route pauses: %s", error.text);
+		inlet->rejects_full = true;
+		atomic_store(&inlet->blocked_by_rejects, true);
+		return false;
+	}
+	if (xf_read(&inlet->rejected) == 0)
+		xf_log(XF_LOG_WARN, inlet->runner.name, "a message was refused: %s; it is kept in rejected.ndjson", reason);
+	xf_count(&inlet->rejected, 1);
+	inlet->unsynced++;
+	return true;
+}
+
+/* The source keeps the message and offers it again; until then it counts as not accepted. */
+static void
+hand_back(struct xf_inlet *inlet, uint64_t handle)
+{
+	xf_count(&inlet->accepted, (uint64_t)-1);
+	settlement_add(inlet, handle, XF_SETTLE_RETRY, REJECT_RETRY_MS);
+}
+
+static void
+lanes_send(void *context, struct xf_leg *leg)
+{
+	struct xf_inlet *inlet = context;
+	struct pipe *pipe = &inlet->pipes[leg->side];
+
+	leg->generation = pipe->generation;
+	leg->bounced = false;
+	leg->node.next = NULL;
+	if (pipe->last != NULL)
+		pipe->last->node.next = &leg->node;
+	else
+		pipe->first = leg;
+	pipe->last = leg;
+	pipe->out++;
+}
+
+static void
+lanes_settle(void *context, struct xf_delivery *delivery)
+{
+	struct xf_inlet *inlet = context;
+
+	if (delivery->refused == XF_REFUSED_NOT_KEPT)
+		hand_back(inlet, delivery->handle);
+	else if (delivery->refused == XF_REFUSED_KEPT)
+		settlement_add(inlet, delivery->handle, XF_SETTLE_REJECT, 0);
+	else {
+		xf_count(&inlet->acked, 1);
+		settlement_add(inlet, delivery->handle, XF_SETTLE_ACK, 0);
+	}
+}
+
+static void
+lanes_refused(void *context, struct xf_leg *leg)
+{
+	struct xf_inlet *inlet = context;
+	struct xf_delivery *delivery = leg->delivery;
+	struct xf_fields fields = {
+		.subject = delivery->subject,
+		.id = delivery->id,
+		.key = delivery->key,
+		.payload = {delivery->payload, delivery->payload_size},
+		.headers = delivery->headers,
+		.header_count = delivery->header_count,
+	};
+	struct xf_runner *sink = (struct xf_runner *)inlet->pipes[leg->side].sink;
+	char *reason = xf_format("%s%s refused it: %s", sink->name, leg->copy ? " (the copy)" : "",
+	                         leg->reason != NULL ? leg->reason : "no reason given");
+
+	/* A copy that nobody waits for is not kept: the message itself stands or falls on the other side. */
+	if (leg->required && delivery->refused == XF_REFUSED_NOT)
+		delivery->refused = reject_keep(inlet, &fields, reason) ? XF_REFUSED_KEPT : XF_REFUSED_NOT_KEPT;
+	free(reason);
+}
+
+static void
+lanes_release(void *context, struct xf_delivery *delivery)
+{
+	struct xf_inlet *inlet = context;
+
+	if (delivery->release != NULL)
+		delivery->release(delivery->release_context);
+	xf_chunks_free(&inlet->chunks, delivery->chunk);
+}
+
+static const struct xf_lanes_ops lanes_ops = {
+	.send = lanes_send,
+	.settle = lanes_settle,
+	.refused = lanes_refused,
+	.release = lanes_release,
+};
+
+/* ---- Accepting ----------------------------------------------------------------------------- */
+
+/* What a message brought of crossfade's own headers. */
+struct own {
+	struct xf_str id;
+	struct xf_str key;
+	unsigned hops;
+	uint32_t others; /* headers that stay */
+};
+
+static bool
+header_is_own(const struct xf_inlet *inlet, const struct xf_header *header, struct own *own)
+{
+	static const char prefix[] = "crossfade-";
+	struct xf_str name = header->name;
+
+	if (name.len < sizeof(prefix) || (name.data[0] | 0x20) != 'c' ||
+	    !xf_str_equal_nocase((struct xf_str){name.data, sizeof(prefix) - 1}, xf_str(prefix)))
+		return false;
+	name.data += sizeof(prefix) - 1;
+	name.len -= sizeof(prefix) - 1;
+	if (xf_str_equal_nocase(name, xf_str("id"))) {
+		own->id = header->value;
+		return true;
+	}
+	if (xf_str_equal_nocase(name, xf_str("key"))) {
+		own->key = header->value;
+		return true;
+	}
+	if (xf_str_equal_nocase(name, xf_str("hops"))) {
+		own->hops = 0;
+		for (uint64_t i = 0; i < header->value.len && own->hops <= HOPS_MAX; i++)
+			if (header->value.data[i] >= '0' && header->value.data[i] <= '9')
+				own->hops = own->hops * 10 + (unsigned)(header->value.data[i] - '0');
+		return true;
+	}
+	/* The marks of a copy are for whoever consumes it; a migration sets its own. */
+	return inlet->setup.migration != NULL &&
+	       (xf_str_equal_nocase(name, xf_str("copy")) || xf_str_equal_nocase(name, xf_str("migration")));
+}
+
+static void
+own_find(const struct xf_inlet *inlet, const struct xf_incoming *message, struct own *own)
+{
+	*own = (struct own){.hops = 0};
+	for (uint32_t i = 0; i < message->header_count; i++)
+		own->others += !header_is_own(inlet, &message->headers[i], own);
+}
+
+static struct xf_str
+bytes_put(char **at, struct xf_str bytes)
+{
+	struct xf_str copy = {*at, bytes.len};
+
+	if (bytes.len == 0)
+		return (struct xf_str){NULL, 0};
+	memcpy(*at, bytes.data, bytes.len);
+	*at += bytes.len;
+	return copy;
+}
+
+static struct xf_str
+id_make(struct xf_inlet *inlet, char *out)
+{
+	static const char digits[] = "0123456789abcdef";
+	uint64_t number = ++inlet->id_number;
+
+	memcpy(out, inlet->id_prefix, 16);
+	for (unsigned i = 0; i < 12; i++)
+		out[16 + i] = digits[number >> (44 - 4 * i) & 15];
+	return (struct xf_str){out, 28};
+}
+
+static void
+headers_put(struct xf_inlet *inlet, struct xf_delivery *delivery, const struct xf_incoming *message,
+            const struct own *own, struct xf_header *headers, char **at)
+{
+	static const char *const hops[HOPS_MAX + 1] = {"0", "1", "2", "3", "4", "5", "6", "7", "8",
+	                                              "9", "10", "11", "12", "13", "14", "15", "16"};
+	struct own ignored;
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < message->header_count; i++) {
+		const struct xf_header *header = &message->headers[i];
+
+		if (own->others < message->header_count && header_is_own(inlet, header, &ignored))
+			continue;
+		headers[n].name = bytes_put(at, header->name);
+		headers[n++].value = bytes_put(at, header->value);
+	}
+	headers[n++] = (struct xf_header){{"Crossfade-Id", 12}, delivery->id};
+	headers[n++] = (struct xf_header){{"Crossfade-Hops", 14}, xf_str(hops[own->hops + 1])};
+	if (delivery->key.len > 0)
+		headers[n++] = (struct xf_header){{"Crossfade-Key", 13}, delivery->key};
+	if (inlet->setup.migration != NULL) {
+		struct xf_str name = xf_str(inlet->setup.migration->conf->name);
+
+		headers[n++] = (struct xf_header){{"Crossfade-Migration", 19}, name};
+		headers[n] = (struct xf_header){{"Crossfade-Copy", 14}, name};
+	}
+	delivery->headers = headers;
+	delivery->header_count = n;
+}
+
+/* Values that templates take from the message; each side's subject where it differs from the message's own. */
+struct resolved {
+	struct xf_str key;
+	struct xf_str to[XF_SIDES];
+	char *to_owned[XF_SIDES];
+};
+
+static void
+resolved_fini(struct resolved *resolved)
+{
+	free(resolved->to_owned[0]);
+	free(resolved->to_owned[1]);
+}
+
+static enum xf_status
+message_resolve(struct xf_inlet *inlet, const struct xf_fields *fields, struct resolved *resolved, struct xf_error *error)
+{
+	*resolved = (struct resolved){.key = fields->key};
+	for (unsigned side = 0; side < inlet->side_count; side++) {
+		struct xf_str value;
+		const char *wrong;
+
+		resolved->to[side] = fields->subject;
+		if (inlet->pipes[side].subject == NULL)
+			continue;
+		if (xf_template_eval(inlet->pipes[side].subject, fields, &inlet->scratch, &value, error) != XF_OK)
+			return XF_FAILED;
+		wrong = value.len > inlet->setup.server->max_subject ? "is too long" : xf_subject_check(value);
+		if (wrong != NULL)
+			return xf_error_set(error, "the subject for side %u %s", side, wrong);
+		resolved->to_owned[side] = xf_strndup(value.data, value.len);
+		resolved->to[side] = (struct xf_str){resolved->to_owned[side], value.len};
+	}
+	if (inlet->key != NULL &&
+	    xf_template_eval(inlet->key, fields, &inlet->scratch, &resolved->key, error) != XF_OK) {
+		xf_error_prefix(error, "key");
+		return XF_FAILED;
+	}
+	return XF_OK;
+}
+
+static struct xf_delivery *
+delivery_make(struct xf_inlet *inlet, const struct xf_incoming *message, const struct own *own,
+              const struct resolved *resolved, struct xf_str id)
+{
+	bool adopt = message->release != NULL && message->payload_size >= ADOPT_BYTES;
+	size_t header_bytes = 0, size, header_slots = inlet->headers ? own->others + OWN_HEADERS : 0;
+	struct xf_delivery *delivery;
+	struct xf_chunk *chunk;
+	char *at;
+
+	for (uint32_t i = 0; inlet->headers && i < message->header_count; i++)
+		header_bytes += message->headers[i].name.len + message->headers[i].value.len;
+	size = sizeof(*delivery) + header_slots * sizeof(struct xf_header) + header_bytes + message->subject.len + id.len +
+	       sizeof("/copy") + resolved->key.len + message->reply.len + message->content_type.len +
+	       (adopt ? 0 : message->payload_size);
+	for (unsigned side = 0; side < inlet->side_count; side++)
+		size += resolved->to_owned[side] != NULL ? resolved->to[side].len : 0;
+
+	delivery = xf_chunks_alloc(&inlet->chunks, size, &chunk);
+	memset(delivery, 0, sizeof(*delivery));
+	delivery->inlet = inlet;
+	delivery->chunk = chunk;
+	delivery->handle = message->handle;
+	at = (char *)(delivery + 1) + header_slots * sizeof(struct xf_header);
+	delivery->subject = bytes_put(&at, message->subject);
+	for (unsigned side = 0; side < inlet->side_count; side++)
+		delivery->to[side] =
+			resolved->to_owned[side] != NULL ? bytes_put(&at, resolved->to[side]) : delivery->subject;
+	delivery->id = bytes_put(&at, id);
+	bytes_put(&at, xf_str("/copy"));
+	delivery->key = bytes_put(&at, resolved->key);
+	delivery->reply = bytes_put(&at, message->reply);
+	delivery->content_type = bytes_put(&at, message->content_type);
+	if (inlet->headers)
+		headers_put(inlet, delivery, message, own, (struct xf_header *)(delivery + 1), &at);
+	delivery->payload_size = message->payload_size;
+	if (adopt) {
+		delivery->payload = message->payload;
+		delivery->release = message->release;
+		delivery->release_context = message->release_context;
+	} else
+		delivery->payload = bytes_put(&at, (struct xf_str){message->payload, message->payload_size}).data;
+	delivery->time_ms = message->time_ms;
+	delivery->ttl_ms = message->ttl_ms;
+	delivery->priority = message->priority;
+	return delivery;
+}
+
+static void
+message_reject(struct xf_inlet *inlet, const struct xf_incoming *message, const struct xf_fields *fields,
+               const char *reason)
+{
+	if (reject_keep(inlet, fields, reason))
+		settlement_add(inlet, message->handle, XF_SETTLE_REJECT, 0);
+	else
+		hand_back(inlet, message->handle);
+}
+
+/* What is done with it is said to the source later, by a settlement. Returns true where the payload was adopted. */
+static bool
+message_accept(struct xf_inlet *inlet, const struct xf_incoming *message)
+{
+	struct xf_fields fields = {
+		.subject = message->subject,
+		.id = message->id,
+		.key = message->key,
+		.payload = {message->payload, message->payload_size},
+		.headers = message->headers,
+		.header_count = message->header_count,
+	};
+	struct resolved resolved;
+	struct xf_delivery *delivery;
+	struct xf_error error;
+	struct own own;
+	char id[28];
+	const char *wrong;
+	bool adopted;
+
+	xf_count(&inlet->accepted, 1);
+	if (message->flags & XF_MESSAGE_REDELIVERED)
+		xf_count(&inlet->redelivered, 1);
+	wrong = xf_accept_check(message, inlet->setup.server);
+	if (wrong == NULL && !inlet->all_subjects &&
+	    !xf_subject_match(inlet->runner.info.subject, message->subject)) {
+		xf_count(&inlet->filtered, 1);
+		settlement_add(inlet, message->handle, XF_SETTLE_ACK, 0);
+		return false;
+	}
+	if (inlet->lossy && (inlet->lanes.open >= inlet->setup.route->max_in_flight ||
+	                     inlet->chunks.bytes >= inlet->setup.route->max_in_flight_bytes)) {
+		if (xf_read(&inlet->overflow) == 0)
+			xf_log(XF_LOG_WARN, inlet->runner.name,
+			       "messages are dropped: the route's bound is reached and the source cannot be held back");
+		xf_count(&inlet->overflow, 1);
+		settlement_add(inlet, message->handle, XF_SETTLE_ACK, 0);
+		return false;
+	}
+	if (wrong != NULL) {
+		message_reject(inlet, message, &fields, wrong);
+		return false;
+	}
+	own_find(inlet, message, &own);
+	if (own.hops >= HOPS_MAX) {
+		message_reject(inlet, message, &fields, "it has passed 16 crossfade servers: this is a loop");
+		return false;
+	}
+	if (own.id.len > 0)
+		fields.id = own.id;
+	if (own.key.len > 0)
+		fields.key = own.key;
+	if (fields.id.len == 0)
+		fields.id = id_make(inlet, id);
+	if (message_resolve(inlet, &fields, &resolved, &error) != XF_OK) {
+		message_reject(inlet, message, &fields, error.text);
+		resolved_fini(&resolved);
+		return false;
+	}
+	delivery = delivery_make(inlet, message, &own, &resolved, fields.id);
+	resolved_fini(&resolved);
+	if (inlet->key != NULL)
+		delivery->bucket =
+			(uint16_t)(XXH3_64bits_withSeed(resolved.key.data, resolved.key.len, inlet->key_seed) % XF_BUCKETS);
+	adopted = delivery->release != NULL;
+	xf_lanes_accept(&inlet->lanes, delivery, inlet->now_ms);
+	return adopted;
+}
+
+static uint32_t
+inlet_emit(struct xf_endpoint *endpoint, const struct xf_incoming *messages, uint32_t stride, uint32_t count)
+{
+	struct xf_inlet *inlet = (struct xf_inlet *)endpoint;
+
+	if (!inlet->lossy && count > inlet->credit) {
+		xf_runner_violation(&inlet->runner, "emitted more than its credit");
+		count = inlet->credit;
+	}
+	for (uint32_t i = 0; i < count; i++) {
+		const void *at = (const char *)messages + (size_t)i * stride;
+		struct xf_incoming message = {.handle = 0};
+
+		memcpy(&message, at, stride < sizeof(message) ? stride : sizeof(message));
+		if (!message_accept(inlet, &message) && message.release != NULL)
+			message.release(message.release_context);
+	}
+	inlet->credit -= count < inlet->credit ? count : inlet->credit;
+	return count;
+}
+
+static void
+inlet_complete(struct xf_endpoint *endpoint, const struct xf_result *results, uint32_t count)
+{
+	(void)results, (void)count;
+	xf_runner_violation((struct xf_runner *)endpoint, "completed from a source");
+}
+
+static void
+inlet_state(struct xf_endpoint *endpoint, uint32_t state, const char *reason)
+{
+	xf_runner_state((struct xf_runner *)endpoint, state, reason);
+}
+
+static void
+inlet_settle_within(struct xf_endpoint *endpoint, uint32_t milliseconds)
+{
+	((struct xf_inlet *)endpoint)->settle_within_ms = milliseconds;
+}
+
+static const struct xf_endpoint_calls inlet_calls = {
+	.wake = xf_runner_wake,
+	.state = inlet_state,
+	.emit = inlet_emit,
+	.complete = inlet_complete,
+	.settle_within = inlet_settle_within,
+};
+
+/* ---- The loop ------------------------------------------------------------------------------------ */
+
+static void
+legs_take(struct xf_inlet *inlet)
+{
+	struct xf_leg *leg = (struct xf_leg *)xf_inbox_take(&inlet->runner.inbox);
+	uint64_t now_ns = leg != NULL ? xf_now_ns() : 0;
+
+	while (leg != NULL) {
+		struct xf_leg *next = (struct xf_leg *)leg->node.next;
+
+		inlet->pipes[leg->side].out--;
+		if (leg->result == XF_RESULT_STORED && !leg->abandoned)
+			xf_histogram_record(&inlet->lanes.counters[leg->side].publish, (now_ns - leg->taken_ns) / 1000, 1);
+		xf_lanes_returned(&inlet->lanes, leg, inlet->now_ms);
+		leg = next;
+	}
+}
+
+static void
+pipe_follow(struct xf_inlet *inlet, unsigned side, uint32_t gate)
+{
+	struct pipe *pipe = &inlet->pipes[side];
+	bool up = gate & 1, was_up = inlet->lanes.up[side];
+
+	if (gate >> 1 != pipe->generation) {
+		if (was_up)
+			xf_lanes_side(&inlet->lanes, side, false, inlet->now_ms);
+		if (pipe->out > 0)
+			return; /* they come back first */
+		pipe->generation = gate >> 1;
+		was_up = false;
+	}
+	if (up && !was_up)
+		xf_lanes_side(&inlet->lanes, side, true, inlet->now_ms);
+}
+
+static void
+knobs_follow(struct xf_inlet *inlet)
+{
+	struct xf_knobs knobs;
+
+	if (inlet->setup.migration == NULL)
+		return;
+	knobs = xf_migration_knobs(inlet->setup.migration);
+	if (knobs.version == inlet->knobs_version)
+		return;
+	xf_lanes_set(&inlet->lanes, knobs.position.percent, knobs.position.mirror, inlet->now_ms);
+	if (knobs.forces != inlet->forces)
+		xf_lanes_force(&inlet->lanes, inlet->now_ms);
+	inlet->knobs_version = knobs.version;
+	inlet->forces = knobs.forces;
+	inlet->tick_at = 0;
+	atomic_store(&inlet->followed_version, knobs.version);
+}
+
+static void
+pipes_flush(struct xf_inlet *inlet)
+{
+	for (unsigned side = 0; side < inlet->side_count; side++) {
+		struct pipe *pipe = &inlet->pipes[side];
+
+		if (pipe->first == NULL)
+			continue;
+		xf_sink_send(pipe->sink, pipe->first, pipe->last);
+		pipe->first = pipe->last = NULL;
+	}
+}
+
+/* Tells the broker in good time that what is open is still being worked on. */
+static void
+open_extend(struct xf_inlet *inlet)
+{
+	if (inlet->settle_within_ms == 0 || inlet->lanes.oldest == NULL)
+		return;
+	if (inlet->extend_at == 0)
+		inlet->extend_at = inlet->now_ms + inlet->settle_within_ms / 3;
+	if (inlet->now_ms < inlet->extend_at)
+		return;
+	for (struct xf_delivery *at = inlet->lanes.oldest; at != NULL; at = at->newer)
+		settlement_add(inlet, at->handle, XF_SETTLE_EXTEND, 0);
+	inlet->extend_at = inlet->now_ms + inlet->settle_within_ms / 3;
+}
+
+/* While refused messages find no place, nothing is taken in; looked at now and then. */
+static void
+rejects_look(struct xf_inlet *inlet)
+{
+	if (!inlet->rejects_full || inlet->now_ms < inlet->rejects_look_at)
+		return;
+	inlet->rejects_look_at = inlet->now_ms + 1000;
+	inlet->rejects_full = xf_rejects_full(inlet->setup.rejects);
+	atomic_store(&inlet->blocked_by_rejects, inlet->rejects_full);
+}
+
+static void
+credit_set(struct xf_inlet *inlet, struct xf_work *work)
+{
+	uint64_t bytes = inlet->chunks.bytes, bytes_max = inlet->setup.route->max_in_flight_bytes;
+	uint32_t open = inlet->lanes.open, open_max = inlet->setup.route->max_in_flight;
+	bool closed = atomic_load_explicit(&inlet->paused, memory_order_relaxed) || inlet->rejects_full;
+
+	work->draining = atomic_load_explicit(&inlet->draining, memory_order_relaxed);
+	if (!closed && !work->draining && open < open_max && bytes < bytes_max) {
+		work->credit_messages = open_max - open;
+		work->credit_bytes = bytes_max - bytes;
+	}
+	inlet->credit = work->credit_messages;
+}
+
+static void
+numbers_publish(struct xf_inlet *inlet)
+{
+	atomic_store_explicit(&inlet->bytes, inlet->chunks.bytes, memory_order_relaxed);
+	atomic_store_explicit(&inlet->oldest_ms, inlet->lanes.oldest != NULL ? inlet->lanes.oldest->accepted_ms : 0,
+	                      memory_order_relaxed);
+	atomic_store_explicit(&inlet->in_flight, inlet->lanes.open, memory_order_release);
+}
+
+static bool
+inlet_turn(struct xf_runner *runner, struct xf_work *work)
+{
+	struct xf_inlet *inlet = (struct xf_inlet *)runner;
+	uint32_t gates[XF_SIDES], tick;
+	uint64_t before;
+
+	inlet->now_ms = xf_now_ms();
+	for (unsigned side = 0; side < inlet->side_count; side++)
+		gates[side] = xf_sink_gate(inlet->pipes[side].sink); /* before the inbox: sink.h */
+	legs_take(inlet);
+	for (unsigned side = 0; side < inlet->side_count; side++)
+		pipe_follow(inlet, side, gates[side]);
+	knobs_follow(inlet);
+	if (inlet->lanes.holders != NULL && inlet->now_ms >= inlet->tick_at) {
+		tick = xf_lanes_tick(&inlet->lanes, inlet->now_ms);
+		inlet->tick_at = inlet->now_ms + (tick < 10 ? 10 : tick > 1000 ? 1000 : tick);
+	}
+	rejects_look(inlet);
+	pipes_flush(inlet);
+	open_extend(inlet);
+	settlements_flush(inlet);
+
+	credit_set(inlet, work);
+	before = xf_read(&inlet->accepted);
+	inlet->ops->work(runner->instance, work);
+	pipes_flush(inlet);
+	settlements_flush(inlet);
+	numbers_publish(inlet);
+	if (inlet->lanes.holders != NULL) {
+		uint64_t until = inlet->tick_at > inlet->now_ms ? inlet->tick_at - inlet->now_ms : 0;
+
+		if (until < work->timeout_ms)
+			work->timeout_ms = (uint32_t)until + 1;
+	}
+	/* Where something came there may be more. */
+	return xf_read(&inlet->accepted) != before && inlet->lanes.open < inlet->setup.route->max_in_flight;
+}
+
+static void
+inlet_thread_start(struct xf_runner *runner)
+{
+	((struct xf_inlet *)runner)->ops->start(runner->instance);
+}
+
+static void
+inlet_thread_stop(struct xf_runner *runner)
+{
+	struct xf_inlet *inlet = (struct xf_inlet *)runner;
+
+	legs_take(inlet);
+	pipes_flush(inlet);
+	settlements_flush(inlet);
+	inlet->ops->stop(runner->instance);
+	numbers_publish(inlet);
+}
+
+static const struct xf_runner_ops inlet_runner_ops = {
+	.start = inlet_thread_start,
+	.turn = inlet_turn,
+	.stop = inlet_thread_stop,
+};
+
+/* ---- Life ---------------------------------------------------------------------------------------- */
+
+static void
+inlet_setup_lanes(struct xf_inlet *inlet)
+{
+	const struct xf_conf_route *route = inlet->setup.route;
+	struct xf_lanes *lanes = &inlet->lanes;
+
+	xf_lanes_init(lanes, &lanes_ops, inlet);
+	/* Copies that nobody waits for may pin half of the bound, never all of it. */
+	lanes->copies_max = route->max_in_flight / 2 + 1;
+	lanes->copy_bytes_max = route->max_in_flight_bytes / 4;
+	for (unsigned side = 0; side < inlet->side_count; side++) {
+		const struct xf_conf_endpoint *conf = inlet->setup.sink_conf[side];
+		struct pipe *pipe = &inlet->pipes[side];
+
+		pipe->sink = inlet->setup.sinks[side];
+		pipe->subject = xf_str_is(xf_template_text(conf->template), "{subject}") ? NULL : conf->template;
+		lanes->drop_when_down[side] = conf->when_down == XF_WHEN_DOWN_DROP;
+		inlet->headers = inlet->headers || (conf->traits & XF_TRAIT_HEADERS);
+		xf_sink_attach(pipe->sink, &inlet->runner);
+	}
+	inlet->key = route->key;
+	if (inlet->setup.migration != NULL) {
+		const struct xf_conf_migration *migration = inlet->setup.migration->conf;
+
+		inlet->key = migration->key;
+		inlet->key_seed = XXH3_64bits(migration->name, strlen(migration->name));
+		lanes->handover_timeout_ms = migration->handover_timeout_ms;
+		inlet->forces = xf_migration_knobs(inlet->setup.migration).forces;
+		inlet->knobs_version = UINT32_MAX; /* none */
+		knobs_follow(inlet);
+	}
+}
+
+struct xf_inlet *
+xf_inlet_create(char *name, const struct xf_inlet_setup *setup, struct xf_error *error)
+{
+	struct xf_inlet *inlet = xf_alloc(sizeof(*inlet));
+	const struct xf_conf_endpoint *source = setup->source;
+	struct xf_endpoint_info *info = &inlet->runner.info;
+	uint64_t random = 0;
+
+	xf_runner_init(&inlet->runner, &inlet_runner_ops, &inlet_calls, name, source);
+	inlet->setup = *setup;
+	inlet->ops = source->transport->class->source;
+	inlet->lossy = source->traits & XF_TRAIT_LOSSY;
+	inlet->all_subjects = strcmp(source->subject, ">") == 0;
+	inlet->side_count = setup->sinks[1] != NULL ? 2 : 1;
+	if (getrandom(&random, sizeof(random), 0) != (ssize_t)sizeof(random))
+		random = xf_now_ns();
+	for (unsigned i = 0; i < 16; i++)
+		inlet->id_prefix[i] = "0123456789abcdef"[random >> (60 - 4 * i) & 15];
+	inlet_setup_lanes(inlet);
+	*info = (struct xf_endpoint_info){
+		.struct_size = sizeof(*info),
+		.max_in_flight = setup->route->max_in_flight,
+		.name = xf_str(name),
+		.route = xf_str(setup->route->name),
+		.transport = xf_str(source->transport->name),
+		.server = xf_str(setup->server->name),
+		.subject = xf_str(source->subject),
+	};
+	if (inlet->ops->create(xf_host(), &inlet->runner.endpoint, setup->shared, source->transport->options,
+	                       source->options, info, &inlet->runner.instance, error) != 0) {
+		xf_error_prefix(error, "source '%s'", name);
+		inlet->runner.instance = NULL;
+		xf_inlet_destroy(&inlet);
+	}
+	return inlet;
+}
+
+void
+xf_inlet_destroy(struct xf_inlet **pointer)
+{
+	struct xf_inlet *inlet = *pointer;
+
+	if (inlet == NULL)
+		return;
+	*pointer = NULL;
+	/* What the sinks gave back when they stopped is not sent again, and nobody settles it any more. */
+	inlet->lanes.up[0] = inlet->lanes.up[1] = false;
+	legs_take(inlet);
+	xf_lanes_fini(&inlet->lanes);
+	xf_chunks_fini(&inlet->chunks);
+	if (inlet->runner.instance != NULL)
+		inlet->ops->destroy(inlet->runner.instance);
+	free(inlet->settlements);
+	xf_buffer_fini(&inlet->scratch);
+	xf_runner_fini(&inlet->runner);
+	free(inlet);
+}
+
+void
+xf_inlet_start(struct xf_inlet *inlet)
+{
+	xf_runner_start(&inlet->runner);
+}
+
+void
+xf_inlet_stop(struct xf_inlet *inlet)
+{
+	xf_runner_stop(&inlet->runner);
+}
+
+/* ---- For others --------------------------------------------------------------------------------------- */
+
+struct xf_runner *
+xf_inlet_runner(struct xf_inlet *inlet)
+{
+	return &inlet->runner;
+}
+
+void
+xf_inlet_pause(struct xf_inlet *inlet, bool paused)
+{
+	atomic_store(&inlet->paused, paused);
+	xf_inbox_ring(&inlet->runner.inbox);
+}
+
+void
+xf_inlet_drain(struct xf_inlet *inlet)
+{
+	atomic_store(&inlet->draining, true);
+	xf_inbox_ring(&inlet->runner.inbox);
+}
+
+uint64_t
+xf_inlet_in_flight(const struct xf_inlet *inlet)
+{
+	return atomic_load_explicit(&inlet->in_flight, memory_order_acquire);
+}
+
+uint32_t
+xf_inlet_knobs_version(const struct xf_inlet *inlet)
+{
+	return atomic_load(&inlet->followed_version);
+}
+
+bool
+xf_inlet_was_up(const struct xf_inlet *inlet)
+{
+	return atomic_load(&inlet->runner.was_up);
+}
+
+const struct xf_lanes *
+xf_inlet_lanes(const struct xf_inlet *inlet)
+{
+	return &inlet->lanes;
+}
+
+static void
+leg_status_add(struct xf_leg_status *status, const struct xf_leg_counters *counters, uint64_t oldest_ms)
+{
+	struct xf_histogram_snapshot publish;
+	/* What ends a leg is read before what begins one, so that in flight is never negative. */
+	uint64_t confirmed = xf_read(&counters->confirmed), refused = xf_read(&counters->refused),
+		 dropped = xf_read(&counters->dropped), crossed = xf_read(&counters->crossed),
+		 moved = xf_read(&counters->moved), accepted;
+
+	atomic_thread_fence(memory_order_acquire);
+	accepted = xf_read(&counters->accepted);
+	status->accepted += accepted;
+	status->confirmed += confirmed;
+	status->refused += refused;
+	status->dropped += dropped;
+	status->crossed += crossed;
+	status->moved += moved;
+	status->in_flight += accepted - confirmed - refused - dropped - crossed - moved;
+	status->retried += xf_read(&counters->retried);
+	status->copies += xf_read(&counters->copies);
+	status->no_receiver += xf_read(&counters->no_receiver);
+	if (accepted > confirmed + refused + dropped + crossed + moved && oldest_ms > status->oldest_ms)
+		status->oldest_ms = oldest_ms;
+	xf_histogram_read(&counters->publish, &publish);
+	xf_histogram_add(&status->publish, &publish);
+}
+
+void
+xf_inlet_status(struct xf_inlet *inlet, struct xf_route_status *status)
+{
+	uint64_t since = atomic_load_explicit(&inlet->oldest_ms, memory_order_relaxed), now = xf_now_ms();
+	struct xf_histogram_snapshot handover;
+
+	status->acked += xf_read(&inlet->acked);
+	status->rejected += xf_read(&inlet->rejected);
+	status->overflow += xf_read(&inlet->overflow);
+	status->filtered += xf_read(&inlet->filtered);
+	status->in_flight += xf_read(&inlet->in_flight);
+	status->in_flight_bytes += xf_read(&inlet->bytes);
+	status->redelivered += xf_read(&inlet->redelivered);
+	status->accepted += xf_read(&inlet->accepted);
+	status->paused = status->paused || atomic_load(&inlet->paused);
+	if (atomic_load(&inlet->blocked_by_rejects) && status->reason[0] == '\0')
+		snprintf(status->reason, sizeof(status->reason),
+		         "rejected.ndjson takes no more: look at it, then move it away");
+	xf_histogram_read(&inlet->lanes.handover, &handover);
+	xf_histogram_add(&status->handover, &handover);
+	for (unsigned side = 0; side < inlet->side_count; side++)
+		leg_status_add(&status->legs[side], &inlet->lanes.counters[side], since > 0 && since < now ? now - since : 0);
+}

@@ -1,0 +1,153 @@
+#include "flow/runner.h"
+
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/assert.h"
+#include "base/counter.h"
+#include "base/log.h"
+
+static const char *const state_words[] = {"down", "up", "blocked"};
+
+void
+xf_runner_init(struct xf_runner *runner, const struct xf_runner_ops *ops, const struct xf_endpoint_calls *calls,
+               char *name, const struct xf_conf_endpoint *conf)
+{
+	runner->endpoint = (struct xf_endpoint){calls, name};
+	runner->ops = ops;
+	runner->name = name;
+	runner->conf = conf;
+	xf_inbox_init(&runner->inbox);
+	pthread_mutex_init(&runner->reason_lock, NULL);
+	snprintf(runner->reason, sizeof(runner->reason), "not connected yet");
+}
+
+void
+xf_runner_fini(struct xf_runner *runner)
+{
+	XF_ASSERT(!runner->running);
+	xf_inbox_fini(&runner->inbox);
+	pthread_mutex_destroy(&runner->reason_lock);
+	free(runner->name);
+}
+
+/* Waits for the plugin's descriptor, the bell or the time; returns the events of the descriptor. */
+static uint32_t
+runner_wait(struct xf_runner *runner, const struct xf_work *work, bool busy)
+{
+	struct pollfd fds[2] = {
+		{.fd = work->fd, .events = (short)work->events},
+		{.fd = runner->inbox.bell, .events = POLLIN},
+	};
+
+	if (busy || work->timeout_ms == 0 || !xf_inbox_sleep(&runner->inbox)) {
+		if (work->fd >= 0)
+			poll(fds, 1, 0);
+	} else {
+		poll(fds, 2, work->timeout_ms > 60000 ? 60000 : (int)work->timeout_ms);
+		xf_inbox_awake(&runner->inbox);
+	}
+	return work->fd >= 0 ? (uint32_t)(unsigned short)fds[0].revents : 0;
+}
+
+static void *
+runner_main(void *argument)
+{
+	struct xf_runner *runner = argument;
+	uint32_t ready = 0;
+
+	runner->ops->start(runner);
+	while (!atomic_load_explicit(&runner->stopping, memory_order_relaxed)) {
+		struct xf_work work = {.struct_size = sizeof(work), .ready = ready, .fd = -1, .timeout_ms = 1000};
+		bool busy = runner->ops->turn(runner, &work);
+
+		ready = runner_wait(runner, &work, busy);
+	}
+	runner->ops->stop(runner);
+	return NULL;
+}
+
+void
+xf_runner_start(struct xf_runner *runner)
+{
+	char name[16];
+	size_t len = strlen(runner->name);
+	int failed = pthread_create(&runner->thread, NULL, runner_main, runner);
+
+	XF_ASSERT(failed == 0);
+	runner->running = true;
+	snprintf(name, sizeof(name), "%s", len < sizeof(name) ? runner->name : runner->name + len - sizeof(name) + 1);
+	pthread_setname_np(runner->thread, name);
+}
+
+void
+xf_runner_stop(struct xf_runner *runner)
+{
+	if (!runner->running)
+		return;
+	atomic_store(&runner->stopping, true);
+	xf_inbox_ring(&runner->inbox);
+	pthread_join(runner->thread, NULL);
+	runner->running = false;
+}
+
+bool
+xf_runner_state(struct xf_runner *runner, uint32_t state, const char *reason)
+{
+	uint32_t before = atomic_load_explicit(&runner->state, memory_order_relaxed);
+	bool first = !atomic_load_explicit(&runner->was_up, memory_order_relaxed);
+	bool news;
+
+	if (state > XF_STATE_BLOCKED) {
+		xf_runner_violation(runner, "reported an unknown state");
+		return false;
+	}
+	if (reason == NULL)
+		reason = "";
+	pthread_mutex_lock(&runner->reason_lock);
+	news = strncmp(runner->reason, reason, sizeof(runner->reason) - 1) != 0;
+	snprintf(runner->reason, sizeof(runner->reason), "%s", reason);
+	pthread_mutex_unlock(&runner->reason_lock);
+	if (state == before && !news)
+		return false;
+	if (state != XF_STATE_DOWN && before == XF_STATE_DOWN) {
+		atomic_store(&runner->was_up, true);
+		if (!first)
+			xf_count(&runner->reconnects, 1);
+	}
+	atomic_store(&runner->state, state);
+	xf_log(state == XF_STATE_UP ? XF_LOG_INFO : XF_LOG_WARN, runner->name, "%s%s%s", state_words[state],
+	       *reason ? ": " : "", reason);
+	return state != before;
+}
+
+void
+xf_runner_wake(struct xf_endpoint *endpoint)
+{
+	xf_inbox_ring(&((struct xf_runner *)endpoint)->inbox);
+}
+
+void
+xf_runner_violation(struct xf_runner *runner, const char *what)
+{
+	if (atomic_fetch_add(&runner->violations, 1) == 0)
+		xf_log(XF_LOG_ERROR, runner->name, "plugin '%s' %s; ignored, and counted from now on",
+		       runner->conf->transport->plugin, what);
+}
+
+void
+xf_runner_status(struct xf_runner *runner, struct xf_endpoint_status *status)
+{
+	status->name = runner->name;
+	status->transport = runner->conf->transport->name;
+	status->plugin = runner->conf->transport->plugin;
+	status->subject = runner->conf->subject;
+	status->state = atomic_load(&runner->state);
+	status->was_up = atomic_load(&runner->was_up);
+	status->reconnects = atomic_load(&runner->reconnects);
+	status->violations = atomic_load(&runner->violations);
+	pthread_mutex_lock(&runner->reason_lock);
+	memcpy(status->reason, runner->reason, sizeof(status->reason));
+	pthread_mutex_unlock(&runner->reason_lock);
+}

@@ -1,0 +1,64 @@
+/*
+ * runner.h - the thread of an endpoint, and its loop.
+ *
+ * What a source (inlet.h) and a sink (sink.h) have in common: an instance of a plugin, a thread that makes
+ * every [io] call to it, an inbox with a bell, and a state that others can see.
+ */
+#ifndef XF_FLOW_RUNNER_H
+#define XF_FLOW_RUNNER_H
+
+#include <pthread.h>
+
+#include "base/inbox.h"
+#include "flow/status.h"
+#include "host/host.h"
+
+struct xf_runner;
+
+struct xf_runner_ops {
+	void (*start)(struct xf_runner *runner);
+	/* One turn of the loop; calls the plugin's work(). Returns true where there is more to do at once. */
+	bool (*turn)(struct xf_runner *runner, struct xf_work *work);
+	void (*stop)(struct xf_runner *runner);
+};
+
+struct xf_runner {
+	struct xf_endpoint endpoint; /* first: what the plugin knows it by */
+	const struct xf_runner_ops *ops;
+	struct xf_inbox inbox;
+	pthread_t thread;
+	bool running; /* the control thread's */
+	_Atomic bool stopping;
+
+	const struct xf_conf_endpoint *conf;
+	char *name;
+	struct xf_endpoint_info info;
+	void *instance;
+
+	/* for others to read */
+	_Atomic uint32_t state;
+	_Atomic bool was_up;
+	_Atomic uint64_t reconnects;
+	_Atomic uint64_t violations;
+	pthread_mutex_t reason_lock; /* guards reason */
+	char reason[256];
+};
+
+/* NAME is taken. */
+void xf_runner_init(struct xf_runner *runner, const struct xf_runner_ops *ops, const struct xf_endpoint_calls *calls,
+                    char *name, const struct xf_conf_endpoint *conf);
+void xf_runner_fini(struct xf_runner *runner);
+
+/* [control] */
+void xf_runner_start(struct xf_runner *runner);
+void xf_runner_stop(struct xf_runner *runner); /* waits for the thread's end */
+
+/* [io] Notes and logs a change of state; true where it is one. */
+bool xf_runner_state(struct xf_runner *runner, uint32_t state, const char *reason);
+
+/* [any] */
+void xf_runner_wake(struct xf_endpoint *endpoint);
+void xf_runner_violation(struct xf_runner *runner, const char *what);
+void xf_runner_status(struct xf_runner *runner, struct xf_endpoint_status *status);
+
+#endif

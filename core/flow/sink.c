@@ -1,0 +1,459 @@
+/*
+ * A leg is in exactly one place: the inbox, the queue, a slot (the plugin has it), or on its way back. Slots are
+ * found by token modulo their number; a token is never used twice, so a completion that comes twice or after the
+ * fact finds another token there, and is ignored and counted.
+ *
+ * Threads: queue, tokens and slots are filled by the sink's thread; a slot is emptied by whoever completes it, with
+ * a compare-and-swap that only one can win.
+ */
+#include "flow/sink.h"
+
+#include <stdlib.h>
+
+#include "base/assert.h"
+#include "base/clock.h"
+#include "base/counter.h"
+#include "base/memory.h"
+#include "flow/inlet.h"
+
+#define SLOTS 16384 /* twice what is ever out, so a free one is near */
+#define OUT_MAX (SLOTS / 2)
+#define BATCH 256
+
+struct slot {
+	_Atomic uint64_t token; /* 0: free */
+	_Atomic(struct xf_leg *) leg;
+};
+
+struct xf_sink {
+	struct xf_runner runner; /* first */
+	const struct xf_sink_ops *ops;
+	bool headers; /* the sink carries them */
+	struct xf_leg *queue_first, *queue_last;
+	uint64_t token;
+	struct slot *slots;
+	_Atomic uint32_t out; /* tokens taken and not completed */
+	_Atomic uint32_t gate;
+	uint32_t generation;
+	struct xf_runner **inlets;
+	size_t inlet_count;
+	struct xf_outgoing batch[BATCH];
+	struct xf_leg *batch_legs[BATCH];
+};
+
+/* Legs on their way back, gathered while they belong to one inlet. */
+struct returning {
+	struct xf_runner *inlet;
+	struct xf_leg *first, *last;
+};
+
+static void
+returning_flush(struct returning *returning)
+{
+	if (returning->first != NULL)
+		xf_inbox_push(&returning->inlet->inbox, &returning->first->node, &returning->last->node);
+	*returning = (struct returning){NULL, NULL, NULL};
+}
+
+static void
+returning_add(struct returning *returning, struct xf_leg *leg)
+{
+	struct xf_runner *inlet = xf_inlet_runner(leg->delivery->inlet);
+
+	if (returning->inlet != inlet)
+		returning_flush(returning);
+	returning->inlet = inlet;
+	leg->node.next = NULL;
+	if (returning->last != NULL)
+		returning->last->node.next = &leg->node;
+	else
+		returning->first = leg;
+	returning->last = leg;
+}
+
+static void
+leg_bounce(struct returning *returning, struct xf_leg *leg)
+{
+	leg->result = XF_RESULT_NOT_SENT;
+	leg->result_flags = 0;
+	leg->bounced = true;
+	returning_add(returning, leg);
+}
+
+static struct xf_leg *
+queue_pop(struct xf_sink *sink)
+{
+	struct xf_leg *leg = sink->queue_first;
+
+	if (leg != NULL) {
+		sink->queue_first = (struct xf_leg *)leg->node.next;
+		if (sink->queue_first == NULL)
+			sink->queue_last = NULL;
+	}
+	return leg;
+}
+
+static void
+queue_bounce(struct xf_sink *sink)
+{
+	struct returning returning = {NULL, NULL, NULL};
+	struct xf_leg *leg;
+
+	while ((leg = queue_pop(sink)) != NULL)
+		leg_bounce(&returning, leg);
+	returning_flush(&returning);
+}
+
+static void
+queue_take_inbox(struct xf_sink *sink)
+{
+	struct xf_leg *leg = (struct xf_leg *)xf_inbox_take(&sink->runner.inbox);
+
+	while (leg != NULL) {
+		struct xf_leg *next = (struct xf_leg *)leg->node.next;
+
+		leg->node.next = NULL;
+		if (sink->queue_last != NULL)
+			sink->queue_last->node.next = &leg->node;
+		else
+			sink->queue_first = leg;
+		sink->queue_last = leg;
+		leg = next;
+	}
+}
+
+/* ---- What the plugin calls ------------------------------------------------------------ */
+
+static void
+sink_complete(struct xf_endpoint *endpoint, const struct xf_result *results, uint32_t count)
+{
+	struct xf_sink *sink = (struct xf_sink *)endpoint;
+	struct returning returning = {NULL, NULL, NULL};
+	uint32_t done = 0;
+
+	for (uint32_t i = 0; i < count; i++) {
+		const struct xf_result *result = &results[i];
+		struct slot *slot = &sink->slots[result->token % SLOTS];
+		struct xf_leg *leg = atomic_load_explicit(&slot->leg, memory_order_relaxed);
+		uint64_t token = result->token;
+
+		if (token == 0 || !atomic_compare_exchange_strong(&slot->token, &token, 0)) {
+			xf_runner_violation(&sink->runner, "completed a token that is not out");
+			continue;
+		}
+		leg->result = result->code;
+		leg->result_flags = result->flags;
+		leg->bounced = false;
+		if (result->code != XF_RESULT_STORED && result->reason.len > 0) {
+			free(leg->reason);
+			leg->reason = xf_strndup(result->reason.data, result->reason.len < 500 ? result->reason.len : 500);
+		}
+		returning_add(&returning, leg);
+		done++;
+	}
+	/* Before the legs are back: who finds them back may rely on what is out. */
+	atomic_fetch_sub(&sink->out, done);
+	returning_flush(&returning);
+}
+
+/* A plugin that says DOWN, or has stopped, with tokens out: nobody knows what became of them. */
+static void
+sink_complete_rest(struct xf_sink *sink)
+{
+	if (atomic_load(&sink->out) == 0)
+		return;
+	xf_runner_violation(&sink->runner, "left tokens uncompleted");
+	for (size_t i = 0; i < SLOTS; i++) {
+		struct xf_result result = {.token = atomic_load(&sink->slots[i].token), .code = XF_RESULT_UNKNOWN};
+
+		if (result.token != 0)
+			sink_complete(&sink->runner.endpoint, &result, 1);
+	}
+}
+
+static void
+sink_state(struct xf_endpoint *endpoint, uint32_t state, const char *reason)
+{
+	struct xf_sink *sink = (struct xf_sink *)endpoint;
+	bool was_up = atomic_load_explicit(&sink->gate, memory_order_relaxed) & 1, up = state != XF_STATE_DOWN;
+
+	xf_runner_state(&sink->runner, state, reason);
+	if (up == was_up)
+		return;
+	if (!up) {
+		sink_complete_rest(sink);
+		queue_bounce(sink);
+		sink->generation++;
+	}
+	atomic_store(&sink->gate, xf_gate(sink->generation, up));
+	for (size_t i = 0; i < sink->inlet_count; i++)
+		xf_inbox_ring(&sink->inlets[i]->inbox);
+}
+
+static uint32_t
+sink_emit(struct xf_endpoint *endpoint, const struct xf_incoming *messages, uint32_t stride, uint32_t count)
+{
+	(void)messages, (void)stride, (void)count;
+	xf_runner_violation((struct xf_runner *)endpoint, "emitted from a sink");
+	return 0;
+}
+
+static void
+sink_settle_within(struct xf_endpoint *endpoint, uint32_t milliseconds)
+{
+	(void)endpoint, (void)milliseconds;
+}
+
+static const struct xf_endpoint_calls sink_calls = {
+	.wake = xf_runner_wake,
+	.state = sink_state,
+	.emit = sink_emit,
+	.complete = sink_complete,
+	.settle_within = sink_settle_within,
+};
+
+/* ---- The loop ---------------------------------------------------------------------------- */
+
+static void
+outgoing_fill(const struct xf_sink *sink, const struct xf_leg *leg, uint64_t token, struct xf_outgoing *out)
+{
+	const struct xf_delivery *delivery = leg->delivery;
+
+	out->token = token;
+	out->subject = delivery->to[leg->side];
+	out->id = out->dedup_id = delivery->id;
+	if (leg->copy)
+		out->dedup_id.len += sizeof("/copy") - 1;
+	out->key = delivery->key;
+	out->reply = delivery->reply;
+	out->content_type = delivery->content_type;
+	out->payload = delivery->payload;
+	out->payload_size = delivery->payload_size;
+	out->headers = delivery->headers;
+	out->header_count = sink->headers ? delivery->header_count + leg->copy : 0;
+	out->flags = (leg->copy ? XF_OUTGOING_COPY : 0) | (leg->attempts > 0 || leg->maybe ? XF_OUTGOING_RETRY : 0);
+	out->time_ms = delivery->time_ms;
+	out->ttl_ms = delivery->ttl_ms;
+	out->priority = delivery->priority;
+}
+
+/* Takes up to ROOM legs off the queue into the batch, each with a token. */
+static uint32_t
+batch_fill(struct xf_sink *sink, uint32_t room)
+{
+	struct returning returning = {NULL, NULL, NULL};
+	uint32_t n = 0, out = atomic_load_explicit(&sink->out, memory_order_relaxed);
+	uint64_t now = xf_now_ns();
+	struct xf_leg *leg;
+
+	if (room > BATCH)
+		room = BATCH;
+	if (out + room > OUT_MAX)
+		room = out < OUT_MAX ? OUT_MAX - out : 0;
+	while (n < room && (leg = queue_pop(sink)) != NULL) {
+		uint32_t state = XF_LEG_QUEUED;
+		struct slot *slot;
+
+		if (leg->generation != sink->generation ||
+		    !atomic_compare_exchange_strong_explicit(&leg->state, &state, XF_LEG_TAKEN, memory_order_acq_rel,
+		                                             memory_order_relaxed)) {
+			leg_bounce(&returning, leg);
+			continue;
+		}
+		leg->taken_ns = now;
+		do {
+			sink->token++;
+			slot = &sink->slots[sink->token % SLOTS];
+		} while (sink->token == 0 || atomic_load_explicit(&slot->token, memory_order_acquire) != 0);
+		atomic_store_explicit(&slot->leg, leg, memory_order_relaxed);
+		atomic_store_explicit(&slot->token, sink->token, memory_order_release);
+		sink->batch_legs[n] = leg;
+		outgoing_fill(sink, leg, sink->token, &sink->batch[n]);
+		n++;
+	}
+	returning_flush(&returning);
+	return n;
+}
+
+/* Puts the legs that the plugin did not take back in front of the queue. */
+static void
+batch_untake(struct xf_sink *sink, uint32_t taken, uint32_t count)
+{
+	struct returning returning = {NULL, NULL, NULL};
+
+	for (uint32_t i = count; i-- > taken;) {
+		struct xf_leg *leg = sink->batch_legs[i];
+		uint32_t state = XF_LEG_TAKEN;
+
+		atomic_store(&sink->slots[sink->batch[i].token % SLOTS].token, 0);
+		if (!atomic_compare_exchange_strong(&leg->state, &state, XF_LEG_QUEUED)) {
+			leg_bounce(&returning, leg);
+			continue;
+		}
+		leg->node.next = (struct xf_node *)sink->queue_first;
+		sink->queue_first = leg;
+		if (sink->queue_last == NULL)
+			sink->queue_last = leg;
+	}
+	returning_flush(&returning);
+}
+
+static bool
+sink_publish(struct xf_sink *sink, uint32_t room)
+{
+	bool any = false;
+
+	while (room > 0 && sink->queue_first != NULL) {
+		uint32_t n = batch_fill(sink, room), taken;
+
+		if (n == 0)
+			break;
+		atomic_fetch_add(&sink->out, n);
+		taken = sink->ops->publish(sink->runner.instance, sink->batch, sizeof(sink->batch[0]), n);
+		if (taken > n) {
+			xf_runner_violation(&sink->runner, "took more than it was offered");
+			taken = n;
+		}
+		if (taken < n) {
+			atomic_fetch_sub(&sink->out, n - taken);
+			batch_untake(sink, taken, n);
+		}
+		any = any || taken > 0;
+		room -= taken;
+		if (taken < n)
+			break;
+	}
+	return any;
+}
+
+static void
+sink_thread_start(struct xf_runner *runner)
+{
+	struct xf_sink *sink = (struct xf_sink *)runner;
+
+	sink->ops->start(runner->instance);
+}
+
+static bool
+sink_turn(struct xf_runner *runner, struct xf_work *work)
+{
+	struct xf_sink *sink = (struct xf_sink *)runner;
+
+	sink->ops->work(runner->instance, work);
+	queue_take_inbox(sink);
+	if (!(atomic_load_explicit(&sink->gate, memory_order_relaxed) & 1)) {
+		queue_bounce(sink);
+		return false;
+	}
+	return sink_publish(sink, work->room);
+}
+
+static void
+sink_thread_stop(struct xf_runner *runner)
+{
+	struct xf_sink *sink = (struct xf_sink *)runner;
+
+	sink->ops->stop(runner->instance);
+	sink_complete_rest(sink);
+	queue_take_inbox(sink);
+	queue_bounce(sink);
+}
+
+static const struct xf_runner_ops sink_runner_ops = {
+	.start = sink_thread_start,
+	.turn = sink_turn,
+	.stop = sink_thread_stop,
+};
+
+/* ---- Life ------------------------------------------------------------------------------------ */
+
+struct xf_sink *
+xf_sink_create(char *name, const char *route, const char *server, const struct xf_conf_endpoint *conf, void *shared,
+               struct xf_error *error)
+{
+	struct xf_sink *sink = xf_alloc(sizeof(*sink));
+	struct xf_endpoint_info *info = &sink->runner.info;
+
+	xf_runner_init(&sink->runner, &sink_runner_ops, &sink_calls, name, conf);
+	sink->ops = conf->transport->class->sink;
+	sink->headers = conf->traits & XF_TRAIT_HEADERS;
+	sink->slots = xf_alloc_array(SLOTS, sizeof(*sink->slots));
+	*info = (struct xf_endpoint_info){
+		.struct_size = sizeof(*info),
+		.name = xf_str(name),
+		.route = xf_str(route),
+		.transport = xf_str(conf->transport->name),
+		.server = xf_str(server),
+		.subject = xf_str(conf->subject),
+	};
+	if (sink->ops->create(xf_host(), &sink->runner.endpoint, shared, conf->transport->options, conf->options, info,
+	                      &sink->runner.instance, error) != 0) {
+		xf_error_prefix(error, "sink '%s'", name);
+		sink->runner.instance = NULL;
+		xf_sink_destroy(&sink);
+	}
+	return sink;
+}
+
+void
+xf_sink_destroy(struct xf_sink **sink)
+{
+	if (*sink == NULL)
+		return;
+	if ((*sink)->runner.instance != NULL)
+		(*sink)->ops->destroy((*sink)->runner.instance);
+	free((*sink)->slots);
+	free((*sink)->inlets);
+	xf_runner_fini(&(*sink)->runner);
+	free(*sink);
+	*sink = NULL;
+}
+
+void
+xf_sink_attach(struct xf_sink *sink, struct xf_runner *inlet)
+{
+	sink->inlets = xf_grow_array(sink->inlets, sink->inlet_count, sink->inlet_count + 1, sizeof(*sink->inlets));
+	sink->inlets[sink->inlet_count++] = inlet;
+}
+
+void
+xf_sink_start(struct xf_sink *sink)
+{
+	xf_runner_start(&sink->runner);
+}
+
+void
+xf_sink_stop(struct xf_sink *sink)
+{
+	xf_runner_stop(&sink->runner);
+}
+
+void
+xf_sink_send(struct xf_sink *sink, struct xf_leg *first, struct xf_leg *last)
+{
+	xf_inbox_push(&sink->runner.inbox, &first->node, &last->node);
+}
+
+uint32_t
+xf_sink_gate(const struct xf_sink *sink)
+{
+	return atomic_load_explicit(&sink->gate, memory_order_acquire);
+}
+
+uint32_t
+xf_sink_state(const struct xf_sink *sink)
+{
+	return atomic_load(&sink->runner.state);
+}
+
+bool
+xf_sink_was_up(const struct xf_sink *sink)
+{
+	return atomic_load(&sink->runner.was_up);
+}
+
+void
+xf_sink_status(struct xf_sink *sink, struct xf_endpoint_status *status)
+{
+	xf_runner_status(&sink->runner, status);
+}

@@ -1,0 +1,49 @@
+/*
+ * sink.h - the way out: the queue in front of a sink plugin, and its thread.
+ *
+ * Inlets push chains of legs into its inbox; it offers them to the plugin in that order, as many as there is room
+ * for. A completed leg goes straight back to the inbox of its inlet, from whichever thread completed it.
+ *
+ * The gate keeps order across an outage. The sink keeps nothing while it is down: it gives back every leg that it
+ * has not sent, and from each DOWN on refuses legs sent under an older generation. An inlet opens its pipe under the
+ * new one only when all its legs are back.
+ */
+#ifndef XF_FLOW_SINK_H
+#define XF_FLOW_SINK_H
+
+#include "flow/delivery.h"
+#include "flow/runner.h"
+
+struct xf_sink;
+
+/* The gate as one word: generation, and whether legs may pass. */
+static inline uint32_t
+xf_gate(uint32_t generation, bool up)
+{
+	return generation << 1 | up;
+}
+
+/* NAME is taken. SHARED is the transport's. NULL with a reason. */
+struct xf_sink *xf_sink_create(char *name, const char *route, const char *server, const struct xf_conf_endpoint *conf,
+                               void *shared, struct xf_error *error);
+void xf_sink_destroy(struct xf_sink **sink);
+
+/* Before start: RUNNER's bell is rung when the gate changes. */
+void xf_sink_attach(struct xf_sink *sink, struct xf_runner *inlet);
+
+void xf_sink_start(struct xf_sink *sink);
+/* Every leg has gone back to its inlet's inbox when this returns. */
+void xf_sink_stop(struct xf_sink *sink);
+
+/* [any] Legs FIRST .. LAST, chained by node.next, in order. */
+void xf_sink_send(struct xf_sink *sink, struct xf_leg *first, struct xf_leg *last);
+
+/* [any] An inlet reads it before it takes its inbox, so all legs that came back before are there. */
+uint32_t xf_sink_gate(const struct xf_sink *sink);
+
+/* [any] */
+uint32_t xf_sink_state(const struct xf_sink *sink);
+bool xf_sink_was_up(const struct xf_sink *sink);
+void xf_sink_status(struct xf_sink *sink, struct xf_endpoint_status *status);
+
+#endif
