@@ -528,10 +528,10 @@ change_check(const struct xf_flow *flow, const struct xf_migration *migration, c
 		const struct route *route = &flow->routes[i];
 		struct xf_endpoint_status status;
 
-		if (route->migration != migration || xf_sink_state(route->sinks[side]) != XF_STATE_DOWN)
+		if (route->migration != migration || xf_sink_state(route->sinks[side]) == XF_STATE_UP)
 			continue;
 		xf_sink_status(route->sinks[side], &status);
-		return xf_error_set(error, "the %s side is down (%s: %s), so nothing is moved to it; mend it, or use force",
+		return xf_error_set(error, "the %s side does not work (%s: %s), so nothing is moved to it; mend it, or use force",
 		                    side ? "new" : "old", status.name, status.reason);
 	}
 	return XF_OK;
