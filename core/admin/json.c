@@ -4,46 +4,25 @@
 #include <stdio.h>
 
 #include "base/clock.h"
+#include "base/utf8.h"
 
-/* The length of the character that begins at TEXT, or 0 where none does: over-long forms, surrogates
- * and what lies beyond U+10FFFF are none. */
+/* The length of the character that begins at TEXT, or 0 where none does. */
 static size_t
-utf8_length(const unsigned char *text)
+utf8_length(const char *text)
 {
-	unsigned char low = 0x80, high = 0xBF;
-	size_t len;
+	size_t most = strnlen(text, 4);
 
-	if (text[0] < 0x80)
-		return 1;
-	if (text[0] >= 0xC2 && text[0] <= 0xDF)
-		len = 2;
-	else if (text[0] >= 0xE0 && text[0] <= 0xEF)
-		len = 3;
-	else if (text[0] >= 0xF0 && text[0] <= 0xF4)
-		len = 4;
-	else
-		return 0;
-	if (text[0] == 0xE0)
-		low = 0xA0;
-	else if (text[0] == 0xED)
-		high = 0x9F;
-	else if (text[0] == 0xF0)
-		low = 0x90;
-	else if (text[0] == 0xF4)
-		high = 0x8F;
-	if (text[1] < low || text[1] > high)
-		return 0;
-	for (size_t i = 2; i < len; i++)
-		if ((text[i] & 0xC0) != 0x80)
-			return 0;
-	return len;
+	for (size_t len = 1; len <= most; len++)
+		if (xf_utf8_valid((struct xf_str){text, len}))
+			return len;
+	return 0;
 }
 
 void
 xf_utf8_mend(const char *text, struct xf_buffer *out)
 {
 	while (*text != '\0') {
-		size_t len = utf8_length((const unsigned char *)text);
+		size_t len = utf8_length(text);
 
 		if (len == 0)
 			xf_buffer_puts(out, "?");

@@ -1,0 +1,396 @@
+/*
+ * What is installed, without a running server: each plugin that a search by name would find is
+ * loaded by the same catalogue that the server uses, so what is refused here is refused there.
+ */
+#include <dirent.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "admin/json.h"
+#include "args.h"
+#include "base/memory.h"
+#include "client.h"
+#include "load.h"
+#include "output.h"
+#include "tool.h"
+
+#define PREFIX "crossfade-transport-"
+#define SUFFIX ".so"
+
+/* Names of plugins, each once, sorted. */
+struct names {
+	char **name;
+	size_t count;
+};
+
+static void
+name_add(struct names *names, const char *name, size_t len)
+{
+	for (size_t i = 0; i < names->count; i++)
+		if (strlen(names->name[i]) == len && memcmp(names->name[i], name, len) == 0)
+			return;
+	names->name = xf_grow_array(names->name, names->count, names->count + 1, sizeof *names->name);
+	names->name[names->count++] = xf_strndup(name, len);
+}
+
+static void
+folder_scan(struct names *names, const char *folder)
+{
+	DIR *dir = opendir(folder);
+
+	if (dir == NULL)
+		return;
+	for (struct dirent *entry; (entry = readdir(dir)) != NULL;) {
+		size_t len = strlen(entry->d_name), head = strlen(PREFIX), tail = strlen(SUFFIX);
+
+		if (len > head + tail && strncmp(entry->d_name, PREFIX, head) == 0 &&
+		    strcmp(entry->d_name + len - tail, SUFFIX) == 0)
+			name_add(names, entry->d_name + head, len - head - tail);
+	}
+	closedir(dir);
+}
+
+/* Next to this program: ../lib/crossfade/plugins, in the build tree as installed. */
+static void
+home_scan(struct names *names)
+{
+	char exe[PATH_MAX], *folder;
+	ssize_t len = readlink("/proc/self/exe", exe, sizeof exe - 1);
+
+	if (len < 0)
+		return;
+	exe[len] = '\0';
+	for (int up = 0; up < 2; up++) {
+		char *slash = strrchr(exe, '/');
+
+		if (slash == NULL)
+			return;
+		*slash = '\0';
+	}
+	folder = xf_format("%s/lib/crossfade/plugins", exe);
+	folder_scan(names, folder);
+	free(folder);
+#ifdef XF_LIBDIR
+	folder = xf_format("%s/" XF_LIBDIR "/crossfade/plugins", exe);
+	folder_scan(names, folder);
+	free(folder);
+#endif
+}
+
+static int
+name_compare(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static void
+names_find(struct names *names, const struct xf_conf *conf)
+{
+	const char *extra = getenv("CROSSFADE_PLUGIN_DIR");
+
+	*names = (struct names){0};
+	for (size_t i = 0; conf != NULL && i < conf->server.plugin_dir_count; i++)
+		folder_scan(names, conf->server.plugin_dirs[i]);
+	if (extra != NULL && extra[0] != '\0')
+		folder_scan(names, extra);
+	home_scan(names);
+	if (names->count > 0)
+		qsort(names->name, names->count, sizeof *names->name, name_compare);
+}
+
+static void
+names_fini(struct names *names)
+{
+	for (size_t i = 0; i < names->count; i++)
+		free(names->name[i]);
+	free(names->name);
+}
+
+static const struct xf_plugin_info *
+info_find(const struct xf_catalogue *catalogue, const char *class_name)
+{
+	size_t count;
+	const struct xf_plugin_info *infos = xf_catalogue_loaded(catalogue, &count);
+
+	for (size_t i = 0; i < count; i++)
+		if (infos[i].kind == XF_KIND_TRANSPORT && strcmp(infos[i].class_name, class_name) == 0)
+			return &infos[i];
+	return NULL;
+}
+
+/* A catalogue that searches as FILE says, if one is given; exit status in *STATUS where it cannot be read. */
+static bool
+catalogue_open(struct loaded *loaded, const char *file, int *status)
+{
+	*status = EXIT_DONE;
+	if (file == NULL) {
+		*loaded = (struct loaded){.catalogue = xf_catalogue_create()};
+		return true;
+	}
+	if (loaded_init(loaded, file))
+		return true;
+	fputs(loaded->errors.data != NULL ? loaded->errors.data : "", stderr);
+	loaded_fini(loaded);
+	*status = EXIT_CONFIG;
+	return false;
+}
+
+/* ---- list --------------------------------------------------------------------------------------------- */
+
+static void
+row_print(struct table *table, const struct xf_transport_class *class, const struct xf_plugin_info *info)
+{
+	table_cell(table, PLAIN, "%s", class->head.name);
+	table_cell(table, PLAIN, "%s", info->version);
+	table_cell(table, PLAIN, "%" PRIu32 ".%" PRIu32, info->abi_major, info->abi_minor);
+	table_cell(table, PLAIN, "%s", class->source != NULL ? "yes" : "no");
+	table_cell(table, PLAIN, "%s", class->sink != NULL ? "yes" : "no");
+	table_cell(table, PLAIN, "%s", class->head.summary);
+}
+
+static cJSON *
+class_json(const struct xf_transport_class *class, const struct xf_plugin_info *info)
+{
+	cJSON *object = xf_json_plugin(info);
+
+	cJSON_AddBoolToObject(object, "consumes", class->source != NULL);
+	cJSON_AddBoolToObject(object, "publishes", class->sink != NULL);
+	return object;
+}
+
+static int
+list_print(struct loaded *loaded, const struct names *names, bool json)
+{
+	static const char *const titles[] = {"PLUGIN", "VERSION", "ABI", "CONSUMES", "PUBLISHES", "SUMMARY"};
+	cJSON *root = cJSON_CreateObject(), *list = cJSON_AddArrayToObject(root, "plugins");
+	int status = EXIT_DONE;
+	struct table table;
+
+	table_begin(&table, titles, sizeof titles / sizeof titles[0]);
+	for (size_t i = 0; i < names->count; i++) {
+		struct xf_error error = {{0}};
+		const struct xf_transport_class *class = xf_catalogue_transport(loaded->catalogue, names->name[i], &error);
+		const struct xf_plugin_info *info = class != NULL ? info_find(loaded->catalogue, class->head.name) : NULL;
+
+		if (info == NULL) {
+			status = complain(EXIT_FAILED, "refused: %s", error.text);
+			continue;
+		}
+		if (json)
+			cJSON_AddItemToArray(list, class_json(class, info));
+		else
+			row_print(&table, class, info);
+	}
+	if (json)
+		json_print(root);
+	else
+		table_print(&table);
+	cJSON_Delete(root);
+	return status;
+}
+
+static int
+list_run(int argc, char **argv)
+{
+	const char *file = NULL;
+	bool json = false;
+	const struct arg args[] = {
+		{"config", 'c', "FILE", "also search the plugin_dirs of this file", NULL, &file},
+		{"json", 0, NULL, "print the list as JSON", &json, NULL},
+	};
+	const struct usage usage = {
+		.line = "plugin list [-c FILE] [--json]",
+		.about = "The transports that `plugin: NAME` can name. One that would be refused is named with the reason.",
+		.examples = "  crossfade plugin list\n",
+		.args = args,
+		.arg_count = sizeof args / sizeof args[0],
+	};
+	struct loaded loaded;
+	struct names names;
+	int status;
+
+	if (!args_parse(&usage, argc, argv, NULL, &status) || !catalogue_open(&loaded, file, &status))
+		return status;
+	names_find(&names, loaded.conf);
+	if (names.count == 0)
+		status = complain(EXIT_FAILED, "no plugin is found beside this program, nor in CROSSFADE_PLUGIN_DIR");
+	else
+		status = list_print(&loaded, &names, json);
+	names_fini(&names);
+	loaded_fini(&loaded);
+	return status;
+}
+
+/* ---- show --------------------------------------------------------------------------------------------- */
+
+/* A bound as one would write it: 1500 as "1500ms" where it is a duration, 65536 as "64KiB" where it is a size. */
+static void
+bound_format(uint32_t type, int64_t bound, char *out, size_t size)
+{
+	static const struct {
+		int64_t of;
+		const char *unit;
+	} durations[] = {{86400000, "d"}, {3600000, "h"}, {60000, "m"}, {1000, "s"}, {1, "ms"}},
+	  sizes[] = {{1 << 30, "GiB"}, {1 << 20, "MiB"}, {1 << 10, "KiB"}, {1, "B"}};
+	size_t i = type == XF_OPTION_DURATION ? 1 : 0;
+
+	if (type == XF_OPTION_PERCENT) {
+		snprintf(out, size, "%.6g%%", (double)bound / 100);
+	} else if (bound == 0 || bound == INT64_MAX || (type != XF_OPTION_DURATION && type != XF_OPTION_BYTES)) {
+		bound == INT64_MAX ? snprintf(out, size, "any") : snprintf(out, size, "%" PRId64, bound);
+	} else if (type == XF_OPTION_DURATION) {
+		while (bound % durations[i].of != 0)
+			i++;
+		snprintf(out, size, "%" PRId64 "%s", bound / durations[i].of, durations[i].unit);
+	} else {
+		while (bound % sizes[i].of != 0)
+			i++;
+		snprintf(out, size, "%" PRId64 "%s", bound / sizes[i].of, sizes[i].unit);
+	}
+}
+
+/* "one of a, b", "1s to 10m messages". */
+static void
+bounds_format(const struct xf_option *row, struct xf_buffer *out)
+{
+	char min[32], max[32];
+
+	if (row->values != NULL) {
+		for (size_t i = 0; row->values[i] != NULL; i++)
+			xf_buffer_printf(out, "%s%s", i ? " | " : "", row->values[i]);
+	} else if (row->min != row->max) {
+		bound_format(row->type, row->min, min, sizeof min);
+		bound_format(row->type, row->max, max, sizeof max);
+		xf_buffer_printf(out, "%s to %s", min, max);
+	}
+	if (row->unit != NULL)
+		xf_buffer_printf(out, "%s%s", out->len ? " " : "", row->unit);
+}
+
+/* The rows of a table, those of a mapping behind it as "streams.name". JSON is the same table as JSON. */
+static void
+rows_add(struct table *table, const struct xf_option *const *rows, const cJSON *json, const char *prefix)
+{
+	for (int i = 0; rows != NULL && rows[i] != NULL; i++) {
+		const struct xf_option *row = rows[i];
+		cJSON *item = cJSON_GetArrayItem(json, i);
+		struct xf_buffer bounds = {0};
+
+		bounds_format(row, &bounds);
+		table_cell(table, BOLD, "%s%s%s", prefix, row->key, row->flags & XF_OPTION_REQUIRED ? " (required)" : "");
+		table_cell(table, PLAIN, "%s%s%s", row->flags & XF_OPTION_LIST ? "list of " : "", json_text(item, "type"),
+		           row->flags & XF_OPTION_SECRET ? ", secret" : "");
+		table_cell(table, PLAIN, "%s", row->def != NULL ? row->def : "-");
+		table_cell(table, PLAIN, "%s", bounds.len ? bounds.data : "");
+		table_cell(table, PLAIN, "%s%s", row->help != NULL ? row->help : "",
+		           row->flags & XF_OPTION_DEPRECATED ? " (deprecated)" : "");
+		xf_buffer_fini(&bounds);
+		if (row->fields != NULL) {
+			char *inner = xf_format("%s%s%s.", prefix, row->key, row->flags & XF_OPTION_LIST ? "[]" : "");
+
+			rows_add(table, row->fields, cJSON_GetObjectItemCaseSensitive(item, "fields"), inner);
+			free(inner);
+		}
+	}
+}
+
+static void
+options_print(const char *title, const struct xf_option *const *rows)
+{
+	static const char *const titles[] = {"OPTION", "TYPE", "DEFAULT", "BOUNDS", "HELP"};
+	cJSON *json = xf_json_options(rows);
+	struct table table;
+
+	printf("\n%s%s%s\n", colour_on(BOLD), title, colour_off());
+	if (rows == NULL || rows[0] == NULL) {
+		printf("none\n");
+	} else {
+		table_begin(&table, titles, sizeof titles / sizeof titles[0]);
+		rows_add(&table, rows, json, "");
+		table_print(&table);
+	}
+	cJSON_Delete(json);
+}
+
+static void
+class_print(const struct xf_transport_class *class, const struct xf_plugin_info *info)
+{
+	printf("%s%s%s: %s\n", colour_on(BOLD), class->head.name, colour_off(), class->head.summary);
+	printf("  version %s, built for plugin interface %" PRIu32 ".%" PRIu32 "\n  %s\n  %s\n", info->version,
+	       info->abi_major, info->abi_minor, info->id, info->file);
+	options_print("transport (under transports:)", class->options);
+	if (class->source != NULL)
+		options_print("source (in from:)", class->source_options);
+	else
+		printf("\ncannot be consumed from\n");
+	if (class->sink != NULL)
+		options_print("sink (in to:, old:, new:)", class->sink_options);
+	else
+		printf("\ncannot be published to\n");
+}
+
+static void
+show_json(const struct xf_transport_class *class, const struct xf_plugin_info *info)
+{
+	cJSON *root = class_json(class, info), *options = cJSON_AddObjectToObject(root, "options");
+
+	cJSON_AddItemToObject(options, "transport", xf_json_options(class->options));
+	cJSON_AddItemToObject(options, "source", xf_json_options(class->source_options));
+	cJSON_AddItemToObject(options, "sink", xf_json_options(class->sink_options));
+	json_print(root);
+	cJSON_Delete(root);
+}
+
+static int
+show_run(int argc, char **argv)
+{
+	const char *file = NULL, *name;
+	bool json = false;
+	const struct arg args[] = {
+		{"config", 'c', "FILE", "also search the plugin_dirs of this file", NULL, &file},
+		{"json", 0, NULL, "print it as JSON", &json, NULL},
+	};
+	const struct usage usage = {
+		.line = "plugin show NAME [-c FILE] [--json]",
+		.about = "A transport plugin (by name, or a path with a slash) and every option that it takes.",
+		.examples = "  crossfade plugin show nats\n  crossfade plugin show ./crossfade-transport-mine.so\n",
+		.args = args,
+		.arg_count = sizeof args / sizeof args[0],
+		.words_min = 1,
+		.words_max = 1,
+	};
+	const struct xf_transport_class *class;
+	const struct xf_plugin_info *info;
+	struct xf_error error = {{0}};
+	struct loaded loaded;
+	int status;
+
+	if (!args_parse(&usage, argc, argv, &name, &status) || !catalogue_open(&loaded, file, &status))
+		return status;
+	class = xf_catalogue_transport(loaded.catalogue, name, &error);
+	info = class != NULL ? info_find(loaded.catalogue, class->head.name) : NULL;
+	if (info == NULL)
+		status = complain(EXIT_FAILED, "%s", error.text);
+	else if (json)
+		show_json(class, info);
+	else
+		class_print(class, info);
+	loaded_fini(&loaded);
+	return status;
+}
+
+int
+verb_plugin(int argc, char **argv)
+{
+	static const struct verb subverbs[] = {
+		{"list", "what is installed", list_run},
+		{"show", "one plugin and all its options", show_run},
+	};
+
+	return subverb_run("plugin", "The transports that are installed.", subverbs, sizeof subverbs / sizeof subverbs[0],
+	                   argc, argv);
+}
