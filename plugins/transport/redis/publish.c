@@ -429,8 +429,10 @@ fault_begin(struct sink *sink, enum fault fault, struct xf_str error, uint64_t n
 	const char *remedy = remedy_of(error);
 	char said[200], reason[320];
 
-	if (sink->fault == FAULT_NONE)
+	if (sink->fault == FAULT_NONE) {
 		sink->fault_from = now;
+		sink->probe_at = now;
+	}
 	sink->fault_at = now;
 	sink->replica = begins(error, "READONLY");
 	if (fault == FAULT_KEY && sink->fault != FAULT_NONE)
@@ -456,7 +458,7 @@ fault_pace(struct sink *sink, uint32_t confirmed, uint32_t refused, uint64_t now
 {
 	if (sink->fault == FAULT_KEY && confirmed > 0)
 		sink->probe_ms = 0; /* others get through; they shall not wait */
-	else if (refused > 0) {
+	else if (refused > 0 && now >= sink->probe_at) { /* not again for the rest of what was under way */
 		sink->probe_ms = sink->probe_ms == 0 ? PROBE_FIRST_MS : sink->probe_ms * 2;
 		if (sink->probe_ms > PROBE_MAX_MS)
 			sink->probe_ms = PROBE_MAX_MS;

@@ -23,7 +23,7 @@
 /* ---- Out ------------------------------------------------------------------- */
 
 /* Room that a bulk string of LEN bytes, or an array's head, takes at most. */
-#define RESP_HEAD_MAX 24u
+#define RESP_HEAD_MAX 32u
 #define RESP_BULK_SIZE(len) ((size_t)(len) + RESP_HEAD_MAX)
 
 static inline char *
