@@ -50,4 +50,14 @@ bool xf_template_uses_id(const struct xf_template *template);
 /* A subject pattern that every value matches: fields become `*` tokens, or `>` where they may be several. */
 void xf_template_pattern(const struct xf_template *template, struct xf_buffer *out);
 
+/* The same where the message's subject is known to match SOURCE: {subject} and {subject.N} are then as narrow as
+ * it is. */
+void xf_template_pattern_from(const struct xf_template *template, struct xf_str source, struct xf_buffer *out);
+
+/* Whether some message could give the same value by both templates, as far as their texts tell. */
+bool xf_template_may_equal(const struct xf_template *a, const struct xf_template *b);
+
+/* What keeps its values from being subjects, whatever the message ("has a space or control character"), or NULL. */
+const char *xf_template_subject_check(const struct xf_template *template);
+
 #endif

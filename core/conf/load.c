@@ -1,0 +1,62 @@
+/*
+ * The order of reading: files and includes to one tree, the tree to settings, the settings checked against
+ * each other. Every step goes on after a mistake, so that all are told in one go.
+ */
+#include "conf/conf.h"
+
+#include <stdlib.h>
+
+#include "conf/arena.h"
+#include "conf/check.h"
+#include "conf/document.h"
+#include "conf/report.h"
+#include "conf/schema.h"
+
+/* The settings lie in their own arena, behind this. */
+struct loaded {
+	struct xf_conf conf;
+	struct xf_arena *arena;
+};
+
+const struct xf_conf *
+xf_conf_load(const char *file, const struct xf_conf_catalogue *catalogue, struct xf_buffer *errors)
+{
+	struct xf_arena *arena = xf_arena_create();
+	struct xf_report *report = xf_report_create(arena);
+	struct loaded *loaded = xf_arena_alloc(arena, sizeof(*loaded));
+	struct xf_loading loading = {
+		.arena = arena,
+		.report = report,
+		.catalogue = catalogue,
+		.conf = &loaded->conf,
+	};
+	struct xf_yaml *root;
+
+	loaded->arena = arena;
+	loaded->conf.file = xf_arena_copy(arena, file, strlen(file));
+	root = xf_document_load(arena, report, loaded->conf.file);
+	if (root != NULL) {
+		xf_schema_read(&loading, root);
+		xf_conf_check(&loading);
+	}
+	if (xf_report_errors(report) > 0) {
+		xf_report_print(report, errors);
+		xf_arena_destroy(&arena);
+		return NULL;
+	}
+	loaded->conf.warnings = xf_report_warnings(report, &loaded->conf.warning_count);
+	return &loaded->conf;
+}
+
+void
+xf_conf_destroy(const struct xf_conf **conf)
+{
+	struct loaded *loaded = (struct loaded *)*conf;
+	struct xf_arena *arena;
+
+	if (loaded == NULL)
+		return;
+	*conf = NULL;
+	arena = loaded->arena;
+	xf_arena_destroy(&arena);
+}

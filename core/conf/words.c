@@ -1,0 +1,42 @@
+/*
+ * The words of the contract for what the configuration says.
+ */
+#include "conf/conf.h"
+
+const char *
+xf_conf_promise(const struct xf_conf_endpoint *source, const struct xf_conf_endpoint *sink)
+{
+	if (sink->traits & XF_TRAIT_EPHEMERAL)
+		return "as the broker: those subscribed at that moment";
+	if (source->traits & XF_TRAIT_LOSSY)
+		return "what the broker delivered, bounded; overflow is dropped and counted";
+	if (sink->when_down == XF_WHEN_DOWN_DROP)
+		return "at least once while the sink is up; dropped and counted while it is down";
+	if (sink->traits & XF_TRAIT_DEDUP)
+		return "at least once; duplicates are stored once within the broker's window";
+	return "at least once";
+}
+
+const char *
+xf_stage_name(uint32_t percent, enum xf_mirror mirror)
+{
+	if (percent == 0)
+		return mirror == XF_MIRROR_OFF ? "off" : "dualwrite";
+	if (percent == 10000)
+		return mirror == XF_MIRROR_OFF ? "complete" : "rampdown";
+	return "live";
+}
+
+const char *
+xf_mirror_name(enum xf_mirror mirror)
+{
+	switch (mirror) {
+	case XF_MIRROR_OFF:
+		return "false";
+	case XF_MIRROR_ON:
+		return "true";
+	case XF_MIRROR_REQUIRED:
+		break;
+	}
+	return "required";
+}
