@@ -1,0 +1,129 @@
+/*
+ * wire.h - one connection to an AMQP broker: how it comes, lives and goes.
+ *
+ * The client library opens the socket and logs in, in one blocking step with a time limit. From then on
+ * the socket is ours: frames are gathered in one output buffer and parsed in place from one input
+ * buffer, never blocking, heartbeats included. The library is called again only to throw the
+ * connection away.
+ *
+ * A connection that failed (wire_failed) stays as it is until its owner has drawn the consequences and calls
+ * wire_drop(). Reconnecting has a backoff that grows and has jitter.
+ *
+ * Threads: the endpoint's own, all calls.
+ */
+#ifndef CROSSFADE_AMQP_WIRE_H
+#define CROSSFADE_AMQP_WIRE_H
+
+#include "codec.h"
+#include "settings.h"
+
+struct amqp_connection_state_t_;
+
+#define WIRE_CHANNEL 1u         /* publishes, deliveries, acks, confirms */
+#define WIRE_CHANNEL_DECLARE 2u /* a sink's declarations, whose failure must not take the confirms along */
+
+#define WIRE_REASON_MAX 400
+
+struct wire {
+	const struct xf_host *host;
+	struct xf_endpoint *endpoint;
+	const struct settings *settings;
+	char *name; /* as the broker shows the connection */
+
+	struct amqp_connection_state_t_ *library; /* NULL: not connected */
+	int fd;
+	uint32_t frame_max;
+	uint32_t heartbeat_ms; /* as negotiated; 0: none */
+
+	struct codec_buffer out;
+	uint64_t sent; /* bytes that the kernel took on this connection */
+	uint8_t *in;   /* WIRE_IN_SIZE bytes, of which in_start .. in_end are unread */
+	size_t in_start;
+	size_t in_end;
+	uint64_t read_ms;  /* when something was last read, and written */
+	uint64_t wrote_ms;
+
+	bool failed;
+	bool refused; /* wrong user or password: trying again soon helps nobody */
+	bool blocked; /* the broker has a memory or disk alarm */
+	char blocked_reason[WIRE_REASON_MAX];
+	char error[WIRE_REASON_MAX];
+
+	uint64_t connected_ms;
+	uint64_t connect_at_ms; /* not before */
+	uint32_t backoff_ms;
+	uint64_t random;
+
+	uint32_t state; /* as last reported */
+	char reason[WIRE_REASON_MAX];
+};
+
+/* False where there is no memory; then wire_fini() is due all the same. SETTINGS is borrowed. */
+bool wire_init(struct wire *wire, const struct xf_host *host, struct xf_endpoint *endpoint,
+               const struct settings *settings, const struct xf_endpoint_info *info);
+void wire_fini(struct wire *wire);
+
+/* Connects and logs in if its time has come; blocks up to the connect_timeout. On failure reports DOWN. */
+bool wire_connect(struct wire *wire);
+
+static inline bool
+wire_connected(const struct wire *wire)
+{
+	return wire->library != NULL;
+}
+
+/* Nothing can be read or written any more. The first reason stays. */
+void wire_fail(struct wire *wire, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Closes without a word, reports DOWN with the reason of the failure, and sets the time of the next try. */
+void wire_drop(struct wire *wire);
+
+/* Says good-bye, so that the broker has read everything; waits for its answer for up to a second. */
+void wire_close(struct wire *wire);
+
+/* Sends what is there, as far as the socket takes it. */
+void wire_flush(struct wire *wire);
+
+/* Output that the socket did not take yet, in bytes. */
+static inline size_t
+wire_pending(const struct wire *wire)
+{
+	return wire->out.end - wire->out.start;
+}
+
+/* The position of the end of the output so far, to compare with sent. */
+static inline uint64_t
+wire_end(const struct wire *wire)
+{
+	return wire->sent + wire_pending(wire);
+}
+
+/* Reads once. True if there is news and perhaps more. Moves what is unread: pointers into it die. */
+bool wire_read(struct wire *wire);
+
+/* The frame at BEHIND bytes after the unread start, not consumed. A malformed one fails the connection. */
+enum codec_status wire_peek(struct wire *wire, size_t behind, struct codec_frame *frame);
+
+static inline void
+wire_consume(struct wire *wire, size_t size)
+{
+	wire->in_start += size;
+}
+
+/* A frame of channel 0, which is the same for all: heartbeat, close, blocked. */
+void wire_control(struct wire *wire, const struct codec_frame *frame);
+
+/* Heartbeats both ways. READING: input is being read, so silence means something. Returns the
+ * milliseconds until it wants to be called again. */
+uint32_t wire_tick(struct wire *wire, uint64_t now, bool reading);
+
+/* Reports a state if it is news; formatted like printf, "" for no reason. */
+void wire_state(struct wire *wire, uint32_t state, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+void wire_log(struct wire *wire, uint32_t level, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/* BASE_MS give or take a quarter. */
+uint32_t wire_jitter(struct wire *wire, uint32_t base_ms);
+
+#endif
