@@ -97,19 +97,16 @@ xf_arena_copy(struct xf_arena *arena, const char *text, size_t len)
 char *
 xf_arena_format(struct xf_arena *arena, const char *format, ...)
 {
-	va_list args, again;
-	char *text;
-	int len;
+	va_list args;
+	char *text = NULL, *copy;
 
 	va_start(args, format);
-	va_copy(again, args);
-	len = vsnprintf(NULL, 0, format, args);
+	if (vasprintf(&text, format, args) < 0)
+		abort(); /* as memory.h does */
 	va_end(args);
-	XF_ASSERT(len >= 0);
-	text = xf_arena_alloc(arena, (size_t)len + 1);
-	vsnprintf(text, (size_t)len + 1, format, again);
-	va_end(again);
-	return text;
+	copy = xf_arena_copy(arena, text, strlen(text));
+	free(text);
+	return copy;
 }
 
 void

@@ -119,7 +119,7 @@ pattern_load(struct document *doc, const struct xf_yaml *node)
 		return;
 	if (node->kind != XF_YAML_SCALAR || node->text.len == 0 || node->null) {
 		xf_report_error(doc->report, node->place, "'include' is %s; expected a path, or a list of them",
-		                xf_yaml_kind_name(node));
+		                xf_yaml_show(doc->report, doc->arena, node));
 		return;
 	}
 	pattern = xf_file_beside(node->place.file, node->text.data);
@@ -212,6 +212,7 @@ file_load(struct document *doc, const char *file, struct xf_conf_place from)
 	struct xf_error error = {{0}};
 	struct seen *seen;
 
+	xf_report_file(doc->report, file);
 	if (xf_file_read(file, XF_YAML_SIZE_MAX, &content, &identity, &error) != XF_OK) {
 		if (from.line == 0)
 			xf_report_error(doc->report, from, "%s", error.text);

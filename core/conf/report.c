@@ -1,6 +1,6 @@
 /*
- * Findings are sorted by the order in which their files were first named, so a mistake in the main file stands
- * before one in what it includes.
+ * Findings are sorted by the order in which their files were read, so a mistake in the main file stands before
+ * one in what it includes.
  */
 #include "conf/report.h"
 
@@ -75,6 +75,12 @@ file_index(struct xf_report *report, const char *file)
 	                              sizeof(*report->files));
 	report->files[report->file_count] = file;
 	return report->file_count++;
+}
+
+void
+xf_report_file(struct xf_report *report, const char *file)
+{
+	file_index(report, file);
 }
 
 static void

@@ -20,6 +20,9 @@ struct xf_report;
 /* Borrows ARENA, which outlives it. Destroyed with it. */
 struct xf_report *xf_report_create(struct xf_arena *arena);
 
+/* Findings are printed in the order in which their files were told. */
+void xf_report_file(struct xf_report *report, const char *file);
+
 /* "FILE:LINE:COLUMN", or "FILE" where there is no line. */
 const char *xf_place_text(struct xf_arena *arena, struct xf_conf_place place);
 

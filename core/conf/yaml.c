@@ -16,6 +16,7 @@ struct parse {
 	struct xf_arena *arena;
 	struct xf_report *report;
 	const char *file;
+	struct xf_str text;
 	yaml_parser_t parser;
 	unsigned depth;
 };
@@ -87,21 +88,45 @@ bytes_check(struct parse *parse, struct xf_str text)
 
 /* ---- Nodes ------------------------------------------------------------------ */
 
+/* Of all that cannot start a token, a tab is the one that nobody sees. */
+static bool
+is_at_tab(const struct parse *parse)
+{
+	struct xf_str rest = parse->text;
+
+	for (size_t line = 0; line < parse->parser.problem_mark.line; line++) {
+		const char *end = rest.len > 0 ? memchr(rest.data, '\n', rest.len) : NULL;
+
+		if (end == NULL)
+			return false;
+		rest.len -= (uint64_t)(end + 1 - rest.data);
+		rest.data = end + 1;
+	}
+	while (rest.len > 0 && *rest.data == ' ') {
+		rest.data++;
+		rest.len--;
+	}
+	return rest.len > 0 && *rest.data == '\t';
+}
+
 static bool
 event_next(struct parse *parse, yaml_event_t *event)
 {
 	const yaml_parser_t *p = &parse->parser;
-	const char *problem = p->problem;
+	struct xf_conf_place place;
+	const char *problem;
 
 	if (yaml_parser_parse(&parse->parser, event))
 		return true;
+	place = place_of(parse, p->problem_mark);
 	problem = p->problem != NULL ? p->problem : "cannot be parsed";
-	if (p->context != NULL)
-		xf_report_error(parse->report, place_of(parse, p->problem_mark),
-		                "not YAML: %s, %s that began at %zu:%zu", problem, p->context,
+	if (is_at_tab(parse))
+		xf_report_error(parse->report, place, "not YAML: a tab; expected spaces as indentation");
+	else if (p->context != NULL)
+		xf_report_error(parse->report, place, "not YAML: %s, %s that began at %zu:%zu", problem, p->context,
 		                p->context_mark.line + 1, p->context_mark.column + 1);
 	else
-		xf_report_error(parse->report, place_of(parse, p->problem_mark), "not YAML: %s", problem);
+		xf_report_error(parse->report, place, "not YAML: %s", problem);
 	return false;
 }
 
@@ -387,7 +412,7 @@ document_read(struct parse *parse)
 struct xf_yaml *
 xf_yaml_parse(struct xf_arena *arena, struct xf_report *report, const char *file, struct xf_str text)
 {
-	struct parse parse = {.arena = arena, .report = report, .file = file};
+	struct parse parse = {.arena = arena, .report = report, .file = file, .text = text};
 	struct xf_yaml *root;
 
 	if (!bytes_check(&parse, text))
