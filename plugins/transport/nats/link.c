@@ -1,0 +1,653 @@
+/*
+ * link.c - the protocol over one socket; see link.h.
+ *
+ * Reading: bytes gather in one buffer, and messages are handed out as slices of it. A large message gets memory of
+ * its own, and what is missing of it is read straight into that. Writing: everything is framed into one buffer,
+ * sent where a batch ends, and kept for POLLOUT where the socket is full.
+ *
+ * The library's connection object stays, for its socket and its goodbye; it is never asked to read or write again.
+ * Its reader is not started (event loop), its flusher neither (send as soon as possible), nor its pings.
+ */
+#include "link.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include <nats/nats.h>
+
+#include "json.h"
+
+#define IN_SIZE (256u * 1024u)
+#define OUT_SIZE (256u * 1024u)
+#define LINE_MAX_SIZE 2048u
+#define MESSAGE_MAX (64u * 1024u * 1024u + 65536u)
+
+void
+link_init(struct link *link, const struct settings *settings, struct xf_str name)
+{
+	*link = (struct link){.settings = settings, .fd = -1};
+	link->name = settings->name != NULL ? copy_string((struct xf_str){settings->name, strlen(settings->name)})
+	                                    : copy_string(name);
+	link->url = random_below(settings->url_count);
+}
+
+void
+link_fini(struct link *link)
+{
+	link_close(link);
+	free(link->name);
+	link->name = NULL;
+}
+
+void
+link_fail(struct link *link, const char *format, ...)
+{
+	va_list args;
+
+	if (link->failed)
+		return;
+	link->failed = true;
+	va_start(args, format);
+	vsnprintf(link->reason, sizeof(link->reason), format, args);
+	va_end(args);
+}
+
+/* ---- Opening ----------------------------------------------------------------- */
+
+/* The library's hooks for an event loop. All are called from within natsConnection_Connect() and _Destroy(), on
+ * our thread. */
+static natsStatus
+loop_attach(void **user, void *loop, natsConnection *nc, natsSock socket)
+{
+	(void)nc;
+	((struct link *)loop)->fd = socket;
+	*user = loop;
+	return NATS_OK;
+}
+
+static natsStatus
+loop_interest(void *user, bool add)
+{
+	(void)user;
+	(void)add;
+	return NATS_OK;
+}
+
+static natsStatus
+loop_detach(void *user)
+{
+	(void)user;
+	return NATS_OK;
+}
+
+static natsStatus
+link_options(struct link *link, const char *url, natsOptions **options)
+{
+	const struct settings *settings = link->settings;
+	natsStatus s;
+
+	s = natsOptions_Create(options);
+	if (s != NATS_OK)
+		return s;
+	s = natsOptions_SetURL(*options, url);
+	if (s == NATS_OK && settings->user != NULL)
+		s = natsOptions_SetUserInfo(*options, settings->user, settings->password != NULL ? settings->password : "");
+	if (s == NATS_OK && settings->token != NULL)
+		s = natsOptions_SetToken(*options, settings->token);
+	if (s == NATS_OK)
+		s = natsOptions_SetName(*options, link->name);
+	if (s == NATS_OK)
+		s = natsOptions_SetTimeout(*options, settings->connect_timeout_ms);
+	if (s == NATS_OK)
+		s = natsOptions_SetWriteDeadline(*options, settings->connect_timeout_ms);
+	if (s == NATS_OK)
+		s = natsOptions_SetAllowReconnect(*options, false);
+	if (s == NATS_OK)
+		s = natsOptions_SetRetryOnFailedConnect(*options, false, NULL, NULL);
+	if (s == NATS_OK)
+		s = natsOptions_SetPingInterval(*options, 0);
+	if (s == NATS_OK)
+		s = natsOptions_SetSendAsap(*options, true);
+	if (s == NATS_OK)
+		s = natsOptions_SetIOBufSize(*options, 4096);
+	if (s == NATS_OK)
+		s = natsOptions_SetEventLoop(*options, link, loop_attach, loop_interest, loop_interest, loop_detach);
+	return s;
+}
+
+static void
+inbox_name(struct link *link)
+{
+	static const char digits[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+	unsigned char random[22];
+	size_t i;
+
+	if (getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random))
+		abort();
+	memcpy(link->inbox, "_INBOX.", 7);
+	for (i = 0; i < sizeof(random); i++)
+		link->inbox[7 + i] = digits[random[i] % 62];
+	link->inbox[29] = '.';
+	link->inbox[30] = '\0';
+	link->inbox_len = 30;
+}
+
+bool
+link_open(struct link *link)
+{
+	const struct settings *settings = link->settings;
+	const char *url = settings->urls[link->url++ % settings->url_count];
+	natsOptions *options = NULL;
+	natsConnection *nc = NULL;
+	struct xf_error error;
+	natsStatus s;
+	int one = 1;
+
+	link_close(link);
+	link->failed = false;
+	link->said_auth = false;
+	link->reason[0] = '\0';
+	if (!url_address(url, link->server, sizeof(link->server), &error)) {
+		link_fail(link, "%s", error.text);
+		return false;
+	}
+	s = link_options(link, url, &options);
+	if (s == NATS_OK)
+		s = natsConnection_Connect(&nc, options);
+	natsOptions_Destroy(options);
+	if (s == NATS_OK && link->fd < 0)
+		s = NATS_ERR;
+	if (s != NATS_OK) {
+		natsStatus last;
+		const char *text = nats_GetLastError(&last);
+
+		link->said_auth = s == NATS_CONNECTION_AUTH_FAILED;
+		if (s == NATS_NO_SERVER || text == NULL || text[0] == '\0' || last != s)
+			text = natsStatus_GetText(s);
+		link_fail(link, "%s: %s", link->server, s == NATS_NO_SERVER ? "connection refused or no answer" : text);
+		natsConnection_Destroy(nc);
+		link->fd = -1;
+		return false;
+	}
+	link->nc = nc;
+	link->max_payload = natsConnection_GetMaxPayload(nc);
+	setsockopt(link->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	link->in = need(malloc(IN_SIZE));
+	link->out = need(malloc(OUT_SIZE));
+	link->out_size = OUT_SIZE;
+	link->heard_ms = link->ping_ms = settings->host->now_ms();
+	inbox_name(link);
+	link_printf(link, "SUB %s* %u\r\n", link->inbox, LINK_SID_INBOX);
+	return true;
+}
+
+void
+link_close(struct link *link)
+{
+	if (link->nc != NULL)
+		natsConnection_Destroy(link->nc);
+	link->nc = NULL;
+	link->fd = -1;
+	free(link->in);
+	free(link->out);
+	free(link->large);
+	free(link->lent);
+	link->in = link->out = link->large = NULL;
+	link->lent = NULL;
+	link->in_at = link->in_end = 0;
+	link->out_at = link->out_end = link->out_size = 0;
+	link->out_base = 0;
+	link->large_len = link->large_size = 0;
+	link->pings = link->pongs = 0;
+}
+
+/* ---- In -------------------------------------------------------------------------- */
+
+bool
+link_read(struct link *link)
+{
+	struct iovec parts[2];
+	int count = 0;
+	size_t space, missing = link->large_size - link->large_len;
+	ssize_t n;
+
+	if (link->failed)
+		return false;
+	if (link->in_at > 0) {
+		memmove(link->in, link->in + link->in_at, link->in_end - link->in_at);
+		link->in_end -= link->in_at;
+		link->in_at = 0;
+	}
+	if (missing > 0)
+		parts[count++] = (struct iovec){link->large + link->large_len, missing};
+	space = IN_SIZE - link->in_end;
+	parts[count++] = (struct iovec){link->in + link->in_end, space};
+	do
+		n = readv(link->fd, parts, count);
+	while (n < 0 && errno == EINTR);
+	if (n == 0) {
+		link_fail(link, "%s: closed by the server", link->server);
+		return false;
+	}
+	if (n < 0) {
+		if (errno != EAGAIN && errno != EWOULDBLOCK)
+			link_fail(link, "%s: %s", link->server, strerror(errno));
+		return false;
+	}
+	link->heard_ms = link->settings->host->now_ms();
+	if ((size_t)n <= missing) {
+		link->large_len += (size_t)n;
+		return (size_t)n == missing;
+	}
+	link->large_len += missing;
+	link->in_end += (size_t)n - missing;
+	return (size_t)n == missing + space;
+}
+
+static bool
+next_field(const char **at, const char *end, struct xf_str *field)
+{
+	const char *c = *at;
+
+	while (c < end && (*c == ' ' || *c == '\t'))
+		c++;
+	field->data = c;
+	while (c < end && *c != ' ' && *c != '\t')
+		c++;
+	field->len = (uint64_t)(c - field->data);
+	*at = c;
+	return field->len > 0;
+}
+
+static bool
+parse_number(struct xf_str field, uint64_t *number)
+{
+	uint64_t i, value = 0;
+
+	if (field.len == 0 || field.len > 18)
+		return false;
+	for (i = 0; i < field.len; i++) {
+		if (field.data[i] < '0' || field.data[i] > '9')
+			return false;
+		value = value * 10 + (uint64_t)(field.data[i] - '0');
+	}
+	*number = value;
+	return true;
+}
+
+/* SUBJECT SID [REPLY] [HEADER-SIZE] SIZE */
+static bool
+parse_message_line(const char *at, const char *end, bool headers, struct link_message *message, uint64_t *header_size,
+                   uint64_t *size)
+{
+	struct xf_str field[5];
+	uint32_t n = 0, fixed = headers ? 4 : 3;
+	uint64_t sid;
+
+	while (n < 5 && next_field(&at, end, &field[n]))
+		n++;
+	if (n != fixed && n != fixed + 1)
+		return false;
+	*message = (struct link_message){.subject = field[0]};
+	if (n == fixed + 1)
+		message->reply = field[2];
+	*header_size = 0;
+	if (!parse_number(field[1], &sid) || !parse_number(field[n - 1], size) ||
+	    (headers && !parse_number(field[n - 2], header_size)))
+		return false;
+	message->sid = (uint32_t)sid;
+	return *header_size <= *size && *size <= MESSAGE_MAX;
+}
+
+/* "NATS/1.0 503 Text CR LF Name: value CR LF ... CR LF" */
+static void
+parse_header_block(struct link_message *message, const char *block, uint64_t size)
+{
+	const char *end = block + size, *eol, *at;
+
+	if (size < 12 || memcmp(block, "NATS/1.0", 8) != 0)
+		return;
+	eol = memchr(block, '\n', size);
+	if (eol == NULL)
+		return;
+	at = block + 8;
+	while (at < eol && *at == ' ')
+		at++;
+	while (at < eol && *at >= '0' && *at <= '9' && message->status < 1000)
+		message->status = message->status * 10 + (uint32_t)(*at++ - '0');
+	while (at < eol && *at == ' ')
+		at++;
+	message->status_text = (struct xf_str){at, (uint64_t)(eol - at)};
+	if (message->status_text.len > 0 && message->status_text.data[message->status_text.len - 1] == '\r')
+		message->status_text.len--;
+	if (end - (eol + 1) > 2)
+		message->headers = (struct xf_str){eol + 1, (uint64_t)(end - (eol + 1)) - 2};
+}
+
+bool
+link_header(struct xf_str *cursor, struct xf_header *header)
+{
+	while (cursor->len > 0) {
+		const char *line = cursor->data, *end = line + cursor->len;
+		const char *eol = memchr(line, '\n', cursor->len);
+		const char *next = eol != NULL ? eol + 1 : end, *colon;
+
+		if (eol == NULL)
+			eol = end;
+		if (eol > line && eol[-1] == '\r')
+			eol--;
+		*cursor = (struct xf_str){next, (uint64_t)(end - next)};
+		colon = memchr(line, ':', (size_t)(eol - line));
+		if (colon == NULL || colon == line)
+			continue;
+		header->name = (struct xf_str){line, (uint64_t)(colon - line)};
+		colon++;
+		while (colon < eol && *colon == ' ')
+			colon++;
+		while (eol > colon && eol[-1] == ' ')
+			eol--;
+		header->value = (struct xf_str){colon, (uint64_t)(eol - colon)};
+		return true;
+	}
+	return false;
+}
+
+static void
+message_bodies(struct link_message *message, const char *block, uint64_t header_size, uint64_t size)
+{
+	if (header_size > 0)
+		parse_header_block(message, block, header_size);
+	message->payload = (struct xf_str){block + header_size, size - header_size};
+}
+
+static enum link_event
+large_finished(struct link *link, struct link_message *message)
+{
+	uint64_t size = link->large_size - 2;
+
+	*message = link->pending;
+	message_bodies(message, link->large, link->header_len, size);
+	message->owned = link->lent = link->large;
+	link->large = NULL;
+	link->large_len = link->large_size = 0;
+	return LINK_MESSAGE;
+}
+
+/* BODY is what the buffer has of it. The names stand in the buffer, which moves on: they go along. */
+static void
+large_begin(struct link *link, struct link_message *message, const char *body, uint64_t have, uint64_t header_size,
+            uint64_t size)
+{
+	char *names;
+
+	link->large_size = size + 2;
+	link->large = need(malloc(link->large_size + message->subject.len + message->reply.len));
+	link->large_len = have < link->large_size ? have : link->large_size;
+	memcpy(link->large, body, link->large_len);
+	names = link->large + link->large_size;
+	memcpy(names, message->subject.data, message->subject.len);
+	message->subject.data = names;
+	if (message->reply.len > 0) {
+		names += message->subject.len;
+		memcpy(names, message->reply.data, message->reply.len);
+		message->reply.data = names;
+	}
+	link->pending = *message;
+	link->header_len = header_size;
+	link->in_at = (size_t)(body - link->in) + link->large_len;
+}
+
+/* -ERR 'text' */
+static enum link_event
+server_error(struct link *link, const char *at, const char *end)
+{
+	while (at < end && (*at == ' ' || *at == '\''))
+		at++;
+	while (end > at && (end[-1] == '\'' || end[-1] == ' '))
+		end--;
+	if (end - at > 21 && strncasecmp(at, "Permissions Violation", 21) == 0) {
+		snprintf(link->refusal, sizeof(link->refusal), "%.*s", (int)(end - at), at);
+		return LINK_REFUSAL;
+	}
+	link_fail(link, "%s: %.*s", link->server, (int)(end - at), at);
+	return LINK_NOTHING;
+}
+
+static void
+server_info(struct link *link, const char *at, const char *end)
+{
+	struct xf_str info = {at, (uint64_t)(end - at)};
+
+	link->max_payload = json_get_int(info, "max_payload", link->max_payload);
+	if (json_get_true(info, "ldm"))
+		link_fail(link, "%s: the server is shutting down", link->server);
+}
+
+enum link_event
+link_next(struct link *link, struct link_message *message)
+{
+	free(link->lent);
+	link->lent = NULL;
+	for (;;) {
+		const char *line, *eol, *body;
+		uint64_t header_size, size, have;
+		enum link_event event;
+		bool headers;
+
+		if (link->failed)
+			return LINK_NOTHING;
+		if (link->large != NULL)
+			return link->large_len == link->large_size ? large_finished(link, message) : LINK_NOTHING;
+		line = link->in + link->in_at;
+		have = link->in_end - link->in_at;
+		eol = have > 0 ? memchr(line, '\n', have) : NULL;
+		if (eol == NULL) {
+			if (have == IN_SIZE)
+				link_fail(link, "%s: a line without end", link->server);
+			return LINK_NOTHING;
+		}
+		body = eol + 1;
+		if (eol > line && eol[-1] == '\r')
+			eol--;
+		headers = *line == 'H';
+		if (headers || *line == 'M') {
+			if (eol - line < 5 || !parse_message_line(line + (headers ? 5 : 4), eol, headers, message,
+			                                          &header_size, &size)) {
+				link_fail(link, "%s: a message line that makes no sense", link->server);
+				return LINK_NOTHING;
+			}
+			have = link->in_end - (uint64_t)(body - link->in);
+			if (size >= LINK_LARGE) {
+				large_begin(link, message, body, have, header_size, size);
+				continue;
+			}
+			if (have < size + 2)
+				return LINK_NOTHING;
+			message_bodies(message, body, header_size, size);
+			link->in_at = (size_t)(body - link->in) + size + 2;
+			return LINK_MESSAGE;
+		}
+		link->in_at = (size_t)(body - link->in);
+		if (eol - line >= 4 && memcmp(line, "PING", 4) == 0) {
+			link_printf(link, "PONG\r\n");
+		} else if (eol - line >= 4 && memcmp(line, "PONG", 4) == 0) {
+			link->pongs++;
+			return LINK_PONG;
+		} else if (eol - line >= 4 && memcmp(line, "INFO", 4) == 0) {
+			server_info(link, line + 4, eol);
+		} else if (eol - line >= 4 && memcmp(line, "-ERR", 4) == 0) {
+			event = server_error(link, line + 4, eol);
+			if (event != LINK_NOTHING)
+				return event;
+		} else if (eol != line && *line != '+') {
+			link_fail(link, "%s: an answer that makes no sense", link->server);
+		}
+	}
+}
+
+void
+link_take(struct link *link)
+{
+	link->lent = NULL;
+}
+
+/* ---- Out ------------------------------------------------------------------------- */
+
+char *
+link_room(struct link *link, size_t size)
+{
+	if (link->out_at > 0 && link->out_end + size > link->out_size) {
+		memmove(link->out, link->out + link->out_at, link->out_end - link->out_at);
+		link->out_base += link->out_at;
+		link->out_end -= link->out_at;
+		link->out_at = 0;
+	}
+	if (link->out_end + size > link->out_size) {
+		link->out_size = (link->out_end + size) * 3 / 2;
+		link->out = need(realloc(link->out, link->out_size));
+	}
+	return link->out + link->out_end;
+}
+
+void
+link_printf(struct link *link, const char *format, ...)
+{
+	va_list args;
+	int len;
+	char *out;
+
+	out = link_room(link, LINE_MAX_SIZE);
+	va_start(args, format);
+	len = vsnprintf(out, LINE_MAX_SIZE, format, args);
+	va_end(args);
+	if (len < 0 || len >= (int)LINE_MAX_SIZE) {
+		link_fail(link, "%s: a line too long to send", link->server);
+		return;
+	}
+	link_put(link, out + len);
+}
+
+char *
+put_number(char *out, uint64_t value)
+{
+	char digits[20];
+	size_t n = 0;
+
+	do {
+		digits[n++] = (char)('0' + value % 10);
+		value /= 10;
+	} while (value > 0);
+	while (n > 0)
+		*out++ = digits[--n];
+	return out;
+}
+
+static char *
+put(char *out, const void *data, size_t len)
+{
+	if (len > 0)
+		memcpy(out, data, len);
+	return out + len;
+}
+
+void
+link_publish(struct link *link, struct xf_str subject, struct xf_str reply, const void *payload, size_t size)
+{
+	char *out = link_room(link, subject.len + reply.len + size + 40);
+
+	out = put(out, "PUB ", 4);
+	out = put(out, subject.data, subject.len);
+	*out++ = ' ';
+	if (reply.len > 0) {
+		out = put(out, reply.data, reply.len);
+		*out++ = ' ';
+	}
+	out = put_number(out, size);
+	out = put(out, "\r\n", 2);
+	out = put(out, payload, size);
+	out = put(out, "\r\n", 2);
+	link_put(link, out);
+}
+
+bool
+link_flush(struct link *link)
+{
+	while (!link->failed && link->out_at < link->out_end) {
+		ssize_t n = send(link->fd, link->out + link->out_at, link->out_end - link->out_at,
+		                 MSG_NOSIGNAL | MSG_DONTWAIT);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0) {
+			if (errno != EAGAIN && errno != EWOULDBLOCK)
+				link_fail(link, "%s: %s", link->server, strerror(errno));
+			return false;
+		}
+		link->out_at += (size_t)n;
+	}
+	if (link->failed)
+		return false;
+	link->out_base += link->out_at;
+	link->out_at = link->out_end = 0;
+	/* What a burst of large messages made of it is not kept. */
+	if (link->out_size > 16 * OUT_SIZE) {
+		free(link->out);
+		link->out = need(malloc(OUT_SIZE));
+		link->out_size = OUT_SIZE;
+	}
+	return true;
+}
+
+uint64_t
+link_ping(struct link *link)
+{
+	char *out = link_room(link, 6);
+
+	link_put(link, put(out, "PING\r\n", 6));
+	link->ping_ms = link->settings->host->now_ms();
+	return ++link->pings;
+}
+
+void
+link_tick(struct link *link, uint64_t now)
+{
+	uint64_t interval = link->settings->ping_interval_ms;
+
+	if (link->failed || now < link->heard_ms + interval || now < link->ping_ms + interval)
+		return;
+	if (link->pings > link->pongs && now >= link->heard_ms + 2 * interval)
+		link_fail(link, "%s: silent for %llu ms", link->server, (unsigned long long)(now - link->heard_ms));
+	else
+		link_ping(link);
+}
+
+/* ---- Backoff ------------------------------------------------------------------- */
+
+uint32_t
+random_below(uint32_t bound)
+{
+	uint32_t random = 0;
+
+	if (getrandom(&random, sizeof(random), GRND_NONBLOCK) != (ssize_t)sizeof(random))
+		random = 0x9e3779b9u;
+	return bound > 0 ? random % bound : 0;
+}
+
+void
+backoff_next(struct backoff *backoff, uint64_t now)
+{
+	uint32_t delay = 100u << (backoff->step < 6 ? backoff->step : 6);
+
+	if (delay > 5000)
+		delay = 5000;
+	backoff->step++;
+	backoff->until_ms = now + delay / 2 + random_below(delay / 2 + 1);
+}

@@ -1,0 +1,748 @@
+/*
+ * sink.c - publishes, to a stream or on the core; see sink.h.
+ *
+ * A message taken has a slot in a ring, in the order of publishing. To a stream it goes with a reply subject that
+ * ends with the slot's number, and the PubAck finds its slot by that; acks may come in any order. On the core a PING
+ * follows each batch, and its PONG confirms all slots before it: the server has passed them on.
+ *
+ * When the connection is lost every slot is completed: NOT_SENT where not a whole message had left us, else UNKNOWN.
+ * Only then DOWN is told, and publish() takes nothing before the next UP.
+ *
+ * What the server refuses for a reason outside (no stream, a full stream, a permission) is NOT_SENT and the state
+ * BLOCKED. While nothing is confirmed there is room for a few probes now and then; the first confirmation lifts that,
+ * and a while without refusals ends BLOCKED.
+ */
+#include "sink.h"
+
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "json.h"
+#include "setup.h"
+
+#define RESULTS_MAX 256u
+#define REASONS_SIZE 16384u
+#define READS_MAX 16u            /* per work(), so that publishing gets its turn */
+#define UNSENT_MAX (4u << 20)    /* bytes that the socket did not take yet: no more room */
+#define PROBES 16u               /* messages at a time while blocked */
+#define PROBE_MS 250u
+#define BLOCKED_MS 1000u         /* without a refusal, and with confirmations: UP again */
+#define FORGOTTEN_MS 30000u      /* without a refusal and without anything to confirm: likewise */
+#define STEADY_MS 5000u          /* up for so long: the next loss starts the backoff anew */
+#define SETUP_RETRY_MS 1000u
+
+struct slot {
+	uint64_t token;
+	uint64_t begin;   /* position of its first byte in what is written */
+	uint64_t sent_ms;
+	uint64_t ping;    /* core: the PONG that confirms it */
+	struct xf_str subject;
+	bool done;
+};
+
+enum phase {
+	PHASE_WAIT,  /* no connection; backoff runs */
+	PHASE_SETUP, /* connected; streams are looked at */
+	PHASE_READY,
+};
+
+struct sink {
+	const struct xf_host *host;
+	struct xf_endpoint *endpoint;
+	const struct settings *settings;
+	int64_t mode;
+	uint32_t window;
+
+	struct link link;
+	struct setup setup;
+	struct backoff backoff;
+	enum phase phase;
+	uint32_t state; /* as told; UINT32_MAX: nothing yet */
+	char told[512];
+	uint64_t up_ms;
+	uint64_t setup_at_ms; /* BLOCKED in setup: begin anew */
+
+	/* Ring of slots: those from head to next are out. */
+	struct slot *slots;
+	uint32_t mask;
+	uint64_t head, next;
+
+	uint64_t refused_ms;  /* the last refusal; 0: none since UP */
+	bool confirmed_since; /* something was stored after it */
+	uint64_t setup_again_ms;
+
+	struct xf_result results[RESULTS_MAX];
+	uint32_t result_count;
+	char reasons[REASONS_SIZE];
+	size_t reasons_len;
+};
+
+/* ---- Telling --------------------------------------------------------------------- */
+
+static void
+sink_tell(struct sink *sink, uint32_t state, const char *reason)
+{
+	if (reason == NULL)
+		reason = "";
+	if (sink->state == state && strcmp(sink->told, reason) == 0)
+		return;
+	sink->state = state;
+	snprintf(sink->told, sizeof(sink->told), "%s", reason);
+	sink->host->state(sink->endpoint, state, state == XF_STATE_UP ? NULL : sink->told);
+}
+
+static void
+results_flush(struct sink *sink)
+{
+	if (sink->result_count > 0)
+		sink->host->complete(sink->endpoint, sink->results, sink->result_count);
+	sink->result_count = 0;
+	sink->reasons_len = 0;
+}
+
+static bool
+results_full(const struct sink *sink)
+{
+	return sink->result_count == RESULTS_MAX || sink->reasons_len + 512 > REASONS_SIZE;
+}
+
+/* Adds a result; there is place for it. REASON is copied. */
+static void
+result_add(struct sink *sink, uint64_t token, uint32_t code, uint32_t flags, const char *reason)
+{
+	struct xf_result *result = &sink->results[sink->result_count++];
+
+	*result = (struct xf_result){.token = token, .code = code, .flags = flags};
+	if (reason != NULL && reason[0] != '\0') {
+		size_t len = strnlen(reason, 500);
+
+		memcpy(sink->reasons + sink->reasons_len, reason, len);
+		result->reason = (struct xf_str){sink->reasons + sink->reasons_len, len};
+		sink->reasons_len += len;
+	}
+}
+
+static void
+slot_finish(struct sink *sink, struct slot *slot, uint32_t code, uint32_t flags, const char *reason)
+{
+	if (results_full(sink))
+		results_flush(sink);
+	result_add(sink, slot->token, code, flags, reason);
+	slot->done = true;
+}
+
+static void
+slots_advance(struct sink *sink)
+{
+	while (sink->head < sink->next && sink->slots[sink->head & sink->mask].done)
+		sink->head++;
+}
+
+/* ---- Losing the connection --------------------------------------------------------- */
+
+static void
+slots_give_up(struct sink *sink, const char *reason)
+{
+	uint64_t sent = link_is_open(&sink->link) ? link_sent_position(&sink->link) : 0;
+	uint64_t i;
+
+	for (i = sink->head; i < sink->next; i++) {
+		struct slot *slot = &sink->slots[i & sink->mask];
+
+		if (!slot->done)
+			slot_finish(sink, slot, slot->begin >= sent ? XF_RESULT_NOT_SENT : XF_RESULT_UNKNOWN, 0, reason);
+	}
+	sink->head = sink->next;
+	results_flush(sink);
+}
+
+static void
+sink_lost(struct sink *sink, uint64_t now)
+{
+	char reason[256];
+
+	snprintf(reason, sizeof(reason), "%s", sink->link.reason);
+	slots_give_up(sink, reason);
+	link_close(&sink->link);
+	sink->refused_ms = 0;
+	sink->setup_at_ms = 0;
+	if (sink->phase == PHASE_READY && now - sink->up_ms >= STEADY_MS)
+		sink->backoff.step = 0;
+	sink->phase = PHASE_WAIT;
+	backoff_next(&sink->backoff, now);
+	sink_tell(sink, XF_STATE_DOWN, reason);
+}
+
+/* ---- Connecting ---------------------------------------------------------------------- */
+
+static void
+setup_start(struct sink *sink)
+{
+	sink->phase = PHASE_SETUP;
+	setup_begin(&sink->setup, &sink->link, sink->settings, NULL);
+}
+
+static void
+sink_connect(struct sink *sink)
+{
+	if (!link_open(&sink->link)) {
+		if (sink->link.said_auth && strcmp(sink->told, sink->link.reason) != 0)
+			sink->host->log(sink->endpoint, XF_LOG_ERROR, sink->link.reason);
+		sink_lost(sink, sink->host->now_ms());
+		return;
+	}
+	setup_start(sink);
+}
+
+/* Follows the walk through the streams. */
+static void
+setup_follow(struct sink *sink, uint64_t now)
+{
+	setup_tick(&sink->setup, &sink->link, now);
+	if (sink->setup.state == SETUP_DONE) {
+		sink->phase = PHASE_READY;
+		sink->setup_at_ms = 0;
+		if (sink->refused_ms == 0) {
+			sink->up_ms = now;
+			sink_tell(sink, XF_STATE_UP, NULL);
+		}
+	} else if (sink->setup.state == SETUP_BLOCKED) {
+		if (sink->setup_at_ms == 0) {
+			sink_tell(sink, XF_STATE_BLOCKED, sink->setup.reason);
+			sink->setup_at_ms = now + SETUP_RETRY_MS + random_below(SETUP_RETRY_MS);
+		} else if (now >= sink->setup_at_ms) {
+			sink->setup_at_ms = 0;
+			setup_start(sink);
+		}
+	}
+}
+
+/* ---- Confirmations ------------------------------------------------------------------- */
+
+static void
+sink_refused(struct sink *sink, const char *reason)
+{
+	sink->refused_ms = sink->host->now_ms();
+	sink->confirmed_since = false;
+	sink_tell(sink, XF_STATE_BLOCKED, reason);
+}
+
+/* The server stores nothing of what is too large, now or later. */
+#define ERR_MESSAGE_TOO_LARGE 10054
+#define ERR_HEADER_TOO_LARGE 10097
+
+static void
+slot_refused(struct sink *sink, struct slot *slot, struct xf_str answer)
+{
+	struct xf_str error = {0};
+	char description[256] = "", reason[512];
+	int64_t code;
+
+	json_get(answer, "error", &error);
+	code = json_get_int(error, "err_code", 0);
+	json_get_string(error, "description", description, sizeof(description));
+	if (description[0] == '\0')
+		snprintf(description, sizeof(description), "an answer that makes no sense");
+	if (code == ERR_MESSAGE_TOO_LARGE || code == ERR_HEADER_TOO_LARGE) {
+		slot_finish(sink, slot, XF_RESULT_REJECTED, 0, description);
+		return;
+	}
+	snprintf(reason, sizeof(reason), "the stream of '%.*s' refuses: %s",
+	         slot->subject.len > 100 ? 100 : (int)slot->subject.len, slot->subject.data, description);
+	slot_finish(sink, slot, XF_RESULT_NOT_SENT, 0, reason);
+	sink_refused(sink, reason);
+}
+
+static void
+slot_no_stream(struct sink *sink, struct slot *slot)
+{
+	char reason[512];
+
+	snprintf(reason, sizeof(reason),
+	         "no stream for subject '%.*s'; create one that stores it, or have it created by listing it under "
+	         "'streams' of the transport",
+	         slot->subject.len > 200 ? 200 : (int)slot->subject.len, slot->subject.data);
+	slot_finish(sink, slot, XF_RESULT_NOT_SENT, 0, reason);
+	sink_refused(sink, reason);
+}
+
+static bool
+parse_slot(struct xf_str token, uint64_t *number)
+{
+	uint64_t value = 0, i;
+
+	if (token.len == 0 || token.len > 18)
+		return false;
+	for (i = 0; i < token.len; i++) {
+		if (token.data[i] < '0' || token.data[i] > '9')
+			return false;
+		value = value * 10 + (uint64_t)(token.data[i] - '0');
+	}
+	*number = value;
+	return true;
+}
+
+/* {"stream":"X","seq":N} and {"stream":"X","seq":N,"duplicate":true}; everything else goes the long way. */
+static void
+sink_answer(struct sink *sink, const struct link_message *message)
+{
+	static const char stored[] = "{\"stream\":";
+	struct xf_str token = message->subject, answer = message->payload;
+	struct slot *slot;
+	uint64_t number;
+
+	if (token.len <= sink->link.inbox_len)
+		return;
+	token.data += sink->link.inbox_len;
+	token.len -= sink->link.inbox_len;
+	if (token.data[0] == 'r') {
+		setup_answer(&sink->setup, &sink->link, message);
+		return;
+	}
+	if (!parse_slot(token, &number) || number < sink->head || number >= sink->next)
+		return;
+	slot = &sink->slots[number & sink->mask];
+	if (slot->done)
+		return;
+	if (message->status == 503) {
+		slot_no_stream(sink, slot);
+	} else if (answer.len > sizeof(stored) - 1 && memcmp(answer.data, stored, sizeof(stored) - 1) == 0 &&
+	           memmem(answer.data, answer.len, "\"error\"", 7) == NULL) {
+		bool duplicate = memmem(answer.data, answer.len, "\"duplicate\"", 11) != NULL &&
+		                 json_get_true(answer, "duplicate");
+
+		slot_finish(sink, slot, XF_RESULT_STORED, duplicate ? XF_RESULT_DUPLICATE : 0, NULL);
+		sink->confirmed_since = true;
+	} else {
+		slot_refused(sink, slot, answer);
+	}
+}
+
+/* A PONG: everything published before its PING was passed on. */
+static void
+sink_pong(struct sink *sink)
+{
+	uint64_t i;
+
+	if (sink->mode != MODE_CORE)
+		return;
+	for (i = sink->head; i < sink->next; i++) {
+		struct slot *slot = &sink->slots[i & sink->mask];
+
+		if (slot->ping > sink->link.pongs)
+			break;
+		if (!slot->done)
+			slot_finish(sink, slot, XF_RESULT_STORED, 0, NULL);
+		sink->confirmed_since = true;
+	}
+}
+
+/* Permissions Violation for Publish to "SUBJECT": that of the oldest message which has it. */
+static void
+sink_violation(struct sink *sink)
+{
+	const char *begin = strchr(sink->link.refusal, '"'), *end = strrchr(sink->link.refusal, '"');
+	uint64_t i;
+
+	if (strstr(sink->link.refusal, "Subscription") != NULL) {
+		/* Without the inbox nothing is ever confirmed. */
+		if (sink->mode == MODE_JETSTREAM)
+			link_fail(&sink->link, "%s: %s", sink->link.server, sink->link.refusal);
+		return;
+	}
+	if (sink->phase == PHASE_SETUP) {
+		setup_refused(&sink->setup, sink->link.refusal);
+		return;
+	}
+	if (begin == NULL || end <= begin)
+		return;
+	begin++;
+	for (i = sink->head; i < sink->next; i++) {
+		struct slot *slot = &sink->slots[i & sink->mask];
+
+		if (!slot->done && slot->subject.len == (uint64_t)(end - begin) &&
+		    memcmp(slot->subject.data, begin, slot->subject.len) == 0) {
+			slot_finish(sink, slot, XF_RESULT_NOT_SENT, 0, sink->link.refusal);
+			break;
+		}
+	}
+	sink_refused(sink, sink->link.refusal);
+}
+
+static void
+sink_read(struct sink *sink)
+{
+	struct link_message message;
+	enum link_event event;
+	uint32_t reads = 0;
+	bool more;
+
+	do {
+		more = link_read(&sink->link);
+		while ((event = link_next(&sink->link, &message)) != LINK_NOTHING) {
+			if (event == LINK_MESSAGE)
+				sink_answer(sink, &message);
+			else if (event == LINK_PONG)
+				sink_pong(sink);
+			else
+				sink_violation(sink);
+		}
+	} while (more && ++reads < READS_MAX && !sink->link.failed);
+	slots_advance(sink);
+}
+
+/* ---- The loop -------------------------------------------------------------------------- */
+
+/* The oldest one out tells whether confirmations still come. */
+static void
+sink_watch(struct sink *sink, uint64_t now)
+{
+	const struct slot *slot = &sink->slots[sink->head & sink->mask];
+
+	link_tick(&sink->link, now);
+	if (sink->head < sink->next && now >= slot->sent_ms + sink->settings->publish_timeout_ms)
+		link_fail(&sink->link, "%s: a message was not confirmed within %u ms", sink->link.server,
+		          sink->settings->publish_timeout_ms);
+}
+
+static void
+sink_unblock(struct sink *sink, uint64_t now)
+{
+	if (sink->refused_ms == 0)
+		return;
+	if (now >= sink->refused_ms + (sink->confirmed_since ? BLOCKED_MS : FORGOTTEN_MS)) {
+		sink->refused_ms = 0;
+		sink_tell(sink, XF_STATE_UP, NULL);
+	} else if (!sink->confirmed_since && sink->settings->stream_count > 0 && now >= sink->setup_again_ms &&
+	           sink->head == sink->next) {
+		/* A stream of ours may have been deleted: have a look, at times. */
+		sink->setup_again_ms = now + 5 * SETUP_RETRY_MS;
+		setup_start(sink);
+	}
+}
+
+static uint32_t
+sink_room(const struct sink *sink, uint64_t now)
+{
+	uint64_t out = sink->next - sink->head;
+	uint32_t window = sink->window;
+
+	if (sink->phase != PHASE_READY || link_unsent(&sink->link) > UNSENT_MAX)
+		return 0;
+	if (sink->refused_ms != 0 && !sink->confirmed_since) {
+		if (now < sink->refused_ms + PROBE_MS)
+			return 0;
+		window = window < PROBES ? window : PROBES;
+	}
+	return out < window ? window - (uint32_t)out : 0;
+}
+
+static void
+sink_work(void *instance, struct xf_work *work)
+{
+	struct sink *sink = instance;
+	uint64_t now = sink->host->now_ms();
+
+	results_flush(sink);
+	if (sink->phase == PHASE_WAIT && now >= sink->backoff.until_ms) {
+		sink_connect(sink);
+		now = sink->host->now_ms();
+	}
+	if (sink->phase == PHASE_WAIT) {
+		work->timeout_ms = now < sink->backoff.until_ms ? (uint32_t)(sink->backoff.until_ms - now) : 0;
+		return;
+	}
+	sink_read(sink);
+	now = sink->host->now_ms();
+	if (sink->phase == PHASE_SETUP)
+		setup_follow(sink, now);
+	else
+		sink_unblock(sink, now);
+	sink_watch(sink, now);
+	link_flush(&sink->link);
+	results_flush(sink);
+	if (sink->link.failed) {
+		sink_lost(sink, now);
+		work->timeout_ms = (uint32_t)(sink->backoff.until_ms - now);
+		return;
+	}
+	work->fd = sink->link.fd;
+	work->events = POLLIN | (link_unsent(&sink->link) > 0 ? POLLOUT : 0);
+	work->room = sink_room(sink, now);
+	if (sink->refused_ms != 0 || sink->phase == PHASE_SETUP)
+		work->timeout_ms = PROBE_MS;
+	else if (work->timeout_ms > sink->settings->publish_timeout_ms)
+		work->timeout_ms = sink->settings->publish_timeout_ms;
+	if (work->timeout_ms > sink->settings->ping_interval_ms)
+		work->timeout_ms = sink->settings->ping_interval_ms;
+}
+
+/* ---- Publishing -------------------------------------------------------------------------- */
+
+static char *
+put(char *out, const void *data, size_t len)
+{
+	if (len > 0)
+		memcpy(out, data, len);
+	return out + len;
+}
+
+static char *
+put_header(char *out, const char *name, size_t name_len, struct xf_str value)
+{
+	out = put(out, name, name_len);
+	*out++ = ':';
+	*out++ = ' ';
+	out = put(out, value.data, value.len);
+	*out++ = '\r';
+	*out++ = '\n';
+	return out;
+}
+
+#define PUT_HEADER(out, name, value) put_header(out, name, sizeof(name) - 1, value)
+
+/* Headers that are the server's own instructions ("Nats-Rollup", "Nats-Expected-Stream", another's message id) are not
+ * passed on; what they say was meant for the broker that the message comes from. */
+static bool
+header_passes(const struct xf_header *header)
+{
+	return header->name.len < 5 || strncasecmp(header->name.data, "Nats-", 5) != 0;
+}
+
+/* Subjects that steer the server. A message must not reach them because of what its subject is. */
+static const char *
+subject_reserved(struct xf_str subject)
+{
+	static const char *const reserved[] = {"$JS.", "$SYS.", "_INBOX."};
+	size_t i;
+
+	for (i = 0; i < sizeof(reserved) / sizeof(reserved[0]); i++) {
+		size_t len = strlen(reserved[i]);
+
+		if (subject.len >= len && memcmp(subject.data, reserved[i], len) == 0)
+			return reserved[i];
+	}
+	return NULL;
+}
+
+static size_t
+headers_size(const struct xf_outgoing *message)
+{
+	size_t size = message->dedup_id.len + message->content_type.len + message->reply.len + 128;
+	uint32_t i;
+
+	for (i = 0; i < message->header_count; i++)
+		size += message->headers[i].name.len + message->headers[i].value.len + 4;
+	return size;
+}
+
+static char *
+put_headers(const struct sink *sink, char *out, const struct xf_outgoing *message)
+{
+	uint32_t i;
+
+	out = put(out, "NATS/1.0\r\n", 10);
+	if (sink->mode == MODE_JETSTREAM && message->dedup_id.len > 0)
+		out = PUT_HEADER(out, "Nats-Msg-Id", message->dedup_id);
+	if (message->content_type.len > 0)
+		out = PUT_HEADER(out, "Content-Type", message->content_type);
+	if (sink->mode == MODE_JETSTREAM && message->reply.len > 0)
+		out = PUT_HEADER(out, "Crossfade-Reply", message->reply);
+	for (i = 0; i < message->header_count; i++) {
+		const struct xf_header *header = &message->headers[i];
+
+		if (header_passes(header))
+			out = put_header(out, header->name.data, header->name.len, header->value);
+	}
+	return put(out, "\r\n", 2);
+}
+
+/*
+ * HPUB SUBJECT REPLY HEADER-SIZE SIZE, headers, payload. The sizes stand in front of what they count, so they are
+ * written with a fixed width, after the headers.
+ */
+static void
+frame(struct sink *sink, const struct xf_outgoing *message, uint64_t number)
+{
+	static const char sizes[] = "00000000 000000000\r\n";
+	struct link *link = &sink->link;
+	char *start, *out, *size_at, *headers;
+	uint64_t size;
+	int i;
+
+	start = link_room(link, message->subject.len + link->inbox_len + message->reply.len + 128 +
+	                            headers_size(message) + message->payload_size);
+	out = put(start, "HPUB ", 5);
+	out = put(out, message->subject.data, message->subject.len);
+	*out++ = ' ';
+	if (sink->mode == MODE_JETSTREAM) {
+		out = put(out, link->inbox, link->inbox_len);
+		out = put_number(out, number);
+		*out++ = ' ';
+	} else if (message->reply.len > 0) {
+		out = put(out, message->reply.data, message->reply.len);
+		*out++ = ' ';
+	}
+	size_at = out;
+	headers = out = put(out, sizes, sizeof(sizes) - 1);
+	out = put_headers(sink, out, message);
+	size = (uint64_t)(out - headers);
+	for (i = 7; i >= 0; i--, size /= 10)
+		size_at[i] = (char)('0' + size % 10);
+	size = (uint64_t)(out - headers) + message->payload_size;
+	for (i = 17; i >= 9; i--, size /= 10)
+		size_at[i] = (char)('0' + size % 10);
+	out = put(out, message->payload, message->payload_size);
+	out = put(out, "\r\n", 2);
+	link_put(link, out);
+}
+
+/* Never will be: told at once, or it would cost the connection. False: it may go. */
+static bool
+sink_rejects(struct sink *sink, const struct xf_outgoing *message)
+{
+	const char *reserved = subject_reserved(message->subject);
+	uint64_t size = message->payload_size + headers_size(message) - 128;
+	char reason[256];
+
+	if (reserved != NULL) {
+		snprintf(reason, sizeof(reason), "the subject begins with '%s', which is the server's own", reserved);
+	} else if (sink->link.max_payload > 0 && size + 64 > (uint64_t)sink->link.max_payload) {
+		snprintf(reason, sizeof(reason), "%llu bytes with headers are more than the server's max_payload of %lld",
+		         (unsigned long long)size, (long long)sink->link.max_payload);
+	} else {
+		return false;
+	}
+	result_add(sink, message->token, XF_RESULT_REJECTED, 0, reason);
+	return true;
+}
+
+static uint32_t
+sink_publish(void *instance, const struct xf_outgoing *messages, uint32_t stride, uint32_t count)
+{
+	struct sink *sink = instance;
+	uint64_t now = sink->host->now_ms();
+	uint64_t first = sink->next, i;
+	uint32_t taken = 0;
+
+	if (sink->phase != PHASE_READY || sink->link.failed)
+		return 0;
+	while (taken < count && sink->next - sink->head < sink->window && link_unsent(&sink->link) <= UNSENT_MAX) {
+		const struct xf_outgoing *message =
+		    (const struct xf_outgoing *)((const char *)messages + (size_t)stride * taken);
+
+		/* The core has yet to learn that we took them: work() tells what was refused. */
+		if (results_full(sink))
+			break;
+		if (!sink_rejects(sink, message)) {
+			sink->slots[sink->next & sink->mask] = (struct slot){
+			    .token = message->token,
+			    .begin = link_position(&sink->link),
+			    .sent_ms = now,
+			    .ping = UINT64_MAX,
+			    .subject = message->subject,
+			};
+			frame(sink, message, sink->next);
+			sink->next++;
+		}
+		taken++;
+	}
+	if (sink->mode == MODE_CORE && sink->next > first) {
+		uint64_t ping = link_ping(&sink->link);
+
+		for (i = first; i < sink->next; i++)
+			sink->slots[i & sink->mask].ping = ping;
+	}
+	if (!link_flush(&sink->link) || sink->result_count > 0 || taken == 0)
+		sink->host->wake(sink->endpoint);
+	return taken;
+}
+
+/* ---- Life ------------------------------------------------------------------------------------ */
+
+static int32_t
+sink_create(const struct xf_host *host, struct xf_endpoint *endpoint, void *shared, const struct xf_config *transport,
+            const struct xf_config *config, const struct xf_endpoint_info *info, void **instance,
+            struct xf_error *error)
+{
+	struct sink *sink = need(calloc(1, sizeof(*sink)));
+	uint32_t size = 1;
+
+	(void)transport;
+	(void)error;
+	sink->host = host;
+	sink->endpoint = endpoint;
+	sink->settings = shared;
+	sink->mode = host->option(config, SINK_MODE)->i64;
+	sink->window = (uint32_t)host->option(config, SINK_WINDOW)->i64;
+	while (size < sink->window)
+		size *= 2;
+	sink->slots = need(calloc(size, sizeof(sink->slots[0])));
+	sink->mask = size - 1;
+	sink->state = UINT32_MAX;
+	link_init(&sink->link, sink->settings, info->name);
+	*instance = sink;
+	return 0;
+}
+
+static void
+sink_start(void *instance)
+{
+	struct sink *sink = instance;
+
+	sink->host->wake(sink->endpoint);
+}
+
+static void
+sink_stop(void *instance)
+{
+	struct sink *sink = instance;
+
+	results_flush(sink);
+	slots_give_up(sink, "stopped before it was confirmed");
+	link_close(&sink->link);
+	sink->phase = PHASE_WAIT;
+}
+
+static void
+sink_destroy(void *instance)
+{
+	struct sink *sink = instance;
+
+	link_fini(&sink->link);
+	free(sink->slots);
+	free(sink);
+}
+
+static uint64_t
+sink_traits(const struct xf_host *host, const struct xf_config *transport, const struct xf_config *endpoint)
+{
+	(void)transport;
+	if (host->option(endpoint, SINK_MODE)->i64 == MODE_CORE)
+		return XF_TRAIT_HEADERS | XF_TRAIT_EPHEMERAL;
+	return XF_TRAIT_HEADERS | XF_TRAIT_DEDUP;
+}
+
+static int32_t
+sink_check(const struct xf_host *host, const struct xf_config *transport, const struct xf_config *endpoint,
+           const struct xf_endpoint_info *info, struct xf_error *error)
+{
+	(void)endpoint;
+	(void)info;
+	return settings_check(host, transport, error);
+}
+
+const struct xf_sink_ops nats_sink_ops = {
+	.struct_size = sizeof(struct xf_sink_ops),
+	.traits = sink_traits,
+	.address = settings_address,
+	.check = sink_check,
+	.create = sink_create,
+	.start = sink_start,
+	.work = sink_work,
+	.publish = sink_publish,
+	.stop = sink_stop,
+	.destroy = sink_destroy,
+};

@@ -1,0 +1,1148 @@
+/*
+ * source.c - reads a stream through a durable pull consumer, or subscribes on the core; see source.h.
+ *
+ * Pulling. A few requests are out at a time, each with an inbox (a subscription) of its own, so that the server
+ * always has somebody to send to; together they never ask for more than the core gives credit for. A request ends
+ * when all of it came, or the server says so, or its time is over.
+ *
+ * Every message that was emitted has a slot with its ack subject until it is settled. JetStream takes acks on any
+ * connection, so slots outlive one: what is settled while the server is away is sent once the very same consumer (told
+ * by its time of creation) is found again. A consumer that was made anew counts from 1 again, and an old ack might
+ * hit a message that nobody has seen: all old slots are void then.
+ *
+ * Order. What the server had sent, but was lost with a connection or with a former process, would come again only
+ * after ack_wait, long behind later messages. So when the only reader of a consumer connects, it naks what is pending
+ * there and not in its hands, and the server begins with that. With several readers on a consumer there is no order to
+ * keep, and nobody's messages are touched.
+ *
+ * What comes beyond the credit (it shrank after we asked) is held, in order, and emitted first when there is credit;
+ * it goes back to the server when that takes too long.
+ */
+#include "source.h"
+
+#include <ctype.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "json.h"
+#include "setup.h"
+
+#define BATCH_MAX 256u
+#define HEADERS_MAX 2048u   /* in a batch */
+#define MESSAGE_HEADERS 256u
+#define PULLS 4u
+#define PULL_MS 5000u       /* life of a request */
+#define PULL_BYTES_MIN 65536
+#define READS_MAX 4u        /* per work() */
+#define REPLY_INLINE 118u
+#define STEADY_MS 5000u
+#define SETUP_RETRY_MS 1000u
+#define LOST_RANGE 200000u  /* sequences looked through for what was lost */
+#define STOP_MS 1500u
+
+/* A message in the core's hands. */
+struct slot {
+	uint64_t sequence;     /* in the stream */
+	uint32_t generation;   /* rises when the slot is freed: old handles do not match */
+	uint32_t next_free;
+	uint32_t outcome;      /* settled while there was no connection; 0: not */
+	uint32_t delay_ms;
+	char *long_reply;      /* where it does not fit below */
+	uint16_t reply_len;
+	bool used;
+	char reply[REPLY_INLINE];
+};
+
+#define NO_SLOT UINT32_MAX
+
+/* A message beyond the credit: a copy. */
+struct held {
+	struct held *next;
+	uint64_t since_ms;
+	struct link_message message;
+	char bytes[];
+};
+
+struct pull {
+	uint32_t remaining; /* 0: free */
+	bool answered;      /* a message came */
+	int64_t bytes;      /* of what it may still bring */
+	uint64_t deadline_ms;
+};
+
+/* JetStream's ack subject, read. */
+struct delivery {
+	uint64_t delivered, stream_sequence;
+	int64_t time_ns;
+	struct xf_str stream;
+};
+
+enum phase {
+	PHASE_WAIT,
+	PHASE_SETUP,
+	PHASE_READY,
+};
+
+struct source {
+	const struct xf_host *host;
+	struct xf_endpoint *endpoint;
+	const struct settings *settings;
+	int64_t mode;
+	char *subject;
+	char *group;
+	struct consumer_want want;
+	uint32_t max_in_flight;
+
+	struct link link;
+	struct setup setup;
+	struct backoff backoff;
+	enum phase phase;
+	uint32_t state;
+	char told[512];
+	uint64_t up_ms;
+	uint64_t setup_at_ms;
+	char consumer_created[64]; /* the one that the slots belong to */
+
+	struct slot *slots;
+	uint32_t slot_count, free_slot, used_slots;
+
+	struct held *held, **held_end;
+	uint32_t held_count;
+	int64_t held_bytes;
+
+	struct pull pulls[PULLS];
+	uint32_t requested;   /* sum of what remains */
+	int64_t requested_bytes;
+	bool one_large;       /* the next message exceeds what we allowed: ask for it alone */
+	uint64_t pull_at_ms;  /* not before */
+
+	/* The batch under way: its strings stand in what the link has read. */
+	struct xf_incoming batch[BATCH_MAX];
+	struct xf_header headers[HEADERS_MAX];
+	char ids[BATCH_MAX][300];
+	uint32_t batch_count, headers_used;
+	uint32_t credit; /* left in this work() */
+	int64_t credit_bytes;
+	uint64_t core_handles;
+};
+
+/* ---- Telling ------------------------------------------------------------------------ */
+
+static void
+source_tell(struct source *source, uint32_t state, const char *reason)
+{
+	if (reason == NULL)
+		reason = "";
+	if (source->state == state && strcmp(source->told, reason) == 0)
+		return;
+	source->state = state;
+	snprintf(source->told, sizeof(source->told), "%s", reason);
+	source->host->state(source->endpoint, state, state == XF_STATE_UP ? NULL : source->told);
+}
+
+/* ---- Slots ---------------------------------------------------------------------------- */
+
+static const char *
+slot_reply(const struct slot *slot)
+{
+	return slot->long_reply != NULL ? slot->long_reply : slot->reply;
+}
+
+static uint32_t
+slot_take(struct source *source, struct xf_str reply, uint64_t sequence)
+{
+	struct slot *slot;
+	uint32_t index, i;
+
+	if (source->free_slot == NO_SLOT) {
+		uint32_t count = source->slot_count > 0 ? source->slot_count * 2 : 256;
+
+		source->slots = need(realloc(source->slots, count * sizeof(source->slots[0])));
+		memset(source->slots + source->slot_count, 0,
+		       (count - source->slot_count) * sizeof(source->slots[0]));
+		for (i = count; i-- > source->slot_count;) {
+			source->slots[i].next_free = source->free_slot;
+			source->free_slot = i;
+		}
+		source->slot_count = count;
+	}
+	index = source->free_slot;
+	slot = &source->slots[index];
+	source->free_slot = slot->next_free;
+	source->used_slots++;
+	slot->used = true;
+	slot->outcome = 0;
+	slot->sequence = sequence;
+	slot->reply_len = (uint16_t)reply.len;
+	if (reply.len <= REPLY_INLINE)
+		memcpy(slot->reply, reply.data, reply.len);
+	else
+		slot->long_reply = copy_string(reply);
+	return index;
+}
+
+static void
+slot_free(struct source *source, struct slot *slot)
+{
+	free(slot->long_reply);
+	slot->long_reply = NULL;
+	slot->used = false;
+	slot->generation++;
+	slot->next_free = source->free_slot;
+	source->free_slot = (uint32_t)(slot - source->slots);
+	source->used_slots--;
+}
+
+static uint64_t
+slot_handle(const struct source *source, uint32_t index)
+{
+	return (uint64_t)source->slots[index].generation << 32 | index;
+}
+
+/* NULL: settled already, or of a consumer that is no more. */
+static struct slot *
+slot_find(struct source *source, uint64_t handle)
+{
+	uint32_t index = (uint32_t)handle;
+	struct slot *slot;
+
+	if (index >= source->slot_count)
+		return NULL;
+	slot = &source->slots[index];
+	return slot->used && slot->generation == (uint32_t)(handle >> 32) ? slot : NULL;
+}
+
+/* ---- What goes to the server ----------------------------------------------------------- */
+
+static void
+send_outcome(struct source *source, struct xf_str reply, uint32_t outcome, uint32_t delay_ms)
+{
+	static const struct xf_str none;
+	char text[64];
+	size_t len;
+
+	switch (outcome) {
+	case XF_SETTLE_ACK:
+		link_publish(&source->link, reply, none, "+ACK", 4);
+		break;
+	case XF_SETTLE_RETRY:
+		len = 4;
+		memcpy(text, "-NAK", 4);
+		if (delay_ms > 0)
+			len = (size_t)snprintf(text, sizeof(text), "-NAK {\"delay\":%llu}",
+			                       (unsigned long long)delay_ms * 1000000ull);
+		link_publish(&source->link, reply, none, text, len);
+		break;
+	case XF_SETTLE_REJECT:
+		link_publish(&source->link, reply, none, "+TERM", 5);
+		break;
+	default:
+		link_publish(&source->link, reply, none, "+WPI", 4);
+		break;
+	}
+}
+
+static void
+slot_settle(struct source *source, struct slot *slot, uint32_t outcome, uint32_t delay_ms)
+{
+	send_outcome(source, (struct xf_str){slot_reply(slot), slot->reply_len}, outcome, delay_ms);
+	if (outcome != XF_SETTLE_EXTEND)
+		slot_free(source, slot);
+}
+
+/* ---- Held messages --------------------------------------------------------------------- */
+
+static void
+held_add(struct source *source, const struct link_message *message)
+{
+	uint64_t size = message->subject.len + message->reply.len + message->headers.len + message->payload.len;
+	struct held *held = need(malloc(sizeof(*held) + size));
+	struct xf_str *strings[] = {&held->message.subject, &held->message.reply, &held->message.headers,
+	                            &held->message.payload};
+	char *at = held->bytes;
+	size_t i;
+
+	held->next = NULL;
+	held->since_ms = source->host->now_ms();
+	held->message = *message;
+	held->message.owned = NULL;
+	for (i = 0; i < 4; i++) {
+		if (strings[i]->len > 0)
+			memcpy(at, strings[i]->data, strings[i]->len);
+		strings[i]->data = at;
+		at += strings[i]->len;
+	}
+	source->held_bytes += (int64_t)message->payload.len;
+	*source->held_end = held;
+	source->held_end = &held->next;
+	source->held_count++;
+}
+
+static struct held *
+held_take(struct source *source)
+{
+	struct held *held = source->held;
+
+	source->held = held->next;
+	if (source->held == NULL)
+		source->held_end = &source->held;
+	source->held_count--;
+	source->held_bytes -= (int64_t)held->message.payload.len;
+	return held;
+}
+
+/* BACK: the server is told to offer them again. */
+static void
+held_clear(struct source *source, bool back)
+{
+	while (source->held != NULL) {
+		struct held *held = held_take(source);
+
+		if (back && held->message.reply.len > 0)
+			send_outcome(source, held->message.reply, XF_SETTLE_RETRY, 0);
+		free(held);
+	}
+}
+
+/* ---- Emitting ----------------------------------------------------------------------------- */
+
+static bool
+number(struct xf_str field, uint64_t *value)
+{
+	uint64_t i, n = 0;
+
+	if (field.len == 0 || field.len > 19)
+		return false;
+	for (i = 0; i < field.len; i++) {
+		if (field.data[i] < '0' || field.data[i] > '9')
+			return false;
+		n = n * 10 + (uint64_t)(field.data[i] - '0');
+	}
+	*value = n;
+	return true;
+}
+
+/*
+ * $JS.ACK.STREAM.CONSUMER.DELIVERED.STREAM-SEQ.CONSUMER-SEQ.TIME.PENDING, or with a domain and an account
+ * before the stream and a token after the end.
+ */
+static bool
+parse_delivery(struct xf_str reply, struct delivery *delivery)
+{
+	struct xf_str token[12];
+	uint64_t begin = 0, i, time;
+	uint32_t count = 0, first;
+
+	for (i = 0; i <= reply.len; i++) {
+		if (i < reply.len && reply.data[i] != '.')
+			continue;
+		if (count == 12)
+			break;
+		token[count++] = (struct xf_str){reply.data + begin, i - begin};
+		begin = i + 1;
+	}
+	if (count < 9 || reply.len < 8 || memcmp(reply.data, "$JS.ACK.", 8) != 0)
+		return false;
+	first = count >= 11 ? 4 : 2;
+	delivery->stream = token[first];
+	if (!number(token[first + 2], &delivery->delivered) || !number(token[first + 3], &delivery->stream_sequence) ||
+	    !number(token[first + 5], &time))
+		return false;
+	delivery->time_ns = (int64_t)time;
+	return true;
+}
+
+static bool
+name_is(struct xf_str name, const char *word, size_t len)
+{
+	return name.len == len && strncasecmp(name.data, word, len) == 0;
+}
+
+#define NAME_IS(name, word) name_is(name, word, sizeof(word) - 1)
+
+/* Headers that are fields of a message become that; the others pass. */
+static void
+read_headers(struct source *source, struct xf_incoming *in, struct xf_str block)
+{
+	struct xf_str cursor = block;
+	struct xf_header header;
+	bool own_id = false;
+	uint32_t count = 0;
+
+	in->headers = source->headers + source->headers_used;
+	while (count < MESSAGE_HEADERS && link_header(&cursor, &header)) {
+		if (NAME_IS(header.name, "Nats-Msg-Id")) {
+			if (!own_id)
+				in->id = header.value;
+			continue;
+		}
+		if (NAME_IS(header.name, "Content-Type")) {
+			in->content_type = header.value;
+			continue;
+		}
+		if (NAME_IS(header.name, "Crossfade-Reply")) {
+			in->reply = header.value;
+			continue;
+		}
+		/* A copy's message id is not the message's own. */
+		if (NAME_IS(header.name, "Crossfade-Id")) {
+			in->id = header.value;
+			own_id = true;
+		}
+		source->headers[source->headers_used + count++] = header;
+	}
+	in->header_count = count;
+	source->headers_used += count;
+}
+
+static void
+batch_emit(struct source *source)
+{
+	uint32_t taken, i;
+
+	if (source->batch_count == 0)
+		return;
+	taken = source->host->emit(source->endpoint, source->batch, sizeof(source->batch[0]), source->batch_count);
+	/* The core takes all within credit; should it not, the message comes again in time. */
+	for (i = taken; i < source->batch_count; i++) {
+		struct xf_incoming *in = &source->batch[i];
+		struct slot *slot = source->mode == MODE_JETSTREAM ? slot_find(source, in->handle) : NULL;
+
+		if (slot != NULL)
+			slot_settle(source, slot, XF_SETTLE_RETRY, 0);
+		if (in->release != NULL)
+			in->release(in->release_context);
+	}
+	source->batch_count = source->headers_used = 0;
+}
+
+/* MEMORY: what the message stands in, and goes with it; NULL: what the link has read. */
+static void
+batch_add(struct source *source, const struct link_message *message, void *memory)
+{
+	struct xf_incoming *in;
+	struct delivery delivery;
+
+	if (source->batch_count == BATCH_MAX || source->headers_used + MESSAGE_HEADERS > HEADERS_MAX)
+		batch_emit(source);
+	in = &source->batch[source->batch_count];
+	*in = (struct xf_incoming){.subject = message->subject,
+	                           .payload = message->payload.data,
+	                           .payload_size = message->payload.len};
+	if (memory != NULL) {
+		in->release = free;
+		in->release_context = memory;
+	}
+	if (message->headers.len > 0)
+		read_headers(source, in, message->headers);
+	if (source->mode == MODE_CORE) {
+		in->handle = source->core_handles++;
+		in->reply = message->reply;
+		in->attempt = 1;
+	} else {
+		if (!parse_delivery(message->reply, &delivery)) {
+			link_fail(&source->link, "%s: a message without an ack subject", source->link.server);
+			free(memory);
+			return;
+		}
+		in->handle = slot_handle(source, slot_take(source, message->reply, delivery.stream_sequence));
+		in->attempt = (uint32_t)delivery.delivered;
+		in->flags = delivery.delivered > 1 ? XF_MESSAGE_REDELIVERED : 0;
+		in->time_ms = delivery.time_ns / 1000000;
+		if (in->id.len == 0) {
+			char *id = source->ids[source->batch_count];
+			char *end;
+
+			if (delivery.stream.len > 270)
+				delivery.stream.len = 270;
+			memcpy(id, delivery.stream.data, delivery.stream.len);
+			id[delivery.stream.len] = ':';
+			end = put_number(id + delivery.stream.len + 1, delivery.stream_sequence);
+			in->id = (struct xf_str){id, (uint64_t)(end - id)};
+		}
+	}
+	source->batch_count++;
+	if (source->credit > 0)
+		source->credit--;
+	source->credit_bytes -= (int64_t)message->payload.len;
+}
+
+static bool
+has_credit(const struct source *source)
+{
+	return source->mode == MODE_CORE || (source->credit > 0 && source->credit_bytes > 0);
+}
+
+/* ---- Pulling ---------------------------------------------------------------------------------- */
+
+static void
+pull_end(struct source *source, struct pull *pull)
+{
+	source->requested -= pull->remaining;
+	source->requested_bytes -= pull->bytes;
+	pull->remaining = 0;
+	pull->bytes = 0;
+}
+
+static void
+pull_received(struct source *source, struct pull *pull, const struct link_message *message)
+{
+	int64_t bytes = (int64_t)(message->payload.len + message->headers.len);
+
+	if (pull->remaining == 0)
+		return;
+	pull->answered = true;
+	pull->remaining--;
+	source->requested--;
+	if (bytes > pull->bytes || pull->remaining == 0)
+		bytes = pull->bytes;
+	pull->bytes -= bytes;
+	source->requested_bytes -= bytes;
+}
+
+static void
+pulls_clear(struct source *source)
+{
+	memset(source->pulls, 0, sizeof(source->pulls));
+	source->requested = 0;
+	source->requested_bytes = 0;
+	source->one_large = false;
+}
+
+static void
+pulls_expire(struct source *source, uint64_t now)
+{
+	uint32_t i;
+
+	for (i = 0; i < PULLS; i++) {
+		/* The server's own word for it may have been lost. */
+		if (source->pulls[i].remaining > 0 && now >= source->pulls[i].deadline_ms)
+			pull_end(source, &source->pulls[i]);
+	}
+}
+
+static void
+pull_send(struct source *source, struct pull *pull, uint32_t want, int64_t bytes, uint64_t now)
+{
+	char subject[600], reply[64], body[128];
+
+	*pull = (struct pull){.remaining = want, .bytes = bytes, .deadline_ms = now + PULL_MS + 1000};
+	source->requested += want;
+	source->requested_bytes += bytes;
+	snprintf(subject, sizeof(subject), "$JS.API.CONSUMER.MSG.NEXT.%s.%s", source->setup.consumer.stream,
+	         source->want.durable);
+	snprintf(reply, sizeof(reply), "%sp.%u", source->link.inbox, (unsigned)(pull - source->pulls));
+	snprintf(body, sizeof(body), "{\"batch\":%u,\"expires\":%llu,\"max_bytes\":%lld}", want,
+	         (unsigned long long)PULL_MS * 1000000ull, (long long)bytes);
+	link_publish(&source->link, (struct xf_str){subject, strlen(subject)}, (struct xf_str){reply, strlen(reply)}, body,
+	             strlen(body));
+}
+
+/* Asks for what there is credit for, in large bites where possible. */
+static void
+pulls_send(struct source *source, uint64_t now)
+{
+	uint32_t out = source->requested + source->held_count, want, i;
+	int64_t bytes = source->credit_bytes - source->requested_bytes - source->held_bytes;
+	struct pull *pull = NULL;
+
+	if (now < source->pull_at_ms || out >= source->credit || source->credit_bytes <= 0)
+		return;
+	want = source->credit - out;
+	if (source->one_large) {
+		/* A first large one may exceed the credit in bytes. */
+		if (source->requested > 0)
+			return;
+		want = 1;
+		bytes = INT32_MAX;
+		source->one_large = false;
+	} else if (source->requested == 0) {
+		bytes = bytes > 0 ? bytes : 1;
+		if (want > source->max_in_flight / 2 && source->max_in_flight > 64)
+			want = source->max_in_flight / 2;
+	} else if (want < source->max_in_flight / PULLS || bytes < PULL_BYTES_MIN) {
+		return;
+	}
+	/* Some is left for the requests that overlap with this one. */
+	if (want > 1 && bytes > 2 * PULL_BYTES_MIN)
+		bytes /= 2;
+	if (bytes > INT32_MAX)
+		bytes = INT32_MAX;
+	for (i = 0; i < PULLS && pull == NULL; i++) {
+		if (source->pulls[i].remaining == 0)
+			pull = &source->pulls[i];
+	}
+	if (pull != NULL)
+		pull_send(source, pull, want, bytes, now);
+}
+
+static bool
+text_has(struct xf_str text, const char *word)
+{
+	return memmem(text.data, text.len, word, strlen(word)) != NULL;
+}
+
+static void setup_start(struct source *source);
+
+/* A word of the server about a request: 404 none there, 408 its time is over, 409 something ended it, 503 no such
+ * consumer, 100 still there. */
+static void
+pull_status(struct source *source, struct pull *pull, const struct link_message *message)
+{
+	bool answered = pull->answered;
+
+	if (message->status == 100)
+		return;
+	pull_end(source, pull);
+	if (message->status == 404 || message->status == 408)
+		return;
+	if (text_has(message->status_text, "MaxBytes")) {
+		source->one_large = !answered;
+		return;
+	}
+	source->pull_at_ms = source->host->now_ms() + 200;
+	if (message->status == 503 || text_has(message->status_text, "Deleted") ||
+	    text_has(message->status_text, "Leadership")) {
+		/* Gone or moved: see what is there now. */
+		if (source->phase == PHASE_READY)
+			setup_start(source);
+	}
+}
+
+/* ---- Connecting -------------------------------------------------------------------------------- */
+
+static void
+source_lost(struct source *source, uint64_t now)
+{
+	char reason[256];
+
+	snprintf(reason, sizeof(reason), "%s", source->link.reason);
+	batch_emit(source);
+	/* They are naked or come again once the consumer is seen anew. */
+	held_clear(source, false);
+	link_close(&source->link);
+	pulls_clear(source);
+	source->setup_at_ms = 0;
+	if (source->phase == PHASE_READY && now - source->up_ms >= STEADY_MS)
+		source->backoff.step = 0;
+	source->phase = PHASE_WAIT;
+	backoff_next(&source->backoff, now);
+	source_tell(source, XF_STATE_DOWN, reason);
+}
+
+static void
+setup_start(struct source *source)
+{
+	source->phase = PHASE_SETUP;
+	setup_begin(&source->setup, &source->link, source->settings,
+	            source->mode == MODE_JETSTREAM ? &source->want : NULL);
+}
+
+static void
+source_connect(struct source *source)
+{
+	uint32_t i;
+
+	if (!link_open(&source->link)) {
+		if (source->link.said_auth && strcmp(source->told, source->link.reason) != 0)
+			source->host->log(source->endpoint, XF_LOG_ERROR, source->link.reason);
+		source_lost(source, source->host->now_ms());
+		return;
+	}
+	for (i = 0; i < PULLS && source->mode == MODE_JETSTREAM; i++)
+		link_printf(&source->link, "SUB %sp.%u %u\r\n", source->link.inbox, i, LINK_SID_FIRST + i);
+	setup_start(source);
+}
+
+/* Settlements that waited for the connection. */
+static void
+slots_catch_up(struct source *source)
+{
+	uint32_t i;
+
+	for (i = 0; i < source->slot_count; i++) {
+		struct slot *slot = &source->slots[i];
+
+		if (slot->used && slot->outcome != 0)
+			slot_settle(source, slot, slot->outcome, slot->delay_ms);
+	}
+}
+
+static void
+slots_void(struct source *source)
+{
+	uint32_t i;
+
+	for (i = 0; i < source->slot_count; i++) {
+		if (source->slots[i].used)
+			slot_free(source, &source->slots[i]);
+	}
+}
+
+static int
+sequence_order(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+/* The sequences in our hands, in order; COUNT of them. */
+static uint64_t *
+slots_sequences(const struct source *source, size_t *count)
+{
+	uint64_t *sequences = need(malloc((source->used_slots + 1u) * sizeof(sequences[0])));
+	size_t n = 0;
+	uint32_t i;
+
+	for (i = 0; i < source->slot_count; i++) {
+		if (source->slots[i].used)
+			sequences[n++] = source->slots[i].sequence;
+	}
+	qsort(sequences, n, sizeof(sequences[0]), sequence_order);
+	*count = n;
+	return sequences;
+}
+
+/* Has the server offer again, and first, what it counts as delivered and we do not have. */
+static void
+reclaim_lost(struct source *source)
+{
+	const struct consumer_state *consumer = &source->setup.consumer;
+	uint64_t sequence, range = consumer->delivered_stream - consumer->floor_stream;
+	uint64_t *ours;
+	size_t count, i = 0;
+
+	if (consumer->waiting > 0 || consumer->ack_pending <= (int64_t)source->used_slots ||
+	    consumer->delivered_stream <= consumer->floor_stream || range > LOST_RANGE)
+		return;
+	ours = slots_sequences(source, &count);
+	for (sequence = consumer->floor_stream + 1; sequence <= consumer->delivered_stream; sequence++) {
+		char reply[640];
+
+		while (i < count && ours[i] < sequence)
+			i++;
+		if (i < count && ours[i] == sequence)
+			continue;
+		snprintf(reply, sizeof(reply), "$JS.ACK.%s.%s.1.%llu.%llu.0.0", consumer->stream, source->want.durable,
+		         (unsigned long long)sequence, (unsigned long long)consumer->delivered_consumer);
+		send_outcome(source, (struct xf_str){reply, strlen(reply)}, XF_SETTLE_RETRY, 0);
+	}
+	free(ours);
+}
+
+static void
+source_ready(struct source *source, uint64_t now)
+{
+	const struct consumer_state *consumer = &source->setup.consumer;
+
+	source->phase = PHASE_READY;
+	source->up_ms = now;
+	source->setup_at_ms = 0;
+	if (source->mode == MODE_CORE) {
+		link_printf(&source->link, "SUB %s %s%s%u\r\n", source->subject, source->group != NULL ? source->group : "",
+		            source->group != NULL ? " " : "", LINK_SID_FIRST);
+	} else {
+		if (strcmp(source->consumer_created, consumer->created) != 0) {
+			slots_void(source);
+			held_clear(source, false);
+			pulls_clear(source);
+		}
+		snprintf(source->consumer_created, sizeof(source->consumer_created), "%s", consumer->created);
+		reclaim_lost(source);
+		slots_catch_up(source);
+		source->host->settle_within(source->endpoint, consumer->ack_wait_ms > UINT32_MAX
+		                                                  ? UINT32_MAX
+		                                                  : (uint32_t)consumer->ack_wait_ms);
+		if (source->setup.notice[0] != '\0')
+			source->host->log(source->endpoint, XF_LOG_WARN, source->setup.notice);
+	}
+	source_tell(source, XF_STATE_UP, NULL);
+}
+
+static void
+setup_follow(struct source *source, uint64_t now)
+{
+	setup_tick(&source->setup, &source->link, now);
+	if (source->setup.state == SETUP_DONE) {
+		source_ready(source, now);
+	} else if (source->setup.state == SETUP_BLOCKED) {
+		if (source->setup_at_ms == 0) {
+			source_tell(source, XF_STATE_BLOCKED, source->setup.reason);
+			source->setup_at_ms = now + SETUP_RETRY_MS + random_below(SETUP_RETRY_MS);
+		} else if (now >= source->setup_at_ms) {
+			source->setup_at_ms = 0;
+			setup_start(source);
+		}
+	}
+}
+
+static void
+source_refused(struct source *source)
+{
+	const char *reason = source->link.refusal;
+
+	if (strstr(reason, "Subscription") != NULL)
+		link_fail(&source->link, "%s: %s", source->link.server, reason);
+	else if (source->phase == PHASE_SETUP)
+		setup_refused(&source->setup, reason);
+	else
+		source_tell(source, XF_STATE_BLOCKED, reason);
+}
+
+/* ---- The loop -------------------------------------------------------------------------------------- */
+
+static void
+source_message(struct source *source, const struct link_message *message)
+{
+	struct pull *pull;
+
+	if (message->sid == LINK_SID_INBOX) {
+		setup_answer(&source->setup, &source->link, message);
+		return;
+	}
+	if (source->mode == MODE_JETSTREAM) {
+		uint32_t index = message->sid - LINK_SID_FIRST;
+
+		if (index >= PULLS)
+			return;
+		pull = &source->pulls[index];
+		if (message->status != 0 && message->reply.len == 0) {
+			pull_status(source, pull, message);
+			return;
+		}
+		pull_received(source, pull, message);
+	}
+	if (source->held_count > 0 || !has_credit(source)) {
+		held_add(source, message);
+		return;
+	}
+	if (message->owned != NULL)
+		link_take(&source->link);
+	batch_add(source, message, message->owned);
+}
+
+static void
+source_read(struct source *source)
+{
+	struct link_message message;
+	enum link_event event;
+	uint32_t reads = 0;
+	bool more;
+
+	do {
+		more = link_read(&source->link);
+		while ((event = link_next(&source->link, &message)) != LINK_NOTHING) {
+			if (event == LINK_MESSAGE)
+				source_message(source, &message);
+			else if (event == LINK_REFUSAL)
+				source_refused(source);
+		}
+		batch_emit(source);
+	} while (more && ++reads < READS_MAX && !source->link.failed);
+}
+
+static void
+held_emit(struct source *source, uint64_t now)
+{
+	while (source->held != NULL && has_credit(source)) {
+		struct held *held = held_take(source);
+
+		batch_add(source, &held->message, held);
+	}
+	batch_emit(source);
+	/* The server's patience is not ours to use up. */
+	if (source->held != NULL && now >= source->held->since_ms + source->setup.consumer.ack_wait_ms / 2)
+		held_clear(source, true);
+}
+
+static void
+source_work(void *instance, struct xf_work *work)
+{
+	struct source *source = instance;
+	uint64_t now = source->host->now_ms();
+
+	source->credit = work->credit_messages;
+	source->credit_bytes = work->credit_bytes > INT64_MAX ? INT64_MAX : (int64_t)work->credit_bytes;
+	if (source->phase == PHASE_WAIT && now >= source->backoff.until_ms && !work->draining) {
+		source_connect(source);
+		now = source->host->now_ms();
+	}
+	if (source->phase == PHASE_WAIT) {
+		if (!work->draining)
+			work->timeout_ms = now < source->backoff.until_ms ? (uint32_t)(source->backoff.until_ms - now) : 0;
+		return;
+	}
+	held_emit(source, now);
+	source_read(source);
+	now = source->host->now_ms();
+	if (source->phase == PHASE_SETUP)
+		setup_follow(source, now);
+	if (source->phase == PHASE_READY && source->mode == MODE_JETSTREAM) {
+		pulls_expire(source, now);
+		if (!work->draining)
+			pulls_send(source, now);
+	}
+	link_tick(&source->link, now);
+	link_flush(&source->link);
+	if (source->link.failed) {
+		source_lost(source, now);
+		work->timeout_ms = (uint32_t)(source->backoff.until_ms - now);
+		return;
+	}
+	work->fd = source->link.fd;
+	work->events = POLLIN | (link_unsent(&source->link) > 0 ? POLLOUT : 0);
+	if (source->phase == PHASE_SETUP || now < source->pull_at_ms)
+		work->timeout_ms = 200;
+	if (work->timeout_ms > source->settings->ping_interval_ms)
+		work->timeout_ms = source->settings->ping_interval_ms;
+}
+
+static void
+source_settle(void *instance, const struct xf_settlement *settlements, uint32_t count)
+{
+	struct source *source = instance;
+	uint32_t i;
+
+	if (source->mode == MODE_CORE)
+		return;
+	for (i = 0; i < count; i++) {
+		const struct xf_settlement *settlement = &settlements[i];
+		struct slot *slot = slot_find(source, settlement->handle);
+
+		if (slot == NULL || slot->outcome != 0)
+			continue;
+		if (source->phase == PHASE_READY) {
+			slot_settle(source, slot, settlement->outcome, settlement->delay_ms);
+		} else if (settlement->outcome != XF_SETTLE_EXTEND) {
+			slot->outcome = settlement->outcome;
+			slot->delay_ms = settlement->delay_ms;
+		}
+	}
+	if (source->phase == PHASE_READY && !link_flush(&source->link))
+		source->host->wake(source->endpoint);
+}
+
+/* ---- Life -------------------------------------------------------------------------------------------- */
+
+/* Waits for the PONG, so that the server has read all before it. What still comes goes back. */
+static bool
+stop_wait(struct source *source, uint64_t until)
+{
+	uint64_t ping = link_ping(&source->link);
+	struct link_message message;
+	enum link_event event;
+
+	for (;;) {
+		uint64_t now = source->host->now_ms();
+		struct pollfd poller = {.fd = source->link.fd, .events = POLLIN};
+
+		if (!link_flush(&source->link))
+			poller.events |= POLLOUT;
+		if (source->link.failed || source->link.pongs >= ping)
+			return !source->link.failed;
+		if (now >= until || poll(&poller, 1, (int)(until - now)) < 0)
+			return false;
+		link_read(&source->link);
+		while ((event = link_next(&source->link, &message)) != LINK_NOTHING) {
+			if (event == LINK_MESSAGE && message.sid >= LINK_SID_FIRST && message.reply.len > 0 &&
+			    source->mode == MODE_JETSTREAM)
+				held_add(source, &message);
+		}
+	}
+}
+
+/* Everything unsettled, in the order of the stream. */
+static void
+slots_return(struct source *source)
+{
+	struct order {
+		uint64_t sequence;
+		uint32_t index;
+	} *order = need(calloc(source->used_slots + 1u, sizeof(*order)));
+	uint32_t i, n = 0;
+
+	for (i = 0; i < source->slot_count; i++) {
+		if (source->slots[i].used)
+			order[n++] = (struct order){source->slots[i].sequence, i};
+	}
+	qsort(order, n, sizeof(*order), sequence_order);
+	for (i = 0; i < n; i++) {
+		struct slot *slot = &source->slots[order[i].index];
+
+		slot_settle(source, slot, slot->outcome != 0 ? slot->outcome : XF_SETTLE_RETRY, slot->delay_ms);
+	}
+	free(order);
+}
+
+static void
+source_stop(void *instance)
+{
+	struct source *source = instance;
+	uint64_t until = source->host->now_ms() + STOP_MS;
+	uint32_t i;
+
+	if (source->phase == PHASE_READY && !source->link.failed) {
+		for (i = 0; i < PULLS; i++)
+			link_printf(&source->link, "UNSUB %u\r\n", LINK_SID_FIRST + i);
+		if (stop_wait(source, until)) {
+			slots_return(source);
+			held_clear(source, true);
+			stop_wait(source, until);
+		}
+	}
+	held_clear(source, false);
+	link_close(&source->link);
+	pulls_clear(source);
+	source->phase = PHASE_WAIT;
+}
+
+static void
+source_destroy(void *instance)
+{
+	struct source *source = instance;
+
+	link_fini(&source->link);
+	slots_void(source);
+	held_clear(source, false);
+	free(source->slots);
+	free(source->subject);
+	free(source->group);
+	free(source->want.stream);
+	free(source->want.durable);
+	free(source->want.subject);
+	free(source);
+}
+
+/* crossfade-ROUTE, with what cannot stand in a consumer's name replaced. */
+static char *
+durable_name(struct xf_str given, struct xf_str route)
+{
+	char *name;
+	size_t i;
+
+	if (given.len > 0)
+		return copy_string(given);
+	name = need(malloc(route.len + 11));
+	memcpy(name, "crossfade-", 10);
+	if (route.len > 0)
+		memcpy(name + 10, route.data, route.len);
+	name[10 + route.len] = '\0';
+	for (i = 10; name[i] != '\0'; i++) {
+		if (strchr(".*>/\\\"", name[i]) != NULL || (unsigned char)name[i] <= ' ')
+			name[i] = '_';
+	}
+	return name;
+}
+
+static int32_t
+source_create(const struct xf_host *host, struct xf_endpoint *endpoint, void *shared, const struct xf_config *transport,
+              const struct xf_config *config, const struct xf_endpoint_info *info, void **instance,
+              struct xf_error *error)
+{
+	struct source *source = need(calloc(1, sizeof(*source)));
+	const struct xf_value *value;
+
+	(void)transport;
+	(void)error;
+	source->host = host;
+	source->endpoint = endpoint;
+	source->settings = shared;
+	source->mode = host->option(config, SOURCE_MODE)->i64;
+	source->subject = copy_string(info->subject);
+	source->max_in_flight = info->max_in_flight > 0 ? info->max_in_flight : 1;
+	value = host->option(config, SOURCE_GROUP);
+	if (value->str.len > 0)
+		source->group = copy_string(value->str);
+	value = host->option(config, SOURCE_STREAM);
+	if (value->str.len > 0)
+		source->want.stream = copy_string(value->str);
+	source->want.durable = durable_name(host->option(config, SOURCE_DURABLE)->str, info->route);
+	source->want.subject = copy_string(info->subject);
+	value = host->option(config, SOURCE_ACK_WAIT);
+	source->want.ack_wait_ms = (uint64_t)value->i64;
+	source->want.ack_wait_given = value->present;
+	value = host->option(config, SOURCE_MAX_ACK_PENDING);
+	source->want.max_ack_pending = value->present ? value->i64
+	                               : source->max_in_flight > 1000 ? (int64_t)source->max_in_flight
+	                                                              : 1000;
+	source->want.deliver_new = host->option(config, SOURCE_DELIVER)->i64 == 1;
+	source->state = UINT32_MAX;
+	source->free_slot = NO_SLOT;
+	source->held_end = &source->held;
+	link_init(&source->link, source->settings, info->name);
+	*instance = source;
+	return 0;
+}
+
+static void
+source_start(void *instance)
+{
+	struct source *source = instance;
+
+	source->host->wake(source->endpoint);
+}
+
+static uint64_t
+source_traits(const struct xf_host *host, const struct xf_config *transport, const struct xf_config *endpoint)
+{
+	(void)transport;
+	if (host->option(endpoint, SOURCE_MODE)->i64 == MODE_CORE)
+		return XF_TRAIT_HEADERS | XF_TRAIT_LOSSY;
+	return XF_TRAIT_HEADERS | XF_TRAIT_IDS;
+}
+
+static int32_t
+source_check(const struct xf_host *host, const struct xf_config *transport, const struct xf_config *endpoint,
+             const struct xf_endpoint_info *info, struct xf_error *error)
+{
+	static const uint32_t jetstream_rows[] = {SOURCE_STREAM, SOURCE_DURABLE, SOURCE_ACK_WAIT, SOURCE_MAX_ACK_PENDING,
+	                                          SOURCE_DELIVER};
+	const struct xf_value *value = host->option(endpoint, SOURCE_GROUP);
+	bool core = host->option(endpoint, SOURCE_MODE)->i64 == MODE_CORE;
+	size_t i;
+
+	(void)info;
+	if (settings_check(host, transport, error) != 0)
+		return -1;
+	if (!core && value->present) {
+		snprintf(error->text, sizeof(error->text), "group goes with 'mode: core'; readers of a stream share a 'durable'");
+		return -1;
+	}
+	if (core && value->present && !stream_name_valid(value->str)) {
+		snprintf(error->text, sizeof(error->text), "group may not hold spaces, dots, '*', '>' or slashes");
+		return -1;
+	}
+	for (i = 0; core && i < sizeof(jetstream_rows) / sizeof(jetstream_rows[0]); i++) {
+		if (host->option(endpoint, jetstream_rows[i])->present) {
+			snprintf(error->text, sizeof(error->text), "%s goes with 'mode: jetstream'",
+			         source_options[jetstream_rows[i]]->key);
+			return -1;
+		}
+	}
+	for (i = SOURCE_STREAM; i <= SOURCE_DURABLE; i++) {
+		value = host->option(endpoint, (uint32_t)i);
+		if (value->str.len > 0 && !stream_name_valid(value->str)) {
+			snprintf(error->text, sizeof(error->text), "%s may not hold spaces, dots, '*', '>' or slashes",
+			         source_options[i]->key);
+			return -1;
+		}
+	}
+	return 0;
+}
+
+const struct xf_source_ops nats_source_ops = {
+	.struct_size = sizeof(struct xf_source_ops),
+	.traits = source_traits,
+	.address = settings_address,
+	.check = source_check,
+	.create = source_create,
+	.start = source_start,
+	.work = source_work,
+	.settle = source_settle,
+	.stop = source_stop,
+	.destroy = source_destroy,
+};
