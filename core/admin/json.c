@@ -124,6 +124,7 @@ leg_json(const struct xf_leg_status *leg, const char *side)
 	add_count(object, "refused", leg->refused);
 	add_count(object, "dropped", leg->dropped);
 	add_count(object, "crossed", leg->crossed);
+	add_count(object, "moved", leg->moved);
 	add_count(object, "in_flight", leg->in_flight);
 	add_count(object, "retried", leg->retried);
 	add_count(object, "copies", leg->copies);

@@ -67,6 +67,8 @@ static const struct row leg_rows[] = {
 	 COUNT, FIELD(xf_leg_status, dropped)},
 	{"crossed_total", "counter", "Messages taken over by the other side with their outcome here unknown.", COUNT,
 	 FIELD(xf_leg_status, crossed)},
+	{"moved_total", "counter", "Messages taken over by the other side that were certainly never sent here.", COUNT,
+	 FIELD(xf_leg_status, moved)},
 	{"retried_total", "counter", "Messages and copies offered to the broker again.", COUNT,
 	 FIELD(xf_leg_status, retried)},
 	{"copies_total", "counter", "Mirror copies among the accepted.", COUNT, FIELD(xf_leg_status, copies)},

@@ -234,14 +234,16 @@ bound_format(uint32_t type, int64_t bound, char *out, size_t size)
 	static const struct {
 		int64_t of;
 		const char *unit;
-	} durations[] = {{86400000, "d"}, {3600000, "h"}, {60000, "m"}, {1000, "s"}, {1, "ms"}},
-	  sizes[] = {{1 << 30, "GiB"}, {1 << 20, "MiB"}, {1 << 10, "KiB"}, {1, "B"}};
-	size_t i = type == XF_OPTION_DURATION ? 1 : 0;
+	} durations[] = {{3600000, "h"}, {60000, "m"}, {1000, "s"}, {1, "ms"}},
+	  sizes[] = {{1LL << 40, "TiB"}, {1 << 30, "GiB"}, {1 << 20, "MiB"}, {1 << 10, "KiB"}, {1, "B"}};
+	size_t i = 0;
 
-	if (type == XF_OPTION_PERCENT) {
+	if (bound == INT64_MAX) {
+		snprintf(out, size, "any");
+	} else if (type == XF_OPTION_PERCENT) {
 		snprintf(out, size, "%.6g%%", (double)bound / 100);
-	} else if (bound == 0 || bound == INT64_MAX || (type != XF_OPTION_DURATION && type != XF_OPTION_BYTES)) {
-		bound == INT64_MAX ? snprintf(out, size, "any") : snprintf(out, size, "%" PRId64, bound);
+	} else if (bound == 0 || (type != XF_OPTION_DURATION && type != XF_OPTION_BYTES)) {
+		snprintf(out, size, "%" PRId64, bound);
 	} else if (type == XF_OPTION_DURATION) {
 		while (bound % durations[i].of != 0)
 			i++;
