@@ -87,6 +87,9 @@ bool harness_wait_state_count(struct harness_endpoint *endpoint, uint32_t state,
 /* work() is told that the endpoint is about to stop. */
 void harness_drain(struct harness_endpoint *endpoint);
 
+/* While held no queued message is offered and no settlement is handed over: a test builds a large batch. */
+void harness_hold(struct harness_endpoint *endpoint, bool held);
+
 /* What a plugin logged about the endpoint at LEVEL or worse. */
 size_t harness_log_count(struct harness_endpoint *endpoint, uint32_t level);
 
@@ -142,9 +145,6 @@ size_t harness_publish_text(struct harness_endpoint *sink, const char *subject, 
 
 /* Queues the message of TOKEN once more, with XF_OUTGOING_RETRY, under a new token. */
 size_t harness_republish(struct harness_endpoint *sink, size_t token);
-
-/* Nothing queued is offered while held; lets a test build large batches. */
-void harness_hold(struct harness_endpoint *sink, bool held);
 
 size_t harness_published(struct harness_endpoint *sink);
 size_t harness_completed(struct harness_endpoint *sink);

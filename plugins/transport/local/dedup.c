@@ -1,0 +1,94 @@
+#include "dedup.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+bool
+dedup_init(struct dedup *dedup, uint32_t window)
+{
+	uint64_t places = 64;
+
+	memset(dedup, 0, sizeof(*dedup));
+	dedup->window = window;
+	if (window == 0)
+		return true;
+	if (getrandom(&dedup->seed, sizeof(dedup->seed), GRND_NONBLOCK) != (ssize_t)sizeof(dedup->seed))
+		dedup->seed = (uint64_t)(uintptr_t)dedup; /* guards against chosen ids only */
+	while (places < 2ull * window)
+		places *= 2;
+	dedup->mask = places - 1;
+	for (int i = 0; i < 2; i++) {
+		dedup->tables[i] = calloc(places, sizeof(struct dedup_key));
+		if (dedup->tables[i] == NULL) {
+			dedup_fini(dedup);
+			return false;
+		}
+	}
+	return true;
+}
+
+void
+dedup_fini(struct dedup *dedup)
+{
+	free(dedup->tables[0]);
+	free(dedup->tables[1]);
+	memset(dedup->tables, 0, sizeof(dedup->tables));
+}
+
+struct dedup_key
+dedup_key(const struct dedup *dedup, const char *subject, uint64_t subject_len, const char *id, uint64_t id_len)
+{
+	XXH128_hash_t hash;
+
+	if (dedup->window == 0 || id_len == 0)
+		return (struct dedup_key){0, 0};
+	hash = XXH3_128bits_withSeed(id, id_len, XXH3_64bits_withSeed(subject, subject_len, dedup->seed));
+	return (struct dedup_key){hash.low64 | 1, hash.high64};
+}
+
+void
+dedup_prefetch(const struct dedup *dedup, struct dedup_key key)
+{
+	if (key.low == 0)
+		return;
+	__builtin_prefetch(&dedup->tables[0][key.high & dedup->mask], 1);
+	__builtin_prefetch(&dedup->tables[1][key.high & dedup->mask]);
+}
+
+/* The place of KEY in TABLE, or the empty one where it would stand. */
+static struct dedup_key *
+place_find(struct dedup_key *table, uint64_t mask, struct dedup_key key)
+{
+	uint64_t at = key.high & mask;
+
+	while (table[at].low != 0 && (table[at].low != key.low || table[at].high != key.high))
+		at = (at + 1) & mask;
+	return &table[at];
+}
+
+bool
+dedup_seen(struct dedup *dedup, struct dedup_key key)
+{
+	struct dedup_key *place, *full;
+
+	if (key.low == 0)
+		return false;
+	if (place_find(dedup->tables[1], dedup->mask, key)->low != 0)
+		return true;
+	place = place_find(dedup->tables[0], dedup->mask, key);
+	if (place->low != 0)
+		return true;
+	*place = key;
+	if (++dedup->used == dedup->window) {
+		full = dedup->tables[0];
+		dedup->tables[0] = dedup->tables[1];
+		dedup->tables[1] = full;
+		memset(dedup->tables[0], 0, (dedup->mask + 1) * sizeof(*full));
+		dedup->used = 0;
+	}
+	return false;
+}

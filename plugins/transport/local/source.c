@@ -1,0 +1,166 @@
+/*
+ * A source of the embedded broker: a member of a subscription. What it emits points into the broker's segments,
+ * which stay until it is settled; a handle is a position in the member's ring.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "broker.h"
+#include "local.h"
+
+#define WORK_MAX 4096 /* messages in one call of work() */
+
+struct source {
+	struct member member;
+	bool reported;
+	struct xf_incoming batch[BROKER_BATCH];
+	char ids[BROKER_BATCH][40]; /* of messages that came without one */
+};
+
+static uint64_t
+source_traits(const struct xf_host *host, const struct xf_config *transport, const struct xf_config *endpoint)
+{
+	(void)host;
+	(void)transport;
+	(void)endpoint;
+	return XF_TRAIT_HEADERS | XF_TRAIT_IDS;
+}
+
+static int32_t
+source_create(const struct xf_host *host, struct xf_endpoint *endpoint, void *shared,
+              const struct xf_config *transport, const struct xf_config *config, const struct xf_endpoint_info *info,
+              void **instance, struct xf_error *error)
+{
+	const struct xf_value *group = host->option(config, SOURCE_GROUP);
+	struct source *source = calloc(1, sizeof(*source));
+
+	(void)transport;
+	if (source == NULL ||
+	    !member_init(&source->member, shared, endpoint, group->count > 0 ? group->str : info->name, info->subject)) {
+		free(source);
+		snprintf(error->text, sizeof(error->text), "no memory for the subscription");
+		return -1;
+	}
+	*instance = source;
+	return 0;
+}
+
+static void
+source_start(void *instance)
+{
+	struct source *source = instance;
+
+	member_start(&source->member);
+}
+
+/* An id that stays the same however often the message is handed out. */
+static void
+source_make_id(const struct source *source, const struct record *record, char *text, struct xf_str *id)
+{
+	int n = snprintf(text, sizeof(source->ids[0]), "%" PRIx64 "-%" PRIu64, source->member.broker->born,
+	                 record->sequence);
+
+	*id = (struct xf_str){text, (uint64_t)n};
+}
+
+static uint64_t
+life_left(const struct broker *broker, const struct record *record)
+{
+	uint64_t now = broker->host->now_ms();
+
+	return record->expires_ms > now ? record->expires_ms - now : 1;
+}
+
+static void
+source_read(struct source *source, uint64_t first, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++) {
+		const struct entry *entry = ring_at(&source->member.out, first + i);
+		const struct record *record = entry->record;
+		struct xf_incoming *m = &source->batch[i];
+
+		record_read(record, m);
+		m->handle = first + i;
+		m->attempt = entry->attempts;
+		m->flags = entry->attempts > 1 ? XF_MESSAGE_REDELIVERED : 0;
+		m->ttl_ms = record->expires_ms > 0 ? life_left(source->member.broker, record) : 0;
+		if (record->id_len == 0)
+			source_make_id(source, record, source->ids[i], &m->id);
+	}
+}
+
+static void
+source_work(void *instance, struct xf_work *work)
+{
+	struct source *source = instance;
+	struct member *member = &source->member;
+	const struct xf_host *host = member->broker->host;
+	uint32_t credit = work->credit_messages, count, emitted, due_in, done = 0;
+	uint64_t bytes = work->credit_bytes, first;
+
+	if (!source->reported) {
+		source->reported = true;
+		host->state(member->endpoint, XF_STATE_UP, NULL);
+	}
+	while (credit > 0 && done < WORK_MAX) {
+		count = member_take(member, credit < BROKER_BATCH ? credit : BROKER_BATCH, bytes, done == 0,
+		                    &first, &due_in);
+		if (count == 0) {
+			if (due_in > 0 && due_in < work->timeout_ms)
+				work->timeout_ms = due_in;
+			return;
+		}
+		source_read(source, first, count);
+		for (uint32_t i = 0; i < count; i++)
+			bytes -= source->batch[i].payload_size < bytes ? source->batch[i].payload_size : bytes;
+		emitted = host->emit(member->endpoint, source->batch, sizeof(source->batch[0]), count);
+		if (emitted < count) {
+			member_untake(member, count - emitted);
+			return;
+		}
+		credit -= count;
+		done += count;
+		if (bytes == 0)
+			return;
+	}
+	if (credit > 0)
+		work->timeout_ms = 0;
+}
+
+static void
+source_settle(void *instance, const struct xf_settlement *settlements, uint32_t count)
+{
+	struct source *source = instance;
+
+	member_settle(&source->member, settlements, count);
+}
+
+static void
+source_stop(void *instance)
+{
+	struct source *source = instance;
+
+	member_stop(&source->member);
+}
+
+static void
+source_destroy(void *instance)
+{
+	struct source *source = instance;
+
+	member_fini(&source->member);
+	free(source);
+}
+
+const struct xf_source_ops local_source = {
+	.struct_size = sizeof(local_source),
+	.traits = source_traits,
+	.address = local_address,
+	.create = source_create,
+	.start = source_start,
+	.work = source_work,
+	.settle = source_settle,
+	.stop = source_stop,
+	.destroy = source_destroy,
+};
