@@ -30,6 +30,6 @@ xf_error_prefix(struct xf_error *error, const char *format, ...)
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
 	len = strlen(text);
-	snprintf(text + len, sizeof(text) - len, ": %s", error->text);
+	snprintf(text + len, sizeof(text) - len, ": %.*s", (int)(sizeof(text) - len), error->text);
 	memcpy(error->text, text, sizeof(text));
 }

@@ -106,16 +106,14 @@ xf_buffer_puts(struct xf_buffer *buffer, const char *text)
 void
 xf_buffer_printf(struct xf_buffer *buffer, const char *format, ...)
 {
-	va_list args, again;
+	char *text;
+	va_list args;
 	int len;
 
 	va_start(args, format);
-	va_copy(again, args);
-	len = vsnprintf(NULL, 0, format, args);
+	len = vasprintf(&text, format, args);
 	va_end(args);
 	XF_ASSERT(len >= 0);
-	buffer_reserve(buffer, (size_t)len);
-	vsnprintf(buffer->data + buffer->len, (size_t)len + 1, format, again);
-	va_end(again);
-	buffer->len += (size_t)len;
+	xf_buffer_append(buffer, text, (size_t)len);
+	free(text);
 }

@@ -56,7 +56,7 @@ struct xf_leg {
 	bool required;  /* its confirmation is needed to settle */
 	bool held;      /* in its lane's held list */
 	bool bounced;   /* came back because the sink is down: no fault of the message */
-	bool maybe;     /* was sent once with its outcome unknown */
+	uint8_t maybe;  /* sides, as bits, to which it was sent once with its outcome unknown */
 	bool abandoned; /* recalled: whatever comes back is too late */
 	bool extra;     /* allocated by itself */
 	uint32_t attempts;
@@ -73,6 +73,7 @@ struct xf_delivery {
 	uint16_t bucket;
 	uint16_t unconfirmed; /* legs that must still confirm */
 	uint16_t out;         /* legs that exist */
+	uint8_t copied;       /* sides, as bits, that have a copy which must confirm */
 	bool open;            /* not settled */
 	uint8_t refused;      /* XF_REFUSED_* */
 	struct xf_leg legs[2];

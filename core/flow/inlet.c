@@ -882,7 +882,6 @@ leg_status_add(struct xf_leg_status *status, const struct xf_leg_counters *count
 		 dropped = xf_read(&counters->dropped), crossed = xf_read(&counters->crossed),
 		 moved = xf_read(&counters->moved), accepted;
 
-	atomic_thread_fence(memory_order_acquire);
 	accepted = xf_read(&counters->accepted);
 	status->accepted += accepted;
 	status->confirmed += confirmed;

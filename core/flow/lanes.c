@@ -114,10 +114,15 @@ held_tidy(struct xf_lanes *lanes, struct xf_lane *lane)
 {
 	struct xf_lane_held *held = lane->held;
 
-	if (held == NULL || lane_moves(lane) || held->waiting_first != NULL || held->legs[0].first != NULL ||
-	    held->legs[1].first != NULL || lane->stopped[0] || lane->stopped[1] || held->retries[0] > 0 ||
-	    held->retries[1] > 0)
+	if (held == NULL || lane_moves(lane) || held->waiting_first != NULL)
 		return;
+	for (unsigned side = 0; side < XF_SIDES; side++) {
+		/* What was refused is on its way again: the count of its retries is needed still. */
+		bool retries = held->retries[side] > 0 && lane->under_way[side] > 0;
+
+		if (held->legs[side].first != NULL || lane->stopped[side] || retries)
+			return;
+	}
 	if (held->previous != NULL)
 		held->previous->next = held->next;
 	else
@@ -268,7 +273,9 @@ leg_make(struct xf_lanes *lanes, struct xf_leg *leg, struct xf_delivery *deliver
 	xf_count(&lanes->counters[side].accepted, 1);
 	if (copy) {
 		xf_count(&lanes->counters[side].copies, 1);
-		if (!required) {
+		if (required)
+			delivery->copied |= (uint8_t)(1u << side);
+		else {
 			lanes->copies_out++;
 			lanes->copy_bytes_out += delivery->payload_size;
 		}
@@ -376,9 +383,9 @@ leg_cross(struct xf_lanes *lanes, struct xf_lane *lane, struct xf_leg *leg, unsi
 {
 	unsigned from = leg->side;
 
-	xf_count(leg->maybe ? &lanes->counters[from].crossed : &lanes->counters[from].moved, 1);
+	xf_count(leg->maybe >> from & 1 ? &lanes->counters[from].crossed : &lanes->counters[from].moved, 1);
 	xf_count(&lanes->counters[to].accepted, 1);
-	if (lanes->mirror == XF_MIRROR_REQUIRED) {
+	if (lanes->mirror == XF_MIRROR_REQUIRED && !(leg->delivery->copied >> from & 1)) {
 		struct xf_leg *copy = xf_alloc(sizeof(*copy));
 
 		copy->extra = true;
@@ -479,7 +486,7 @@ leg_recall(struct xf_lanes *lanes, struct xf_lane *lane, struct xf_leg *leg)
 	stand_in->attempts = leg->attempts;
 	stand_in->maybe = leg->maybe;
 	if (atomic_exchange(&leg->state, XF_LEG_RECALLED) != XF_LEG_QUEUED)
-		stand_in->maybe = true;
+		stand_in->maybe |= (uint8_t)(1u << leg->side);
 	leg->abandoned = true;
 	leg->required = false;
 	lane->under_way[leg->side]--;
@@ -552,7 +559,7 @@ leg_failed(struct xf_lanes *lanes, struct xf_lane *lane, struct xf_leg *leg, uin
 	struct xf_lane_held *held;
 
 	if (leg->result == XF_RESULT_UNKNOWN)
-		leg->maybe = true;
+		leg->maybe |= (uint8_t)(1u << side);
 	if (!leg->required || (leg->bounced && lanes->drop_when_down[side])) {
 		leg_drop(lanes, leg);
 		return;
