@@ -1,0 +1,139 @@
+#!/bin/bash
+# The operator's tool against a running server: what each verb prints and how it ends.
+#
+# usage: cli_verbs.sh BUILD-FOLDER
+set -u
+
+build=${1:-${XF_BINARY_DIR:?usage: cli_verbs.sh BUILD-FOLDER}}
+tool=$build/bin/crossfade
+dir=$(mktemp -d "${TMPDIR:-/tmp}/xf-cli-XXXXXX")
+server=
+failures=0
+
+finish() {
+	[ -n "$server" ] && kill "$server" 2>/dev/null && wait "$server"
+	rm -rf "$dir"
+}
+trap finish EXIT
+
+# check STATUS PATTERN ARGUMENTS: runs the tool; status and a piece of what it printed are as expected.
+check() {
+	local want=$1 pattern=$2 got
+	shift 2
+	"$tool" "$@" >"$dir/out" 2>&1
+	got=$?
+	if [ "$got" != "$want" ] || ! grep -qF -- "$pattern" "$dir/out"; then
+		echo "FAILED: crossfade $*: status $got, expected $want; expected '$pattern' in:"
+		sed 's/^/    /' "$dir/out"
+		failures=$((failures + 1))
+	fi
+}
+
+cat >"$dir/c.yaml" <<END
+server: {name: cli, data_dir: data}
+transports:
+  in: {plugin: local}
+  left: {plugin: local}
+  right: {plugin: local}
+migrations:
+  orders: {old: {transport: left}, new: {transport: right}}
+routes:
+  - {name: orders, from: {transport: in, subject: "orders.>"}, to: {migration: orders}}
+END
+sed 's/transport: left/transport: lefd/' "$dir/c.yaml" >"$dir/bad.yaml"
+mkdir "$dir/data"
+c="-c $dir/c.yaml"
+
+# without a server
+check 0 'usage: crossfade VERB' help
+check 2 'usage: crossfade VERB'
+check 0 'crossfade ' --version
+check 2 "did you mean 'crossfade migration'?" migraton list
+check 2 "did you mean 'crossfade migration set'?" migration sett
+check 2 'did you mean --percent?' migration set orders --percnt 5
+check 2 'usage: crossfade migration VERB' migration
+check 2 'something is missing' migration set
+check 2 'nothing to set' migration set orders
+check 2 '--percent' migration set orders --percent 101
+check 2 '--percent' migration set orders --percent=-1
+check 2 '--percent' migration set orders --percent nan
+check 2 "did you mean 'dualwrite'?" migration set orders --stage dualwrit
+check 2 'on, off or required' migration set orders --mirror maybe
+check 2 '--count' migration show orders --count 3
+check 2 'needs a value' migration set orders --percent
+for verb in validate status 'migration list' 'migration show' 'migration set' 'migration rollback' 'route list' \
+	'route pause' 'route resume' 'transport list' 'transport show' 'plugin list' 'plugin show'; do
+	# shellcheck disable=SC2086
+	check 0 "usage: crossfade $verb" $verb --help
+	grep -q '^examples:' "$dir/out" || { echo "FAILED: $verb --help has no examples"; failures=$((failures + 1)); }
+done
+check 0 'usage: crossfade status' help status
+check 0 'promise: at least once' validate $c
+check 0 '"valid":	true' validate $c --json
+check 78 "did you mean 'left'?" validate -c "$dir/bad.yaml"
+check 78 '"valid":	false' validate -c "$dir/bad.yaml" --json
+check 78 'none.yaml' validate -c "$dir/none.yaml"
+check 78 "name the socket with --socket" status -c "$dir/bad.yaml"
+check 2 'not built yet' validate --live $c
+check 0 'local' plugin list
+check 0 '"name":	"local"' plugin list --json
+check 0 'max_messages' plugin show local
+check 0 '"key":	"max_messages"' plugin show local --json
+check 1 "did you mean 'local'?" plugin show locl
+check 1 'no server at' status $c
+check 1 'no server at' status --socket "$dir/nobody.sock"
+check 2 'too long' status --socket "/$(printf 'x%.0s' {1..200})"
+touch "$dir/file"
+check 1 "$dir/file" status --socket "$dir/file"
+
+# with one
+"$build/bin/crossfaded" -c "$dir/c.yaml" 2>"$dir/log" &
+server=$!
+for _ in {1..100}; do
+	"$tool" status $c 2>/dev/null | grep -q ' ready ' && break
+	sleep 0.05
+done
+check 0 'ready' status $c
+check 0 '"status":	"ok"' status --json $c
+check 0 'orders' status --socket "$dir/data/admin.sock"
+check 0 'left up' migration list $c
+check 0 '"migrations"' migration list --json $c
+check 0 'orders: off, 0 % new, mirror off' migration show orders $c
+check 1 "did you mean 'orders'?" migration show ordrs $c
+check 0 '2500 of 10000 lanes (25 % of keys) move from old (left) to new (right)' migration set orders -p 25 --dry-run $c
+grep -q 'nothing was changed' "$dir/out" || { echo "FAILED: --dry-run"; failures=$((failures + 1)); }
+check 0 'orders: off, 0 % new' migration show orders $c
+check 0 'done: orders is at 25 % new, mirror required (live)' migration set orders -p 25 --mirror required --wait $c
+grep -q 'nothing moves any more' "$dir/out" || { echo "FAILED: --wait"; failures=$((failures + 1)); }
+check 0 'no lane changes sides' migration set orders --mirror on $c
+check 0 '"percent":	0.01' migration set orders --percent 0.01% --json $c
+check 1 'needs a percent' migration set orders --stage live --percent 100 $c
+check 0 'done: orders is at 100 % new, mirror on (rampdown)' migration set orders --stage rampdown $c
+check 0 'move from new (right) to old (left)' migration rollback orders --wait $c
+check 0 'orders     0 % new  mirror on' migration show orders --watch --count 2 $c
+[ "$(wc -l <"$dir/out")" = 2 ] || { echo "FAILED: --count 2 printed otherwise"; failures=$((failures + 1)); }
+check 0 'at least once' route list $c
+check 0 'orders: paused' route pause orders $c
+check 0 'paused' status $c
+check 0 'orders: ok' route resume orders $c
+check 0 'left' transport list $c
+check 0 'published: 0' transport show left $c
+check 0 '"published":	0' transport show left --json $c
+check 1 "did you mean 'left'?" transport show lefd $c
+"$tool" status $c 2>/dev/null | grep -q $'\033' && { echo "FAILED: colour in a pipe"; failures=$((failures + 1)); }
+grep -q 'changed by=' "$dir/log" || { echo "FAILED: the log does not say who changed it"; failures=$((failures + 1)); }
+
+# it was killed: the socket is left behind, and replaced
+{ kill -9 "$server"; wait "$server"; } 2>/dev/null
+server=
+check 1 'nobody answers at' status $c
+"$build/bin/crossfaded" -c "$dir/c.yaml" 2>"$dir/log" &
+server=$!
+for _ in {1..100}; do
+	"$tool" status $c >/dev/null 2>&1 && break
+	sleep 0.05
+done
+check 0 'orders: dualwrite, 0 % new, mirror on' migration show orders $c
+
+[ "$failures" = 0 ] && echo "all verbs do as they say"
+exit $((failures > 0))
