@@ -48,14 +48,20 @@ address_ask(const struct xf_loading *l, const struct xf_conf_endpoint *ep, bool 
 	return len > 0;
 }
 
+/* *SUBJECT becomes what is read there instead of the endpoint's subject, if the address says so. */
 static size_t
-address_of(struct addresses *a, const struct xf_conf_endpoint *ep, bool sink)
+address_of(struct addresses *a, const struct xf_conf_endpoint *ep, bool sink, const char **subject)
 {
-	char text[1024];
+	char text[1024], *end;
 
-	if (address_ask(a->l, ep, sink, text, sizeof(text)))
-		return address_intern(a, xf_format("at %s", text));
-	return address_intern(a, xf_format("transport %s", ep->transport->name));
+	if (!address_ask(a->l, ep, sink, text, sizeof(text)))
+		return address_intern(a, xf_format("transport %s", ep->transport->name));
+	end = strchr(text, '\n');
+	if (end != NULL) {
+		*end = '\0';
+		*subject = xf_arena_format(a->l->arena, "%s", end + 1);
+	}
+	return address_intern(a, xf_format("at %s", text));
 }
 
 static void
@@ -109,9 +115,11 @@ static void
 sides_check(struct addresses *a, const struct xf_conf_migration *m)
 {
 	const struct xf_conf_endpoint *old = &m->sides[0], *new = &m->sides[1];
+	const char *subject;
 	char text[1024];
 
-	if (!xf_endpoint_sound(old) || !xf_endpoint_sound(new) || address_of(a, old, true) != address_of(a, new, true))
+	if (!xf_endpoint_sound(old) || !xf_endpoint_sound(new) ||
+	    address_of(a, old, true, &subject) != address_of(a, new, true, &subject))
 		return;
 	/* without an address, only the options can tell two places of one transport apart */
 	if (!address_ask(a->l, old, true, text, sizeof(text)) && !xf_config_equal(old->options, new->options))
@@ -201,18 +209,19 @@ node_add(struct graph *graph, size_t r, const struct xf_conf_endpoint *source)
 	graph->nodes = xf_grow_array(graph->nodes, graph->count, graph->count + 1, sizeof(*graph->nodes));
 	node = &graph->nodes[graph->count++];
 	node->route = r;
-	node->source_address = address_of(graph->a, source, false);
 	node->source_subject = source->subject;
+	node->source_address = address_of(graph->a, source, false, &node->source_subject);
 	for (size_t i = 0; i < 2; i++) {
 		const struct xf_conf_endpoint *sink = route->migration != NULL ? &route->migration->sides[i]
 		                                      : i == 0                 ? route->sink
 		                                                               : NULL;
 		struct xf_buffer pattern = {0};
+		const char *subject;
 
 		if (sink == NULL || !xf_endpoint_sound(sink))
 			continue;
 		xf_template_pattern_from(sink->template, xf_str(source->subject), &pattern);
-		node->sink_address[node->sink_count] = address_of(graph->a, sink, true);
+		node->sink_address[node->sink_count] = address_of(graph->a, sink, true, &subject);
 		node->sink_pattern[node->sink_count++] = pattern.data;
 	}
 }

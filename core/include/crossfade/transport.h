@@ -167,7 +167,9 @@ struct xf_source_ops {
 
 	/* [pure] Optional. Where it reads from, in a form that compares: scheme, host, port, namespace and
 	 * kind, not the subject. Two endpoints with the same address and overlapping subjects are the
-	 * same place. Returns the length written to OUT (at most SIZE, not terminated). */
+	 * same place. Where the subject does not say what is read (a queue with a name of its own), a line
+	 * feed follows, and the subject that would. Returns the length written to OUT (at most SIZE, not
+	 * terminated). */
 	uint32_t (*address)(const struct xf_host *host, const struct xf_config *transport,
 	                    const struct xf_config *endpoint, char *out, uint32_t size);
 

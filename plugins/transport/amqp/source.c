@@ -862,7 +862,17 @@ static uint32_t
 source_address(const struct xf_host *host, const struct xf_config *transport,
                const struct xf_config *endpoint, char *out, uint32_t size)
 {
-	return settings_address(host, transport, host->option(endpoint, SOURCE_EXCHANGE)->str, out, size);
+	struct xf_str exchange = host->option(endpoint, SOURCE_EXCHANGE)->str;
+	struct xf_str queue = host->option(endpoint, SOURCE_QUEUE)->str;
+	uint32_t len = settings_address(host, transport, exchange, out, size);
+
+	/* On the default exchange the queue's name is what a publisher calls the subject. */
+	if (len > 0 && exchange.len == 0 && queue.len > 0 && queue.len + 1 <= size - len) {
+		out[len++] = '\n';
+		memcpy(out + len, queue.data, queue.len);
+		len += (uint32_t)queue.len;
+	}
+	return len;
 }
 
 static bool
