@@ -1,6 +1,6 @@
 /*
- * The class that `plugin: redis` names. What it does stands in publish.c (sink), subscribe.c (source) and
- * connection.c (what both stand on).
+ * The class that `plugin: redis` names. What it does stands in publish.c (sinks), subscribe.c and consume.c (sources)
+ * and connection.c (what all stand on).
  */
 #include <stddef.h>
 
@@ -8,7 +8,7 @@
 
 #include "publish.h"
 #include "settings.h"
-#include "subscribe.h"
+#include "source.h"
 
 static const struct xf_transport_class class_redis = {
 	.head =
@@ -16,12 +16,12 @@ static const struct xf_transport_class class_redis = {
 			.struct_size = sizeof(struct xf_transport_class),
 			.kind = XF_KIND_TRANSPORT,
 			.name = "redis",
-			.summary = "Redis: pub/sub channels in and out, streams out",
+			.summary = "Redis: pub/sub channels and streams, in and out",
 		},
 	.options = settings_options,
-	.source_options = subscribe_options,
+	.source_options = source_options,
 	.sink_options = publish_options,
-	.source = &subscribe_ops,
+	.source = &source_ops,
 	.sink = &publish_ops,
 };
 

@@ -22,6 +22,7 @@
 #include <strings.h>
 
 #include "connection.h"
+#include "fields.h"
 
 #define INPUT_SIZE (64u * 1024u)
 #define OUTPUT_MAX ((size_t)4 * 1024 * 1024) /* unwritten bytes; one message may exceed it */
@@ -45,15 +46,6 @@ enum {
 enum {
 	MODE_PUBSUB,
 	MODE_STREAM,
-};
-
-enum {
-	FIELD_PAYLOAD,
-	FIELD_ID,
-	FIELD_SUBJECT,
-	FIELD_KEY,
-	FIELD_REPLY,
-	FIELDS,
 };
 
 static const char *const modes[] = {"pubsub", "stream", NULL};
@@ -92,31 +84,8 @@ static const struct xf_option option_maxlen = {
 	.help = "Streams are trimmed to about this length (MAXLEN ~); 0: never trimmed",
 };
 
-#define FIELD_OPTION(name, what)                                                                            \
-	static const struct xf_option field_##name = {                                                      \
-		.struct_size = sizeof(struct xf_option),                                                    \
-		.type = XF_OPTION_STRING,                                                                   \
-		.key = #name,                                                                               \
-		.def = #name,                                                                               \
-		.help = "Name of the field that holds " what,                                               \
-	}
-FIELD_OPTION(payload, "the payload");
-FIELD_OPTION(id, "the message id");
-FIELD_OPTION(subject, "the subject");
-FIELD_OPTION(key, "the key");
-FIELD_OPTION(reply, "the reply subject");
-static const struct xf_option *const field_options[] = {
-	&field_payload, &field_id, &field_subject, &field_key, &field_reply, NULL,
-};
-static const struct xf_option option_fields = {
-	.struct_size = sizeof(struct xf_option),
-	.type = XF_OPTION_MAP,
-	.key = "fields",
-	.fields = field_options,
-	.help = "Names of the fields of a stream entry where they differ from crossfade's",
-};
 const struct xf_option *const publish_options[] = {
-	&option_mode, &option_separator, &option_window, &option_maxlen, &option_fields, NULL,
+	&option_mode, &option_separator, &option_window, &option_maxlen, &fields_option, NULL,
 };
 
 struct pending {
@@ -211,7 +180,7 @@ sink_check(const struct xf_host *host, const struct xf_config *transport, const 
 		if (fields->present)
 			return settings_fail(error, "fields: only with 'mode: stream'");
 	}
-	if (fields->map != NULL && host->option(fields->map, FIELD_PAYLOAD)->str.len == 0)
+	if (fields_name(host, fields, FIELD_PAYLOAD).len == 0)
 		return settings_fail(error, "fields: the payload needs a field");
 	return 0;
 }
@@ -240,13 +209,11 @@ head_make(struct sink *sink, int64_t maxlen)
 
 /* A field with an empty name is not written. */
 static bool
-fields_make(struct sink *sink, const struct xf_config *map)
+fields_make(struct sink *sink, const struct xf_value *option)
 {
 	for (unsigned i = 0; i < FIELDS; i++) {
-		struct xf_str name = {field_options[i]->def, strlen(field_options[i]->def)};
+		struct xf_str name = fields_name(sink->host, option, i);
 
-		if (map != NULL)
-			name = sink->host->option(map, i)->str;
 		sink->fields[i] = malloc(RESP_BULK_SIZE(name.len));
 		if (sink->fields[i] == NULL)
 			return false;
@@ -308,7 +275,7 @@ sink_create(const struct xf_host *host, struct xf_endpoint *endpoint, void *shar
 	sink->separator = (char)separator;
 	sink->window = (uint32_t)host->option(config, ROW_WINDOW)->i64;
 	if (!ring_make(sink) || !head_make(sink, host->option(config, ROW_MAXLEN)->i64) ||
-	    !fields_make(sink, host->option(config, ROW_FIELDS)->map)) {
+	    !fields_make(sink, host->option(config, ROW_FIELDS))) {
 		sink_destroy(sink);
 		return settings_fail(error, "no memory");
 	}

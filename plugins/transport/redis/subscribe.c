@@ -9,40 +9,17 @@
  *
  * A subject pattern becomes a glob that is never narrower: in Redis `*` crosses dots. The core filters again.
  */
-#include "subscribe.h"
-
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "connection.h"
+#include "source.h"
 
 #define INPUT_SIZE (256u * 1024u)
 #define BATCH 256u
 #define READS_PER_WORK 16 /* then the loop gets its turn */
-
-enum {
-	ROW_MODE,
-	ROW_SEPARATOR,
-};
-
-static const char *const modes[] = {"pubsub", NULL};
-static const struct xf_option option_mode = {
-	.struct_size = sizeof(struct xf_option),
-	.type = XF_OPTION_ENUM,
-	.key = "mode",
-	.def = "pubsub",
-	.values = modes,
-	.help = "What to read from: pubsub (channels); stream and list are not built yet as sources",
-};
-static const struct xf_option option_separator = {
-	.struct_size = sizeof(struct xf_option),
-	.type = XF_OPTION_STRING,
-	.key = "separator",
-	.help = "The character between the tokens of channel names where it is not the dot: with \":\", a:b:c is a.b.c",
-};
-const struct xf_option *const subscribe_options[] = {&option_mode, &option_separator, NULL};
 
 struct source {
 	const struct xf_host *host;
@@ -65,43 +42,6 @@ struct source {
 	uint64_t next_handle;
 	struct xf_incoming batch[BATCH];
 };
-
-/* ---- What it is ------------------------------------------------------------------- */
-
-static uint64_t
-source_traits(const struct xf_host *host, const struct xf_config *transport, const struct xf_config *endpoint)
-{
-	(void)host;
-	(void)transport;
-	(void)endpoint;
-	return XF_TRAIT_LOSSY;
-}
-
-static uint32_t
-source_address(const struct xf_host *host, const struct xf_config *transport, const struct xf_config *endpoint,
-               char *out, uint32_t size)
-{
-	struct settings settings;
-	struct xf_error error;
-
-	(void)endpoint;
-	if (settings_read(host, transport, &settings, &error) < 0)
-		return 0;
-	/* Channels are the server's, not a database's. */
-	return settings_address(&settings, 0, "pubsub", out, size);
-}
-
-static int32_t
-source_check(const struct xf_host *host, const struct xf_config *transport, const struct xf_config *endpoint,
-             const struct xf_endpoint_info *info, struct xf_error *error)
-{
-	struct settings settings;
-
-	(void)info;
-	if (settings_read(host, transport, &settings, error) < 0)
-		return -1;
-	return settings_separator(host, endpoint, ROW_SEPARATOR, error) < 0 ? -1 : 0;
-}
 
 /* ---- Birth and death ---------------------------------------------------------------- */
 
@@ -170,40 +110,29 @@ source_destroy(void *instance)
 	free(source);
 }
 
-static int32_t
-source_create(const struct xf_host *host, struct xf_endpoint *endpoint, void *shared,
-              const struct xf_config *transport, const struct xf_config *config,
-              const struct xf_endpoint_info *info, void **instance, struct xf_error *error)
+static void *
+source_create(const struct xf_host *host, struct xf_endpoint *endpoint, const struct settings *settings,
+              const struct xf_config *config, const struct xf_endpoint_info *info)
 {
-	struct settings settings;
-	struct source *source;
-	int separator;
+	struct source *source = calloc(1, sizeof(*source));
+	struct xf_error error;
 
-	(void)shared;
-	if (settings_read(host, transport, &settings, error) < 0)
-		return -1;
-	separator = settings_separator(host, config, ROW_SEPARATOR, error);
-	if (separator < 0)
-		return -1;
-	source = calloc(1, sizeof(*source));
-	if (source == NULL || conn_init(&source->conn, host, endpoint, &settings, info, INPUT_SIZE) < 0) {
+	if (source == NULL || conn_init(&source->conn, host, endpoint, settings, info, INPUT_SIZE) < 0) {
 		free(source);
-		return settings_fail(error, "no memory");
+		return NULL;
 	}
 	source->host = host;
 	source->endpoint = endpoint;
-	source->separator = (char)separator;
+	source->separator = (char)settings_separator(host, config, SOURCE_SEPARATOR, &error);
 	source->next_handle = 1;
 	if (!names_make(source, info->subject)) {
 		source_destroy(source);
-		return settings_fail(error, "no memory");
+		return NULL;
 	}
 	/* What is the same in every message stays in place. */
 	for (unsigned i = 0; i < BATCH; i++)
 		source->batch[i].subject = (struct xf_str){source->name, source->name_len};
-	explicit_bzero(&settings, sizeof(settings));
-	*instance = source;
-	return 0;
+	return source;
 }
 
 static void
@@ -386,11 +315,7 @@ source_stop(void *instance)
 	conn_close(&source->conn);
 }
 
-const struct xf_source_ops subscribe_ops = {
-	.struct_size = sizeof(struct xf_source_ops),
-	.traits = source_traits,
-	.address = source_address,
-	.check = source_check,
+const struct source_kind subscribe_kind = {
 	.create = source_create,
 	.start = source_start,
 	.work = source_work,

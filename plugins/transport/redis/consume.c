@@ -1,0 +1,972 @@
+/*
+ * A stream's consumer group as a source: XREADGROUP, XACK, XAUTOCLAIM.
+ *
+ * Redis keeps for each consumer what it was given and has not acknowledged. So nothing is lost here: after a restart
+ * or a broken connection the consumer's own pending entries are read again first ("history"), then new
+ * ones. An entry may be acknowledged on any connection; those still under way when the line broke stay valid, and
+ * the history skips them. Entries that another consumer left behind are taken over after claim_idle.
+ *
+ * One connection. Redis does not look at further commands while an XREADGROUP waits for entries, so it is told to
+ * wait only when nothing is left that could have to be acknowledged meanwhile; else it is asked again every
+ * POLL_MS, and whenever something was settled.
+ *
+ * Replies come in the order of the commands: a ring of what was asked says how to read each. An array of entries is
+ * taken apart entry by entry as credit allows; what exceeds it waits in the input buffer.
+ */
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "connection.h"
+#include "fields.h"
+#include "source.h"
+
+#define INPUT_SIZE (256u * 1024u)
+#define BATCH 256u
+#define READS_PER_WORK 16
+#define READ_MAX 1000u /* entries asked for at once */
+#define ACK_MAX 512u   /* ids in one XACK */
+#define BLOCK_MAX_MS 1000u
+#define POLL_MS 10u
+#define STOP_MS 500u
+#define ASKED_MAX 64u /* commands without a reply; a power of two */
+#define ID_MAX 48u
+
+enum asked {
+	ASKED_GROUP,   /* XGROUP CREATE */
+	ASKED_READ,    /* XREADGROUP > */
+	ASKED_HISTORY, /* XREADGROUP of what is pending */
+	ASKED_CLAIM,   /* XAUTOCLAIM */
+	ASKED_AGAIN,   /* XCLAIM of one entry that is to be offered again */
+	ASKED_OTHER,   /* XACK, XCLAIM JUSTID, PING: any answer will do */
+};
+
+/* An entry's id. */
+struct entry_id {
+	uint64_t ms;
+	uint64_t seq;
+};
+
+enum slot_state {
+	SLOT_FREE,
+	SLOT_OUT,   /* emitted, not settled */
+	SLOT_AGAIN, /* settled with RETRY: offered again at again_at */
+	SLOT_DONE,  /* acknowledged while a reply was under way that may still name it */
+};
+
+struct slot {
+	struct entry_id id;
+	uint64_t again_at;
+	uint32_t turn; /* part of the handle, so that an old one is told from a new one */
+	uint32_t next; /* free list */
+	enum slot_state state;
+};
+
+struct consumer {
+	const struct xf_host *host;
+	struct xf_endpoint *endpoint;
+	struct conn conn;
+	struct state_memory told;
+
+	char *key;
+	size_t key_len;
+	struct xf_str subject;
+	struct xf_str group;
+	char *group_text; /* where it is made here */
+	struct xf_str name;
+	bool from_new;
+	uint64_t claim_idle_ms;
+	uint32_t block_ms; /* how long Redis waits for an entry */
+	struct xf_str fields[FIELDS];
+
+	struct slot *slots;
+	uint32_t slot_count;
+	uint32_t free_first;
+	uint32_t out;   /* slots in SLOT_OUT */
+	uint32_t again; /* slots in SLOT_AGAIN */
+	uint32_t done;  /* slots in SLOT_DONE */
+	struct entry_id *acks; /* settled, XACK not sent */
+	size_t ack_count, ack_size;
+
+	/* of this connection */
+	bool up;
+	bool forbidden; /* the last attempt ended with NOPERM, WRONGTYPE: BLOCKED */
+	uint8_t asked[ASKED_MAX];
+	uint32_t asked_first, asked_next;
+	bool reading;         /* a READ, HISTORY, CLAIM or AGAIN is not answered in full */
+	enum asked reading_of; /* which of them */
+	bool history;         /* still to be read */
+	struct entry_id seen; /* the last of the history */
+	char claim_from[ID_MAX];
+	bool claiming; /* more to be taken over, from claim_from on */
+	bool claim_unknown; /* the server is too old */
+	uint64_t claim_at;
+	uint64_t read_at; /* not before */
+	uint64_t progress_at;
+	uint32_t again_slot;
+
+	/* the reply being taken apart */
+	int64_t entries; /* to come */
+	int64_t trailing; /* whole replies to skip after them */
+	enum asked entries_of;
+	uint32_t entries_taken;
+
+	uint32_t credit; /* of this work() */
+	uint32_t count;  /* in batch */
+	uint32_t header_count;
+	uint32_t header_size;
+	struct xf_header *headers;
+	struct xf_incoming batch[BATCH];
+};
+
+/* ---- Slots ------------------------------------------------------------------------- */
+
+#define NO_SLOT UINT32_MAX
+
+static bool
+slots_grow(struct consumer *c)
+{
+	uint32_t count = c->slot_count > 0 ? c->slot_count * 2 : 256;
+	struct slot *slots = realloc(c->slots, count * sizeof(*slots));
+
+	if (slots == NULL)
+		return false;
+	for (uint32_t i = c->slot_count; i < count; i++)
+		slots[i] = (struct slot){.next = i + 1 < count ? i + 1 : NO_SLOT};
+	c->free_first = c->slot_count;
+	c->slots = slots;
+	c->slot_count = count;
+	return true;
+}
+
+static uint32_t
+slot_take(struct consumer *c, struct entry_id id)
+{
+	uint32_t i;
+
+	if (c->free_first == NO_SLOT && !slots_grow(c))
+		return NO_SLOT;
+	i = c->free_first;
+	c->free_first = c->slots[i].next;
+	c->slots[i].id = id;
+	c->slots[i].state = SLOT_OUT;
+	c->slots[i].turn++;
+	c->out++;
+	return i;
+}
+
+static void
+slot_free(struct consumer *c, uint32_t i)
+{
+	c->slots[i].state = SLOT_FREE;
+	c->slots[i].next = c->free_first;
+	c->free_first = i;
+}
+
+static uint64_t
+slot_handle(const struct consumer *c, uint32_t i)
+{
+	return (uint64_t)c->slots[i].turn << 32 | i;
+}
+
+/* The reply that may have named them has been read. */
+static void
+slots_sweep(struct consumer *c)
+{
+	for (uint32_t i = 0; c->done > 0 && i < c->slot_count; i++) {
+		if (c->slots[i].state != SLOT_DONE)
+			continue;
+		slot_free(c, i);
+		c->done--;
+	}
+}
+
+/* Only for entries that come a second time, so it may look at all of them. */
+static bool
+id_known(const struct consumer *c, struct entry_id id)
+{
+	for (uint32_t i = 0; i < c->slot_count; i++)
+		if (c->slots[i].state != SLOT_FREE && c->slots[i].id.ms == id.ms && c->slots[i].id.seq == id.seq)
+			return true;
+	return false;
+}
+
+static bool
+id_read(const char *text, size_t len, struct entry_id *id)
+{
+	uint64_t parts[2] = {0, 0};
+	unsigned part = 0;
+
+	for (size_t i = 0; i < len; i++) {
+		if (text[i] == '-' && part == 0 && i > 0)
+			part = 1;
+		else if (text[i] >= '0' && text[i] <= '9')
+			parts[part] = parts[part] * 10 + (uint64_t)(text[i] - '0');
+		else
+			return false;
+	}
+	*id = (struct entry_id){parts[0], parts[1]};
+	return part == 1;
+}
+
+static size_t
+id_write(char *out, struct entry_id id)
+{
+	return (size_t)snprintf(out, ID_MAX, "%llu-%llu", (unsigned long long)id.ms, (unsigned long long)id.seq);
+}
+
+/* ---- Birth and death ------------------------------------------------------------------ */
+
+static void
+consumer_destroy(void *instance)
+{
+	struct consumer *c = instance;
+
+	conn_fini(&c->conn);
+	free(c->key);
+	free(c->group_text);
+	free(c->slots);
+	free(c->acks);
+	free(c->headers);
+	free(c);
+}
+
+/* Leaves the group empty where memory is short. */
+static void
+group_make(struct consumer *c, struct xf_str route)
+{
+	static const char prefix[] = "crossfade-";
+	size_t len = sizeof(prefix) - 1;
+
+	c->group_text = malloc(len + route.len);
+	if (c->group_text == NULL)
+		return;
+	resp_put(resp_put(c->group_text, prefix, len), route.data, route.len);
+	c->group = (struct xf_str){c->group_text, len + route.len};
+}
+
+static void *
+consumer_create(const struct xf_host *host, struct xf_endpoint *endpoint, const struct settings *settings,
+                const struct xf_config *config, const struct xf_endpoint_info *info)
+{
+	struct consumer *c = calloc(1, sizeof(*c));
+	struct xf_error error;
+	int separator = settings_separator(host, config, SOURCE_SEPARATOR, &error);
+
+	if (c == NULL || conn_init(&c->conn, host, endpoint, settings, info, INPUT_SIZE) < 0) {
+		free(c);
+		return NULL;
+	}
+	c->host = host;
+	c->endpoint = endpoint;
+	c->free_first = NO_SLOT;
+	c->subject = info->subject;
+	c->block_ms = settings->heartbeat_ms < BLOCK_MAX_MS ? settings->heartbeat_ms : BLOCK_MAX_MS;
+	c->group = host->option(config, SOURCE_GROUP)->str;
+	c->name = host->option(config, SOURCE_CONSUMER)->str;
+	if (c->name.len == 0)
+		c->name = info->server.len > 0 ? info->server : (struct xf_str){"crossfade", 9};
+	c->from_new = host->option(config, SOURCE_DELIVER)->i64 == DELIVER_NEW;
+	c->claim_idle_ms = (uint64_t)host->option(config, SOURCE_CLAIM_IDLE)->i64;
+	for (unsigned i = 0; i < FIELDS; i++)
+		c->fields[i] = fields_name(host, host->option(config, SOURCE_FIELDS), i);
+	c->header_size = 1024;
+	c->headers = malloc(c->header_size * sizeof(*c->headers));
+	c->key_len = info->subject.len;
+	c->key = malloc(c->key_len + 1);
+	if (c->group.len == 0)
+		group_make(c, info->route);
+	if (c->key == NULL || c->headers == NULL || c->group.len == 0) {
+		consumer_destroy(c);
+		return NULL;
+	}
+	for (size_t i = 0; i < c->key_len; i++)
+		c->key[i] = separator != 0 && info->subject.data[i] == '.' ? (char)separator : info->subject.data[i];
+	return c;
+}
+
+static void
+consumer_start(void *instance)
+{
+	struct consumer *c = instance;
+
+	c->conn.retry_at = 0;
+	if (c->claim_idle_ms > 0)
+		c->host->settle_within(c->endpoint, (uint32_t)c->claim_idle_ms);
+}
+
+/* ---- Commands ---------------------------------------------------------------------------- */
+
+static bool
+asked_full(const struct consumer *c)
+{
+	return c->asked_next - c->asked_first >= ASKED_MAX;
+}
+
+static bool
+command_send(struct consumer *c, enum asked asked, int count, const struct xf_str *words, uint64_t now)
+{
+	const char *texts[16];
+	size_t lens[16];
+
+	for (int i = 0; i < count; i++) {
+		texts[i] = words[i].data;
+		lens[i] = words[i].len;
+	}
+	if (c->asked_next == c->asked_first)
+		c->progress_at = now;
+	if (!conn_command(&c->conn, count, texts, lens, now))
+		return false;
+	c->asked[c->asked_next++ & (ASKED_MAX - 1)] = (uint8_t)asked;
+	if (asked != ASKED_GROUP && asked != ASKED_OTHER)
+		c->reading_of = asked;
+	return true;
+}
+
+static struct xf_str
+word(const char *text)
+{
+	return (struct xf_str){text, strlen(text)};
+}
+
+static struct xf_str
+number_word(char *out, uint64_t number)
+{
+	return (struct xf_str){out, (uint64_t)snprintf(out, ID_MAX, "%llu", (unsigned long long)number)};
+}
+
+static void
+group_send(struct consumer *c, uint64_t now)
+{
+	const struct xf_str words[] = {word("XGROUP"), word("CREATE"), {c->key, c->key_len}, c->group,
+	                               word(c->from_new ? "$" : "0"), word("MKSTREAM")};
+
+	command_send(c, ASKED_GROUP, 6, words, now);
+}
+
+static void
+read_send(struct consumer *c, uint64_t now)
+{
+	char count[ID_MAX], block[ID_MAX], from[ID_MAX];
+	uint32_t wanted = c->credit < READ_MAX ? c->credit : READ_MAX;
+	struct xf_str words[12] = {word("XREADGROUP"), word("GROUP"), c->group, c->name, word("COUNT"),
+	                           number_word(count, wanted)};
+	int n = 6;
+
+	if (!c->history && c->out == 0 && c->again == 0 && c->ack_count == 0) {
+		words[n++] = word("BLOCK");
+		words[n++] = number_word(block, c->block_ms);
+	}
+	words[n++] = word("STREAMS");
+	words[n++] = (struct xf_str){c->key, c->key_len};
+	if (c->history)
+		words[n++] = (struct xf_str){from, id_write(from, c->seen)};
+	else
+		words[n++] = word(">");
+	c->reading = command_send(c, c->history ? ASKED_HISTORY : ASKED_READ, n, words, now);
+	c->read_at = now + POLL_MS;
+}
+
+static void
+claim_send(struct consumer *c, uint64_t now)
+{
+	char idle[ID_MAX], count[ID_MAX];
+	const struct xf_str words[] = {
+		word("XAUTOCLAIM"), {c->key, c->key_len}, c->group, c->name, number_word(idle, c->claim_idle_ms),
+		word(c->claim_from), word("COUNT"), number_word(count, c->credit < 100 ? c->credit : 100)};
+
+	c->reading = command_send(c, ASKED_CLAIM, 8, words, now);
+}
+
+/* XCLAIM by this consumer itself: the entry's content once more, or its idle time reset. */
+static bool
+own_claim_send(struct consumer *c, struct entry_id id, bool content, uint64_t now)
+{
+	char text[ID_MAX];
+	const struct xf_str words[] = {
+		word("XCLAIM"), {c->key, c->key_len}, c->group, c->name, word("0"),
+		{text, id_write(text, id)}, word("JUSTID")};
+
+	return command_send(c, content ? ASKED_AGAIN : ASKED_OTHER, content ? 6 : 7, words, now);
+}
+
+static void
+acks_send(struct consumer *c, uint64_t now)
+{
+	size_t sent = 0;
+
+	while (sent < c->ack_count && !asked_full(c)) {
+		size_t n = c->ack_count - sent < ACK_MAX ? c->ack_count - sent : ACK_MAX;
+		char *at = conn_reserve(&c->conn, 4 * RESP_HEAD_MAX + RESP_BULK_SIZE(c->key_len) +
+		                                          RESP_BULK_SIZE(c->group.len) + n * RESP_BULK_SIZE(ID_MAX));
+
+		if (at == NULL)
+			break;
+		at = resp_put_head(at, '*', 3 + n);
+		at = resp_put_bulk(at, "XACK", 4);
+		at = resp_put_bulk(at, c->key, c->key_len);
+		at = resp_put_bulk(at, c->group.data, c->group.len);
+		for (size_t i = 0; i < n; i++) {
+			char text[ID_MAX];
+			size_t len = id_write(text, c->acks[sent + i]);
+
+			at = resp_put_bulk(at, text, len);
+		}
+		conn_commit(&c->conn, at);
+		if (c->asked_next == c->asked_first)
+			c->progress_at = now;
+		c->asked[c->asked_next++ & (ASKED_MAX - 1)] = ASKED_OTHER;
+		sent += n;
+	}
+	if (sent == 0)
+		return;
+	c->ack_count -= sent;
+	memmove(c->acks, c->acks + sent, c->ack_count * sizeof(*c->acks));
+	c->read_at = now; /* there is room again */
+}
+
+static void
+again_send(struct consumer *c, uint64_t now)
+{
+	for (uint32_t i = 0; c->again > 0 && i < c->slot_count; i++) {
+		if (c->slots[i].state != SLOT_AGAIN || c->slots[i].again_at > now)
+			continue;
+		c->again_slot = i;
+		c->reading = own_claim_send(c, c->slots[i].id, true, now);
+		return;
+	}
+}
+
+/* ---- Entries --------------------------------------------------------------------------------- */
+
+static void
+batch_emit(struct consumer *c)
+{
+	if (c->count > 0)
+		c->host->emit(c->endpoint, c->batch, sizeof(c->batch[0]), c->count);
+	c->credit -= c->count < c->credit ? c->count : c->credit;
+	c->count = 0;
+	c->header_count = 0;
+}
+
+static bool
+is_name(const struct resp_token *token, struct xf_str name)
+{
+	return name.len > 0 && token->len == name.len && memcmp(token->data, name.data, name.len) == 0;
+}
+
+static void
+header_add(struct consumer *c, struct xf_incoming *m, const struct resp_token *name, const struct resp_token *value)
+{
+	struct xf_str text = {name->data, name->len};
+
+	if (text.len > 2 && memcmp(text.data, "h:", 2) == 0) {
+		text.data += 2;
+		text.len -= 2;
+	}
+	if (text.len == 12 && strncasecmp(text.data, "Content-Type", 12) == 0) {
+		m->content_type = (struct xf_str){value->data, value->len};
+		return;
+	}
+	c->headers[c->header_count + m->header_count] = (struct xf_header){text, {value->data, value->len}};
+	m->header_count++;
+}
+
+static void
+field_add(struct consumer *c, struct xf_incoming *m, const struct resp_token *name, const struct resp_token *value)
+{
+	struct xf_str text = {value->data, value->len};
+
+	if (is_name(name, c->fields[FIELD_PAYLOAD])) {
+		m->payload = text.data;
+		m->payload_size = text.len;
+	} else if (is_name(name, c->fields[FIELD_ID])) {
+		if (text.len > 0)
+			m->id = text; /* else the entry's */
+	} else if (is_name(name, c->fields[FIELD_KEY])) {
+		m->key = text;
+	} else if (is_name(name, c->fields[FIELD_REPLY])) {
+		m->reply = text;
+	} else if (!is_name(name, c->fields[FIELD_SUBJECT])) { /* which is the key of the stream */
+		header_add(c, m, name, value);
+	}
+}
+
+/* Room for COUNT headers of the next message; those of the batch stay where they are, or have been emitted. */
+static bool
+headers_room(struct consumer *c, uint32_t count)
+{
+	struct xf_header *headers;
+
+	if (c->header_size - c->header_count >= count)
+		return true;
+	batch_emit(c);
+	if (c->header_size >= count)
+		return true;
+	headers = realloc(c->headers, count * sizeof(*headers));
+	if (headers == NULL)
+		return false;
+	c->headers = headers;
+	c->header_size = count;
+	return true;
+}
+
+static bool
+ack_add(struct consumer *c, struct entry_id id)
+{
+	if (c->ack_count == c->ack_size) {
+		size_t size = c->ack_size > 0 ? c->ack_size * 2 : 256;
+		struct entry_id *acks = realloc(c->acks, size * sizeof(*acks));
+
+		if (acks == NULL)
+			return false; /* it stays pending at Redis, and comes again */
+		c->acks = acks;
+		c->ack_size = size;
+	}
+	c->acks[c->ack_count++] = id;
+	return true;
+}
+
+/* The entry's slot, where it is to be emitted; NO_SLOT where not. */
+static uint32_t
+entry_slot(struct consumer *c, struct entry_id id)
+{
+	if (c->entries_of == ASKED_AGAIN) {
+		struct slot *slot = &c->slots[c->again_slot];
+
+		if (slot->state != SLOT_AGAIN || slot->id.ms != id.ms || slot->id.seq != id.seq)
+			return NO_SLOT;
+		slot->state = SLOT_OUT;
+		slot->turn++;
+		c->again--;
+		c->out++;
+		return c->again_slot;
+	}
+	if (c->entries_of != ASKED_READ && id_known(c, id))
+		return NO_SLOT;
+	return slot_take(c, id);
+}
+
+/* One entry, whole, of SIZE bytes: [id, [name, value, ...]], or with nil where it was deleted. False: malformed. */
+static bool
+entry_take(struct consumer *c, const char *data, size_t size)
+{
+	struct resp_token head, id_text, list;
+	struct entry_id id;
+	struct xf_incoming *m;
+	size_t need, at = 0;
+	uint32_t slot;
+
+	at += (size_t)resp_token_read(data, size, &head, &need);
+	if (head.number == -1)
+		return true; /* XAUTOCLAIM of 6.2 for what was deleted */
+	if (head.type != '*' || head.number != 2)
+		return false;
+	at += (size_t)resp_token_read(data + at, size - at, &id_text, &need);
+	if (id_text.type != '$' || !id_read(id_text.data, id_text.len, &id))
+		return false;
+	at += (size_t)resp_token_read(data + at, size - at, &list, &need);
+	c->entries_taken++;
+	c->seen = id;
+	if (list.number <= 0) {
+		ack_add(c, id); /* deleted, and still pending: over */
+		return true;
+	}
+	if (list.type != '*' || list.number % 2 != 0)
+		return false;
+	if (!headers_room(c, (uint32_t)list.number / 2))
+		return true; /* stays pending */
+	m = &c->batch[c->count];
+	*m = (struct xf_incoming){
+		.subject = c->subject,
+		.id = {id_text.data, id_text.len},
+		.headers = c->headers + c->header_count,
+		.flags = c->entries_of == ASKED_READ ? 0 : XF_MESSAGE_REDELIVERED,
+		.time_ms = (int64_t)id.ms,
+	};
+	for (int64_t i = 0; i < list.number; i += 2) {
+		struct resp_token name, value;
+
+		at += (size_t)resp_token_read(data + at, size - at, &name, &need);
+		if (name.type != '$')
+			return false;
+		at += (size_t)resp_token_read(data + at, size - at, &value, &need);
+		if (value.type != '$')
+			return false;
+		field_add(c, m, &name, &value);
+	}
+	slot = entry_slot(c, id);
+	if (slot == NO_SLOT)
+		return true;
+	m->handle = slot_handle(c, slot);
+	c->header_count += m->header_count;
+	if (++c->count == BATCH)
+		batch_emit(c);
+	return true;
+}
+
+/* ---- Replies -------------------------------------------------------------------------------------- */
+
+static void
+reply_done(struct consumer *c)
+{
+	enum asked asked = c->asked[c->asked_first++ & (ASKED_MAX - 1)];
+
+	if (asked == ASKED_HISTORY && c->entries_taken == 0) {
+		c->history = false;
+	} else if (asked == ASKED_CLAIM) {
+		c->claiming = strcmp(c->claim_from, "0-0") != 0;
+	} else if (asked == ASKED_AGAIN && c->slots[c->again_slot].state == SLOT_AGAIN) {
+		c->again--; /* the entry is gone */
+		slot_free(c, c->again_slot);
+	}
+	if (asked == ASKED_READ && c->entries_taken > 0)
+		c->read_at = 0; /* where there was one there may be more */
+	if (asked != ASKED_GROUP && asked != ASKED_OTHER) {
+		c->reading = false;
+		slots_sweep(c);
+	}
+}
+
+/* An error reply. False: the connection is over. */
+static bool
+error_take(struct consumer *c, enum asked asked, const char *text, size_t len, uint64_t now)
+{
+	char said[200];
+
+	reason_from_reply(said, sizeof(said), text, len);
+	if (asked == ASKED_OTHER || (asked == ASKED_GROUP && strncmp(said, "BUSYGROUP", 9) == 0))
+		return true;
+	if (asked == ASKED_CLAIM && strncmp(said, "ERR unknown command", 19) == 0) {
+		c->claim_unknown = true;
+		c->host->log(c->endpoint, XF_LOG_WARN,
+		             "the server has no XAUTOCLAIM (Redis 6.2); what other consumers leave is not taken over");
+		memcpy(c->claim_from, "0-0", 4);
+		return true;
+	}
+	if (strncmp(said, "NOPERM", 6) == 0 || strncmp(said, "WRONGTYPE", 9) == 0 ||
+	    strncmp(said, "ERR unknown command", 19) == 0) {
+		conn_refused(&c->conn, now, "the server refuses the stream: %s", said);
+		c->forbidden = true;
+	} else {
+		conn_lose(&c->conn, now, "the server says: %s", said);
+	}
+	return false;
+}
+
+/* The tokens before the entries of a reply. 1: read, and consumed; 0: not all there yet; -1: malformed. */
+static int
+prelude_read(struct consumer *c, enum asked asked, const char *data, size_t size, size_t *need)
+{
+	struct resp_token token[4];
+	size_t at = 0;
+	unsigned n = 0, wanted = asked == ASKED_CLAIM ? 3 : asked == ASKED_AGAIN ? 1 : 4;
+
+	c->entries = c->trailing = 0;
+	while (n < wanted) {
+		ssize_t got = resp_token_read(data + at, size - at, &token[n], need);
+
+		if (got == 0)
+			*need += at;
+		if (got <= 0)
+			return (int)got;
+		at += (size_t)got;
+		if (n == 0 && token[0].type != '*')
+			return -1;
+		if (n == 0 && token[0].number <= 0)
+			wanted = 1; /* nothing there */
+		n++;
+	}
+	if (asked == ASKED_CLAIM && n == 3) {
+		if (token[1].type != '$' || token[1].len >= sizeof(c->claim_from) || token[2].type != '*' ||
+		    token[0].number < 2)
+			return -1;
+		memcpy(c->claim_from, token[1].data, token[1].len);
+		c->claim_from[token[1].len] = '\0';
+		c->entries = token[2].number;
+		c->trailing = token[0].number - 2;
+	} else if (asked == ASKED_AGAIN) {
+		c->entries = token[0].number;
+	} else if (n == 4) {
+		if (token[0].number != 1 || token[1].type != '*' || token[1].number != 2 || token[3].type != '*')
+			return -1;
+		c->entries = token[3].number;
+	}
+	if (c->entries < 0)
+		c->entries = 0;
+	conn_consume(&c->conn, at);
+	return 1;
+}
+
+/* Begins with the next reply. As prelude_read(), or -2 where the connection is over already. */
+static int
+reply_begin(struct consumer *c, uint64_t now, size_t *need)
+{
+	struct conn *conn = &c->conn;
+	const char *data = conn->in.data + conn->in.pos;
+	size_t size = conn->in.len - conn->in.pos;
+	enum asked asked;
+	struct resp_token token;
+	ssize_t n;
+
+	if (c->asked_first == c->asked_next)
+		return -1;
+	asked = c->asked[c->asked_first & (ASKED_MAX - 1)];
+	c->entries = c->trailing = 0;
+	c->entries_of = asked;
+	c->entries_taken = 0;
+	if (data[0] != '-' && asked != ASKED_GROUP && asked != ASKED_OTHER)
+		return prelude_read(c, asked, data, size, need);
+	if (data[0] != '-') {
+		n = resp_extent(data, size, &conn->scan, need);
+	} else {
+		n = resp_token_read(data, size, &token, need);
+		if (n > 0 && !error_take(c, asked, token.data, token.len, now))
+			return -2;
+	}
+	if (n <= 0)
+		return (int)n;
+	conn_consume(conn, (size_t)n);
+	if (asked == ASKED_GROUP) {
+		c->up = true;
+		c->history = true;
+		c->seen = (struct entry_id){0, 0};
+		state_tell(&c->told, conn, XF_STATE_UP, NULL);
+	}
+	return 1;
+}
+
+/* Takes replies apart as far as they are there and credit lasts. False: the connection was lost. */
+static bool
+input_take(struct consumer *c, uint64_t now)
+{
+	struct conn *conn = &c->conn;
+	bool open = c->entries > 0 || c->trailing > 0;
+
+	while (open || conn->in.pos < conn->in.len) {
+		size_t need = 0;
+		ssize_t n;
+
+		c->progress_at = now;
+		if (!open) {
+			n = reply_begin(c, now, &need);
+			if (n == -2) {
+				batch_emit(c);
+				return false;
+			}
+		} else {
+			if (c->entries > 0 && c->credit <= c->count)
+				break; /* the rest waits in the buffer */
+			n = resp_extent(conn->in.data + conn->in.pos, conn->in.len - conn->in.pos, &conn->scan, &need);
+			if (n > 0 && c->entries > 0 && !entry_take(c, conn->in.data + conn->in.pos, (size_t)n))
+				n = -1;
+			if (n > 0) {
+				conn_consume(conn, (size_t)n);
+				if (c->entries > 0)
+					c->entries--;
+				else
+					c->trailing--;
+			}
+		}
+		if (n == 0) {
+			batch_emit(c); /* before the buffer moves */
+			return conn_need(conn, need, now);
+		}
+		if (n < 0) {
+			batch_emit(c);
+			conn_lose(conn, now, "the reply is not understood; is this a Redis server?");
+			return false;
+		}
+		open = c->entries > 0 || c->trailing > 0;
+		if (!open)
+			reply_done(c);
+	}
+	batch_emit(c);
+	return true;
+}
+
+/* ---- The loop ---------------------------------------------------------------------------------------- */
+
+static void
+requests_send(struct consumer *c, bool draining, uint64_t now)
+{
+	const struct xf_str ping[] = {word("PING")};
+	struct conn *conn = &c->conn;
+
+	if (c->up)
+		acks_send(c, now);
+	if (c->up && !draining && !c->reading && c->credit > 0 && !asked_full(c)) {
+		if (c->history)
+			read_send(c, now);
+		else if (c->again > 0)
+			again_send(c, now);
+		if (!c->reading && !c->history && !c->claim_unknown && c->claim_idle_ms > 0 &&
+		    (c->claiming || now >= c->claim_at)) {
+			if (!c->claiming)
+				memcpy(c->claim_from, "0-0", 4);
+			c->claim_at = now + c->claim_idle_ms / 2 + 1;
+			claim_send(c, now);
+		}
+		if (!c->reading && now >= c->read_at)
+			read_send(c, now);
+	}
+	if (conn->phase == CONN_READY && c->asked_first == c->asked_next &&
+	    now - conn->heard_at >= conn->settings.heartbeat_ms)
+		command_send(c, ASKED_OTHER, 1, ping, now);
+	if (conn->phase == CONN_READY && conn_unwritten(conn) > 0)
+		conn_flush(conn, now);
+}
+
+/* A reading that waits at Redis answers after block_ms at the latest. */
+static void
+deadline_check(struct consumer *c, uint64_t now)
+{
+	uint64_t limit = c->conn.settings.timeout_ms;
+
+	if (limit > c->conn.settings.heartbeat_ms)
+		limit = c->conn.settings.heartbeat_ms;
+	if (c->asked_first == c->asked_next || c->entries > 0 || now - c->progress_at < limit + c->block_ms)
+		return;
+	conn_lose(&c->conn, now, "no reply within %u ms", (unsigned)(limit + c->block_ms));
+}
+
+static void
+connection_forget(struct consumer *c)
+{
+	c->up = false;
+	c->reading = false;
+	c->history = false;
+	c->claiming = false;
+	c->asked_first = c->asked_next = 0;
+	slots_sweep(c);
+	c->entries = c->trailing = 0;
+	c->read_at = 0;
+}
+
+/* Entries are there that credit does not allow. */
+static bool
+held(const struct consumer *c)
+{
+	return c->entries > 0 && c->credit == 0;
+}
+
+static void
+consumer_work(void *instance, struct xf_work *work)
+{
+	struct consumer *c = instance;
+	struct conn *conn = &c->conn;
+	uint64_t now = c->host->now_ms();
+
+	c->credit = work->draining ? 0 : work->credit_messages;
+	conn_work(conn, work->ready, now);
+	if (conn->phase == CONN_READY && !c->up && c->asked_first == c->asked_next)
+		group_send(c, now);
+	if (conn->phase == CONN_READY && (c->entries == 0 || input_take(c, now))) {
+		for (int i = 0; work->ready != 0 && i < READS_PER_WORK && !held(c); i++) {
+			size_t space = conn->in.size - (conn->in.len - conn->in.pos);
+			ssize_t n = conn_read(conn, now);
+
+			if (n <= 0 || !input_take(c, now) || (size_t)n < space)
+				break;
+		}
+	}
+	conn_settle(conn, now);
+	if (conn->phase == CONN_READY)
+		requests_send(c, work->draining, now);
+	if (conn->phase == CONN_READY)
+		deadline_check(c, now);
+	if (conn->phase != CONN_READY) {
+		connection_forget(c);
+		if (conn->phase == CONN_WAITING)
+			state_tell(&c->told, conn, c->forbidden ? XF_STATE_BLOCKED : XF_STATE_DOWN, conn->reason);
+		else
+			c->forbidden = false;
+	}
+	conn_wait(conn, work, now);
+	if (c->up && !c->reading && c->credit > 0)
+		work_until(work, c->read_at > now ? c->read_at : now, now);
+	if (held(c))
+		work->events &= ~(uint32_t)POLLIN; /* nothing can be taken; a settlement calls again */
+}
+
+static void
+consumer_settle(void *instance, const struct xf_settlement *settlements, uint32_t count)
+{
+	struct consumer *c = instance;
+	uint64_t now = c->host->now_ms();
+
+	for (uint32_t i = 0; i < count; i++) {
+		uint32_t index = (uint32_t)settlements[i].handle;
+		struct slot *slot = index < c->slot_count ? &c->slots[index] : NULL;
+
+		if (slot == NULL || slot->state != SLOT_OUT || slot_handle(c, index) != settlements[i].handle)
+			continue;
+		switch (settlements[i].outcome) {
+		case XF_SETTLE_RETRY:
+			slot->state = SLOT_AGAIN;
+			slot->again_at = now + settlements[i].delay_ms;
+			c->out--;
+			c->again++;
+			break;
+		case XF_SETTLE_EXTEND:
+			if (c->up && !asked_full(c))
+				own_claim_send(c, slot->id, false, now);
+			break;
+		default:
+			ack_add(c, slot->id);
+			c->out--;
+			if (c->reading && c->reading_of != ASKED_READ) {
+				slot->state = SLOT_DONE;
+				c->done++;
+			} else {
+				slot_free(c, index);
+			}
+			break;
+		}
+	}
+	c->host->wake(c->endpoint); /* acks go out, and the next are asked for, in work() */
+}
+
+/* Whether an acknowledgement is not known to have arrived. */
+static bool
+acks_open(const struct consumer *c)
+{
+	for (uint32_t i = c->asked_first; i != c->asked_next; i++)
+		if (c->asked[i & (ASKED_MAX - 1)] == ASKED_OTHER)
+			return true;
+	return c->ack_count > 0;
+}
+
+static void
+consumer_stop(void *instance)
+{
+	struct consumer *c = instance;
+	struct conn *conn = &c->conn;
+	uint64_t now = c->host->now_ms(), end = now + STOP_MS;
+
+	c->credit = 0;
+	while (c->up && !conn->failing && acks_open(c) && !held(c) && now < end) {
+		struct pollfd poll_fd = {.fd = conn->fd, .events = POLLIN};
+
+		acks_send(c, now);
+		conn_flush(conn, now);
+		if (conn_unwritten(conn) > 0)
+			poll_fd.events |= POLLOUT;
+		poll(&poll_fd, 1, (int)(end - now));
+		now = c->host->now_ms();
+		if (conn_read(conn, now) < 0 || !input_take(c, now))
+			break;
+	}
+	conn_close(conn);
+}
+
+const struct source_kind consume_kind = {
+	.create = consumer_create,
+	.start = consumer_start,
+	.work = consumer_work,
+	.settle = consumer_settle,
+	.stop = consumer_stop,
+	.destroy = consumer_destroy,
+};

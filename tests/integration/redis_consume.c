@@ -1,0 +1,351 @@
+/*
+ * A stream's consumer group as a source, against a real server: each entry once while nothing breaks, again when
+ * something did, and none forgotten.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "broker.h"
+#include "harness.h"
+
+#define DEADLINE 10000
+
+struct fixture {
+	struct xf_broker *broker;
+	struct harness *harness;
+	struct harness_endpoint *sink;
+	struct harness_endpoint *source;
+	char url[128];
+};
+
+static const char *const stream[] = {"mode=stream", "group=g", "consumer=c", NULL};
+
+static void
+fixture_open(struct fixture *f)
+{
+	memset(f, 0, sizeof(*f));
+	f->broker = xf_broker_start("redis", NULL);
+	snprintf(f->url, sizeof(f->url), "url=%s", xf_broker_url(f->broker));
+	f->harness = harness_open("redis", OPTIONS(f->url, "heartbeat=500ms"));
+	f->sink = harness_sink(f->harness, "sink", NULL, OPTIONS("mode=stream"));
+}
+
+static void
+fixture_close(struct fixture *f)
+{
+	harness_destroy(&f->source);
+	harness_destroy(&f->sink);
+	harness_close(&f->harness);
+	xf_broker_destroy(&f->broker);
+}
+
+static void
+publish_many(struct fixture *f, unsigned from, unsigned count)
+{
+	size_t before = harness_published(f->sink);
+	char payload[32], id[32];
+
+	for (unsigned i = from; i < from + count; i++) {
+		struct xf_outgoing message = {.subject = {"s.1", 3}, .payload = payload, .id = {id, 0}};
+
+		message.payload_size = (uint64_t)snprintf(payload, sizeof(payload), "%u", i);
+		message.id.len = (uint64_t)snprintf(id, sizeof(id), "id-%u", i);
+		harness_publish(f->sink, &message);
+	}
+	assert_true(harness_wait_completed(f->sink, before + count, DEADLINE));
+}
+
+static unsigned
+number_of(struct harness_endpoint *source, size_t index)
+{
+	return (unsigned)strtoul(harness_message(source, index)->in.payload, NULL, 10);
+}
+
+static long
+pending(struct fixture *f)
+{
+	char *out = xf_broker_ctl(f->broker, OPTIONS("XPENDING", "s.1", "g"));
+	long count = atol(out);
+
+	free(out);
+	return count;
+}
+
+static bool
+wait_pending(struct fixture *f, long count)
+{
+	for (unsigned i = 0; i < 200; i++) {
+		if (pending(f) == count)
+			return true;
+		harness_sleep_ms(20);
+	}
+	return false;
+}
+
+static void
+test_what_a_sink_writes_a_source_reads(void **state)
+{
+	static const struct xf_header headers[] = {{{"n", 1}, {"one", 3}}, {{"n", 1}, {"two", 3}}};
+	struct xf_outgoing message = {
+		.subject = {"s.1", 3}, .id = {"id-1", 4}, .key = {"k", 1}, .reply = {"r.1", 3},
+		.content_type = {"text/plain", 10}, .payload = "body", .payload_size = 4,
+		.headers = headers, .header_count = 2,
+	};
+	struct fixture f;
+	const struct harness_message *m;
+
+	(void)state;
+	fixture_open(&f);
+	assert_int_equal(harness_source_traits(f.harness, stream), XF_TRAIT_HEADERS | XF_TRAIT_IDS);
+	harness_publish(f.sink, &message);
+	free(xf_broker_ctl(f.broker, OPTIONS("XADD", "s.1", "77-7", "data", "foreign")));
+	assert_true(harness_wait_completed(f.sink, 1, DEADLINE));
+	f.source = harness_source(f.harness, "source", "s.1", stream);
+	assert_true(harness_wait_received(f.source, 1, DEADLINE));
+	m = harness_message(f.source, 0);
+	assert_string_equal(m->in.subject.data, "s.1");
+	assert_string_equal(m->in.id.data, "id-1");
+	assert_string_equal(m->in.key.data, "k");
+	assert_string_equal(m->in.reply.data, "r.1");
+	assert_string_equal(m->in.content_type.data, "text/plain");
+	assert_int_equal(m->in.payload_size, 4);
+	assert_memory_equal(m->in.payload, "body", 4);
+	assert_int_equal(m->in.header_count, 2);
+	assert_string_equal(m->in.headers[0].value.data, "one");
+	assert_string_equal(m->in.headers[1].value.data, "two");
+	assert_true(m->in.time_ms > 0);
+	assert_int_equal(m->in.flags, 0);
+	fixture_close(&f);
+}
+
+static void
+test_acknowledged_in_order_and_done(void **state)
+{
+	enum { COUNT = 50000 };
+	struct fixture f;
+
+	(void)state;
+	fixture_open(&f);
+	publish_many(&f, 0, COUNT / 2);
+	f.source = harness_source(f.harness, "source", "s.1", stream);
+	harness_window(f.source, 1500, 1 << 20);
+	harness_settle_auto(f.source, XF_SETTLE_ACK, true);
+	publish_many(&f, COUNT / 2, COUNT / 2);
+	assert_true(harness_wait_received(f.source, COUNT, 30000));
+	for (unsigned i = 0; i < COUNT; i++)
+		assert_int_equal(number_of(f.source, i), i);
+	assert_true(wait_pending(&f, 0));
+	/* and when all was quiet */
+	harness_sleep_ms(300);
+	publish_many(&f, COUNT, 1);
+	assert_true(harness_wait_received(f.source, COUNT + 1, 500));
+	assert_true(wait_pending(&f, 0));
+	fixture_close(&f);
+}
+
+static void
+test_credit_is_kept(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	fixture_open(&f);
+	publish_many(&f, 0, 100);
+	f.source = harness_source(f.harness, "source", "s.1", stream);
+	harness_window(f.source, 10, 1 << 20);
+	assert_true(harness_wait_received(f.source, 10, DEADLINE));
+	harness_sleep_ms(1500); /* longer than the heartbeat */
+	assert_int_equal(harness_received(f.source), 10);
+	assert_int_equal(harness_state_count(f.source, XF_STATE_DOWN), 0);
+	harness_settle_range(f.source, 0, 10, XF_SETTLE_ACK);
+	assert_true(harness_wait_received(f.source, 20, DEADLINE));
+	assert_int_equal(number_of(f.source, 19), 19);
+	fixture_close(&f);
+}
+
+static void
+test_unsettled_comes_again_after_a_restart(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	fixture_open(&f);
+	publish_many(&f, 0, 20);
+	f.source = harness_source(f.harness, "source", "s.1", stream);
+	assert_true(harness_wait_received(f.source, 20, DEADLINE));
+	harness_settle_range(f.source, 0, 5, XF_SETTLE_ACK);
+	harness_settle_range(f.source, 5, 5, XF_SETTLE_REJECT);
+	assert_true(harness_wait_settled(f.source, DEADLINE));
+	harness_destroy(&f.source); /* stop() sends what was settled */
+	assert_int_equal(pending(&f), 10);
+	publish_many(&f, 20, 5);
+	f.source = harness_source(f.harness, "source", "s.1", stream);
+	assert_true(harness_wait_received(f.source, 15, DEADLINE));
+	for (unsigned i = 0; i < 15; i++) {
+		assert_int_equal(number_of(f.source, i), 10 + i);
+		assert_int_equal(harness_message(f.source, i)->in.flags, i < 10 ? XF_MESSAGE_REDELIVERED : 0);
+	}
+	fixture_close(&f);
+}
+
+static void
+test_retry_offers_it_again(void **state)
+{
+	struct fixture f;
+	uint64_t start;
+	char id[64];
+
+	(void)state;
+	fixture_open(&f);
+	publish_many(&f, 0, 3);
+	f.source = harness_source(f.harness, "source", "s.1", stream);
+	assert_true(harness_wait_received(f.source, 3, DEADLINE));
+	start = harness_now_ms();
+	harness_settle(f.source, 1, XF_SETTLE_RETRY, 300);
+	harness_settle(f.source, 0, XF_SETTLE_ACK, 0);
+	assert_true(harness_wait_received(f.source, 4, DEADLINE));
+	assert_in_range(harness_now_ms() - start, 290, 1000);
+	assert_int_equal(number_of(f.source, 3), 1);
+	assert_string_equal(harness_message(f.source, 3)->in.id.data, "id-1");
+	assert_int_equal(harness_message(f.source, 3)->in.flags, XF_MESSAGE_REDELIVERED);
+	harness_settle(f.source, 3, XF_SETTLE_ACK, 0);
+	assert_true(wait_pending(&f, 1));
+	/* what was deleted meanwhile is over */
+	{
+		char *out = xf_broker_ctl(f.broker, OPTIONS("XRANGE", "s.1", "-", "+"));
+		char *at = strstr(out, "id-2"), *line = out;
+
+		assert_non_null(at);
+		for (char *p = out; p < at; p++)
+			if (*p == '\n' && strchr(p + 1, '-') < strchr(p + 1, '\n') && p[1] >= '0' && p[1] <= '9')
+				line = p + 1;
+		snprintf(id, sizeof(id), "%.*s", (int)strcspn(line, "\n"), line);
+		free(out);
+	}
+	free(xf_broker_ctl(f.broker, OPTIONS("XDEL", "s.1", id)));
+	harness_settle(f.source, 2, XF_SETTLE_RETRY, 0);
+	assert_true(wait_pending(&f, 0));
+	assert_int_equal(harness_received(f.source), 4);
+	fixture_close(&f);
+}
+
+static void
+test_a_cut_connection_repeats_nothing_under_way(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	fixture_open(&f);
+	publish_many(&f, 0, 100);
+	f.source = harness_source(f.harness, "source", "s.1", stream);
+	assert_true(harness_wait_received(f.source, 100, DEADLINE));
+	for (unsigned round = 1; round <= 3; round++) {
+		free(xf_broker_ctl(f.broker, OPTIONS("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")));
+		assert_true(harness_wait_state_count(f.source, XF_STATE_UP, round + 1, DEADLINE));
+	}
+	harness_settle_range(f.source, 0, 100, XF_SETTLE_ACK);
+	assert_true(wait_pending(&f, 0));
+	assert_int_equal(harness_received(f.source), 100);
+	fixture_close(&f);
+}
+
+static void
+test_a_lost_group_is_made_again(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	fixture_open(&f);
+	f.source = harness_source(f.harness, "source", "s.1", stream);
+	assert_true(harness_wait_state(f.source, XF_STATE_UP, DEADLINE));
+	free(xf_broker_ctl(f.broker, OPTIONS("FLUSHALL")));
+	publish_many(&f, 0, 10);
+	assert_true(harness_wait_received(f.source, 10, DEADLINE));
+	harness_settle_range(f.source, 0, 10, XF_SETTLE_ACK);
+	assert_true(wait_pending(&f, 0));
+	fixture_close(&f);
+}
+
+static void
+test_what_the_dead_left_is_taken_over(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	fixture_open(&f);
+	publish_many(&f, 0, 300);
+	f.source = harness_source(f.harness, "dead", "s.1", OPTIONS("mode=stream", "group=g", "consumer=dead"));
+	assert_true(harness_wait_received(f.source, 300, DEADLINE));
+	harness_destroy(&f.source);
+	f.source = harness_source(f.harness, "source", "s.1",
+	                          OPTIONS("mode=stream", "group=g", "consumer=c", "claim_idle=1s"));
+	assert_true(harness_wait_received(f.source, 300, DEADLINE));
+	harness_settle_range(f.source, 0, 300, XF_SETTLE_ACK);
+	assert_true(wait_pending(&f, 0));
+	assert_int_equal(harness_received(f.source), 300);
+	fixture_close(&f);
+}
+
+static void
+test_a_stalled_server_is_found(void **state)
+{
+	struct fixture f;
+	uint64_t start;
+
+	(void)state;
+	fixture_open(&f);
+	f.source = harness_source(f.harness, "source", "s.1", stream);
+	assert_true(harness_wait_state(f.source, XF_STATE_UP, DEADLINE));
+	harness_sleep_ms(1500);
+	assert_int_equal(harness_state_count(f.source, XF_STATE_DOWN), 0);
+	xf_broker_pause(f.broker);
+	start = harness_now_ms();
+	assert_true(harness_wait_state(f.source, XF_STATE_DOWN, 3000));
+	assert_in_range(harness_now_ms() - start, 0, 1400);
+	xf_broker_resume(f.broker);
+	assert_true(harness_wait_state(f.source, XF_STATE_UP, DEADLINE));
+	fixture_close(&f);
+}
+
+static void
+test_a_key_that_is_no_stream_is_blocked(void **state)
+{
+	struct fixture f;
+	struct xf_error error = {""};
+
+	(void)state;
+	fixture_open(&f);
+	free(xf_broker_ctl(f.broker, OPTIONS("SET", "s.1", "x")));
+	f.source = harness_source(f.harness, "source", "s.1", stream);
+	assert_true(harness_wait_state(f.source, XF_STATE_BLOCKED, DEADLINE));
+	assert_non_null(strstr(harness_state_reason(f.source), "WRONGTYPE"));
+	assert_null(harness_source_create(f.harness, "pattern", "s.*", stream, &error));
+	assert_non_null(strstr(error.text, "one key"));
+	assert_null(harness_source_create(f.harness, "pubsub", "s.*", OPTIONS("group=g"), &error));
+	assert_non_null(strstr(error.text, "mode: stream"));
+	fixture_close(&f);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_what_a_sink_writes_a_source_reads),
+		cmocka_unit_test(test_acknowledged_in_order_and_done),
+		cmocka_unit_test(test_credit_is_kept),
+		cmocka_unit_test(test_unsettled_comes_again_after_a_restart),
+		cmocka_unit_test(test_retry_offers_it_again),
+		cmocka_unit_test(test_a_cut_connection_repeats_nothing_under_way),
+		cmocka_unit_test(test_a_lost_group_is_made_again),
+		cmocka_unit_test(test_what_the_dead_left_is_taken_over),
+		cmocka_unit_test(test_a_stalled_server_is_found),
+		cmocka_unit_test(test_a_key_that_is_no_stream_is_blocked),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
