@@ -4,7 +4,8 @@
  * per address), headers, body, idle time, and the time a body takes to come in.
  *
  * The library calls on_request() three ways for a request: once with the headers, where everything
- * that can be refused without the body is; then with pieces of the body; then once without, where it is answered.
+ * that can be refused without the body is; then with pieces of the body; then once without, where it is
+ * answered.
  */
 #include "admin/admin.h"
 
@@ -131,8 +132,8 @@ foreign_page(struct MHD_Connection *connection, bool changes, bool has_token)
 
 /* False: refused, and *REPLY says why. */
 static bool
-may_enter(const struct listener *listener, struct MHD_Connection *connection, const char *url, const char *method,
-          struct xf_reply *reply)
+may_enter(const struct listener *listener, struct MHD_Connection *connection, const char *url,
+	  const char *method, struct xf_reply *reply)
 {
 	const char *token = listener->admin->api.setup.conf->server.admin_token;
 	bool changes = strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0;
@@ -161,8 +162,8 @@ announces_too_much(struct MHD_Connection *connection)
 
 /* The first of the three: everything that needs no body. */
 static enum MHD_Result
-call_begin(const struct listener *listener, struct MHD_Connection *connection, const char *url, const char *method,
-           struct call *call)
+call_begin(const struct listener *listener, struct MHD_Connection *connection, const char *url,
+	   const char *method, struct call *call)
 {
 	struct xf_reply reply = {0};
 
@@ -195,7 +196,8 @@ call_body(struct call *call, const char *data, size_t *size)
 static void
 who_name(const struct listener *listener, struct MHD_Connection *connection, char *out, size_t size)
 {
-	const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+	const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection,
+		                                                       MHD_CONNECTION_INFO_CONNECTION_FD);
 	char peer[128] = "unknown";
 
 	if (info != NULL)
@@ -208,7 +210,7 @@ who_name(const struct listener *listener, struct MHD_Connection *connection, cha
 
 static enum MHD_Result
 call_answer(struct listener *listener, struct MHD_Connection *connection, const char *url, const char *method,
-            struct call *call)
+	    struct call *call)
 {
 	struct xf_reply reply = {0};
 	char who[192];
@@ -220,20 +222,20 @@ call_answer(struct listener *listener, struct MHD_Connection *connection, const 
 	}
 	who_name(listener, connection, who, sizeof who);
 	xf_api_answer(&listener->admin->api,
-	              &(struct xf_request){
+		      &(struct xf_request){
 			      .method = method,
 			      .path = url,
 			      .content_type = header(connection, "Content-Type"),
 			      .body = {call->body.data, call->body.len},
 			      .who = who,
 		      },
-	              &reply);
+		      &reply);
 	return reply_send(connection, &reply);
 }
 
 static enum MHD_Result
 on_request(void *context, struct MHD_Connection *connection, const char *url, const char *method,
-           const char *version, const char *data, size_t *size, void **state)
+	   const char *version, const char *data, size_t *size, void **state)
 {
 	struct listener *listener = context;
 	struct call *call = *state;
@@ -251,7 +253,8 @@ on_request(void *context, struct MHD_Connection *connection, const char *url, co
 }
 
 static void
-on_completed(void *context, struct MHD_Connection *connection, void **state, enum MHD_RequestTerminationCode why)
+on_completed(void *context, struct MHD_Connection *connection, void **state,
+	     enum MHD_RequestTerminationCode why)
 {
 	struct call *call = *state;
 
@@ -277,7 +280,8 @@ on_log(void *context, const char *format, va_list args)
 	xf_log(XF_LOG_DEBUG, "admin", "%s", text);
 }
 
-/* Takes FD in success; after a failure nobody can tell whether the library closed it, and the process ends. */
+/* Takes FD in success; after a failure nobody can tell whether the library closed it, and the process ends.
+ */
 static enum xf_status
 listener_start(struct listener *listener, int fd, struct xf_error *error)
 {
@@ -287,15 +291,18 @@ listener_start(struct listener *listener, int fd, struct xf_error *error)
 		{MHD_OPTION_CONNECTION_MEMORY_LIMIT, HEADERS_BYTES_MAX, NULL},
 		{MHD_OPTION_CONNECTION_TIMEOUT, IDLE_SECONDS_MAX, NULL},
 		{MHD_OPTION_THREAD_STACK_SIZE, STACK_BYTES, NULL},
-		{listener->tcp ? MHD_OPTION_PER_IP_CONNECTION_LIMIT : MHD_OPTION_END, CONNECTIONS_PER_ADDRESS_MAX, NULL},
+		{listener->tcp ? MHD_OPTION_PER_IP_CONNECTION_LIMIT : MHD_OPTION_END,
+		 CONNECTIONS_PER_ADDRESS_MAX, NULL},
 		{MHD_OPTION_END, 0, NULL},
 	};
 
-	listener->daemon = MHD_start_daemon(flags, 0, NULL, NULL, on_request, listener, MHD_OPTION_EXTERNAL_LOGGER,
-	                                    on_log, NULL, MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_NOTIFY_COMPLETED,
-	                                    on_completed, NULL, MHD_OPTION_ARRAY, bounds, MHD_OPTION_END);
+	listener->daemon = MHD_start_daemon(flags, 0, NULL, NULL, on_request, listener,
+		                            MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL,
+		                            MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_NOTIFY_COMPLETED,
+		                            on_completed, NULL, MHD_OPTION_ARRAY, bounds, MHD_OPTION_END);
 	if (listener->daemon == NULL)
-		return xf_error_set(error, "admin: the HTTP server does not start (out of threads or memory)");
+		return xf_error_set(error,
+			            "admin: the HTTP server does not start (out of threads or memory)");
 	return XF_OK;
 }
 
@@ -329,14 +336,16 @@ tcp_start(struct xf_admin *admin, struct xf_error *error)
 		return XF_FAILED;
 	if (!loopback && server->admin_token == NULL) {
 		close(fd);
-		return xf_error_set(error, "admin address '%s' can be reached from other machines: set server.admin.token",
-		                    server->admin_listen);
+		return xf_error_set(
+			error,
+			"admin address '%s' can be reached from other machines: set server.admin.token",
+			server->admin_listen);
 	}
 	admin->port = xf_listen_port(fd);
 	if (listener_start(&admin->tcp, fd, error) != XF_OK)
 		return XF_FAILED;
-	xf_log(XF_LOG_INFO, "admin", "listening address=%s port=%u token=%s", server->admin_listen, admin->port,
-	       server->admin_token != NULL ? "yes" : "no");
+	xf_log(XF_LOG_INFO, "admin", "listening address=%s port=%u token=%s", server->admin_listen,
+	       admin->port, server->admin_token != NULL ? "yes" : "no");
 	return XF_OK;
 }
 

@@ -73,7 +73,8 @@ xf_reply_problem(struct xf_reply *reply, unsigned status, const char *format, ..
 
 /* Adds `did you mean`, where a name is near enough. */
 static void
-reply_unknown(struct xf_reply *reply, const char *kind, const char *name, const char *const *names, size_t count)
+reply_unknown(struct xf_reply *reply, const char *kind, const char *name, const char *const *names,
+	      size_t count)
 {
 	const char *nearest = xf_str_nearest(xf_str(name), names, count);
 
@@ -150,7 +151,8 @@ answer_health(struct xf_api *api, const struct xf_request *request, const char *
 
 /* Always 200: it was asked for what there is, and says in itself whether that is well. */
 static void
-answer_detailed(struct xf_api *api, const struct xf_request *request, const char *name, struct xf_reply *reply)
+answer_detailed(struct xf_api *api, const struct xf_request *request, const char *name,
+	        struct xf_reply *reply)
 {
 	struct xf_snapshot snapshot;
 
@@ -223,7 +225,7 @@ answer_route(struct xf_api *api, const struct xf_request *request, const char *n
 
 static void
 route_pause(struct xf_api *api, const struct xf_request *request, const char *name, struct xf_reply *reply,
-            bool paused)
+	    bool paused)
 {
 	size_t index = xf_flow_route_find(api->setup.flow, xf_str(name));
 
@@ -250,7 +252,8 @@ answer_resume(struct xf_api *api, const struct xf_request *request, const char *
 /* ---- transports ----------------------------------------------------------------------------------- */
 
 static void
-answer_transports(struct xf_api *api, const struct xf_request *request, const char *name, struct xf_reply *reply)
+answer_transports(struct xf_api *api, const struct xf_request *request, const char *name,
+	          struct xf_reply *reply)
 {
 	const struct xf_conf *conf = api->setup.conf;
 	cJSON *root = cJSON_CreateObject(), *list = cJSON_AddArrayToObject(root, "transports");
@@ -292,7 +295,8 @@ report_add(struct xf_api *api, const struct xf_conf_transport *transport, cJSON 
 }
 
 static void
-answer_transport(struct xf_api *api, const struct xf_request *request, const char *name, struct xf_reply *reply)
+answer_transport(struct xf_api *api, const struct xf_request *request, const char *name,
+	         struct xf_reply *reply)
 {
 	const struct xf_conf *conf = api->setup.conf;
 	struct xf_snapshot snapshot;
@@ -376,7 +380,8 @@ migration_json(struct xf_api *api, size_t index)
 }
 
 static void
-answer_migrations(struct xf_api *api, const struct xf_request *request, const char *name, struct xf_reply *reply)
+answer_migrations(struct xf_api *api, const struct xf_request *request, const char *name,
+	          struct xf_reply *reply)
 {
 	cJSON *root = cJSON_CreateObject(), *list = cJSON_AddArrayToObject(root, "migrations");
 
@@ -387,7 +392,8 @@ answer_migrations(struct xf_api *api, const struct xf_request *request, const ch
 }
 
 static void
-answer_migration(struct xf_api *api, const struct xf_request *request, const char *name, struct xf_reply *reply)
+answer_migration(struct xf_api *api, const struct xf_request *request, const char *name,
+	         struct xf_reply *reply)
 {
 	size_t index = xf_flow_migration_find(api->setup.flow, xf_str(name));
 
@@ -400,7 +406,7 @@ answer_migration(struct xf_api *api, const struct xf_request *request, const cha
 
 static void
 migration_set(struct xf_api *api, size_t index, const struct xf_request *request,
-              const struct xf_migration_change *change, struct xf_reply *reply)
+	      const struct xf_migration_change *change, struct xf_reply *reply)
 {
 	struct xf_migration_effect effect = {0};
 	struct xf_error error = {{0}};
@@ -453,14 +459,16 @@ answer_patch(struct xf_api *api, const struct xf_request *request, const char *n
 	if (!body_is_json(request, reply))
 		return;
 	xf_flow_migration_status(api->setup.flow, index, &status);
-	if (xf_change_parse(request->body, (struct xf_position){status.percent, status.mirror}, &change, &error) != XF_OK)
+	if (xf_change_parse(request->body, (struct xf_position){status.percent, status.mirror}, &change,
+		            &error) != XF_OK)
 		xf_reply_problem(reply, 400, "%s", error.text);
 	else
 		migration_set(api, index, request, &change, reply);
 }
 
 static void
-answer_rollback(struct xf_api *api, const struct xf_request *request, const char *name, struct xf_reply *reply)
+answer_rollback(struct xf_api *api, const struct xf_request *request, const char *name,
+	        struct xf_reply *reply)
 {
 	size_t index = xf_flow_migration_find(api->setup.flow, xf_str(name));
 	struct xf_migration_change change = {0};
@@ -501,7 +509,7 @@ answer_openapi(struct xf_api *api, const struct xf_request *request, const char 
 /* ---- the table ----------------------------------------------------------------------------------------- */
 
 typedef void answer_function(struct xf_api *api, const struct xf_request *request, const char *name,
-                             struct xf_reply *reply);
+	                     struct xf_reply *reply);
 
 static const struct path {
 	const char *pattern;
@@ -590,9 +598,11 @@ xf_api_answer(struct xf_api *api, const struct xf_request *request, struct xf_re
 	else if (strcmp(request->method, "POST") == 0)
 		answer = path->post;
 	if (answer == NULL) {
-		reply->allow = path->patch != NULL ? "GET, HEAD, PATCH" : path->post != NULL ? "POST" : "GET, HEAD";
-		xf_reply_problem(reply, 405, "%.20s is not for %.200s; allowed: %s", request->method, request->path,
-		                 reply->allow);
+		reply->allow = path->patch != NULL  ? "GET, HEAD, PATCH"
+			       : path->post != NULL ? "POST"
+			                            : "GET, HEAD";
+		xf_reply_problem(reply, 405, "%.20s is not for %.200s; allowed: %s", request->method,
+			         request->path, reply->allow);
 		return;
 	}
 	answer(api, request, name, reply);

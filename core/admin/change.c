@@ -29,13 +29,15 @@ object_parse(struct xf_str body, struct xf_error *error)
 	cJSON *root = cJSON_ParseWithLengthOpts(body.data, body.len, &end, false);
 
 	if (root == NULL) {
-		xf_error_set(error, "the body is not JSON (near byte %zu)", end != NULL ? (size_t)(end - body.data) : 0);
+		xf_error_set(error, "the body is not JSON (near byte %zu)",
+			     end != NULL ? (size_t)(end - body.data) : 0);
 		return NULL;
 	}
 	while (end < body.data + body.len && (*end == ' ' || *end == '\t' || *end == '\r' || *end == '\n'))
 		end++;
 	if (end < body.data + body.len) {
-		xf_error_set(error, "something stands behind the JSON value (at byte %zu)", (size_t)(end - body.data));
+		xf_error_set(error, "something stands behind the JSON value (at byte %zu)",
+			     (size_t)(end - body.data));
 	} else if (!cJSON_IsObject(root)) {
 		xf_error_set(error, "the body must be a JSON object");
 	} else {
@@ -143,14 +145,16 @@ stage_read(const cJSON *value, enum stage *stage, struct xf_error *error)
 		}
 	nearest = xf_str_nearest(xf_str(value->valuestring), xf_stage_words, XF_STAGE_WORDS);
 	if (nearest != NULL)
-		return xf_error_set(error, "no stage '%.100s'; did you mean '%s'?", value->valuestring, nearest);
+		return xf_error_set(error, "no stage '%.100s'; did you mean '%s'?", value->valuestring,
+			            nearest);
 	return xf_error_set(error, "no stage '%.100s'; it is one of off, dualwrite, live, rampdown, complete",
-	                    value->valuestring);
+		            value->valuestring);
 }
 
 /* A stage sets what the two knobs leave open, and refuses what contradicts it. */
 static enum xf_status
-stage_apply(enum stage stage, struct xf_position now, struct xf_migration_change *change, struct xf_error *error)
+stage_apply(enum stage stage, struct xf_position now, struct xf_migration_change *change,
+	    struct xf_error *error)
 {
 	const char *word = xf_stage_words[stage];
 	bool mirrors = stage == STAGE_DUALWRITE || stage == STAGE_RAMPDOWN;
@@ -164,15 +168,16 @@ stage_apply(enum stage stage, struct xf_position now, struct xf_migration_change
 		return XF_OK;
 	}
 	if (change->has_percent && change->to.percent != percent)
-		return xf_error_set(error, "stage %s is percent %u; leave percent away, or give stage live", word,
-		                    (unsigned)(percent / 100));
+		return xf_error_set(error, "stage %s is percent %u; leave percent away, or give stage live",
+			            word, (unsigned)(percent / 100));
 	if (change->has_mirror && (change->to.mirror != XF_MIRROR_OFF) != mirrors)
-		return xf_error_set(error, "stage %s is %s mirror; leave mirror away, or give another stage", word,
-		                    mirrors ? "with" : "without");
+		return xf_error_set(error, "stage %s is %s mirror; leave mirror away, or give another stage",
+			            word, mirrors ? "with" : "without");
 	if (!change->has_mirror) {
 		change->to.mirror = XF_MIRROR_OFF;
 		if (mirrors)
-			change->to.mirror = now.mirror == XF_MIRROR_REQUIRED ? XF_MIRROR_REQUIRED : XF_MIRROR_ON;
+			change->to.mirror = now.mirror == XF_MIRROR_REQUIRED ? XF_MIRROR_REQUIRED
+				                                             : XF_MIRROR_ON;
 	}
 	change->to.percent = percent;
 	change->has_percent = true;
@@ -181,7 +186,8 @@ stage_apply(enum stage stage, struct xf_position now, struct xf_migration_change
 }
 
 static enum xf_status
-change_read(const cJSON *root, struct xf_position now, struct xf_migration_change *change, struct xf_error *error)
+change_read(const cJSON *root, struct xf_position now, struct xf_migration_change *change,
+	    struct xf_error *error)
 {
 	const cJSON *percent = cJSON_GetObjectItemCaseSensitive(root, "percent");
 	const cJSON *mirror = cJSON_GetObjectItemCaseSensitive(root, "mirror");
@@ -211,7 +217,7 @@ change_read(const cJSON *root, struct xf_position now, struct xf_migration_chang
 
 enum xf_status
 xf_change_parse(struct xf_str body, struct xf_position now, struct xf_migration_change *change,
-                struct xf_error *error)
+	        struct xf_error *error)
 {
 	struct xf_migration_change read = {0};
 	cJSON *root = object_parse(body, error);

@@ -71,7 +71,8 @@ add_seconds(cJSON *object, const char *key, uint64_t microseconds)
 {
 	char text[32];
 
-	snprintf(text, sizeof text, "%" PRIu64 ".%06u", microseconds / 1000000, (unsigned)(microseconds % 1000000));
+	snprintf(text, sizeof text, "%" PRIu64 ".%06u", microseconds / 1000000,
+		 (unsigned)(microseconds % 1000000));
 	cJSON_AddRawToObject(object, key, text);
 }
 
@@ -224,7 +225,7 @@ badness(uint32_t state)
 
 static void
 transport_endpoint(cJSON *list, const struct xf_endpoint_status *endpoint, const char *transport,
-                   const struct xf_endpoint_status **worst)
+	           const struct xf_endpoint_status **worst)
 {
 	if (strcmp(endpoint->transport, transport) != 0)
 		return;
@@ -276,10 +277,12 @@ static const char *
 option_type(uint32_t type)
 {
 	static const char *const words[] = {
-		[XF_OPTION_BOOL] = "boolean",      [XF_OPTION_I64] = "integer",   [XF_OPTION_F64] = "number",
-		[XF_OPTION_STRING] = "string",     [XF_OPTION_ENUM] = "word",     [XF_OPTION_DURATION] = "duration",
-		[XF_OPTION_BYTES] = "size",        [XF_OPTION_PERCENT] = "percentage", [XF_OPTION_URL] = "url",
-		[XF_OPTION_PATH] = "path",         [XF_OPTION_SUBJECT] = "subject", [XF_OPTION_MAP] = "mapping",
+		[XF_OPTION_BOOL] = "boolean",    [XF_OPTION_I64] = "integer",
+		[XF_OPTION_F64] = "number",      [XF_OPTION_STRING] = "string",
+		[XF_OPTION_ENUM] = "word",       [XF_OPTION_DURATION] = "duration",
+		[XF_OPTION_BYTES] = "size",      [XF_OPTION_PERCENT] = "percentage",
+		[XF_OPTION_URL] = "url",         [XF_OPTION_PATH] = "path",
+		[XF_OPTION_SUBJECT] = "subject", [XF_OPTION_MAP] = "mapping",
 	};
 
 	return type < sizeof words / sizeof words[0] && words[type] != NULL ? words[type] : "value";

@@ -23,10 +23,11 @@ stale_remove(const char *path, const struct sockaddr_un *address, struct xf_erro
 	int fd, answered;
 
 	if (lstat(path, &there) < 0)
-		return errno == ENOENT ? XF_OK : xf_error_set(error, "admin socket %s: %s", path, strerror(errno));
+		return errno == ENOENT ? XF_OK
+			               : xf_error_set(error, "admin socket %s: %s", path, strerror(errno));
 	if (!S_ISSOCK(there.st_mode))
 		return xf_error_set(error, "admin socket %s: something stands there that is no socket; "
-		                    "remove it, or set server.admin.socket", path);
+			            "remove it, or set server.admin.socket", path);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return xf_error_set(error, "admin socket %s: %s", path, strerror(errno));
@@ -36,7 +37,7 @@ stale_remove(const char *path, const struct sockaddr_un *address, struct xf_erro
 		return xf_error_set(error, "admin socket %s: another server answers there", path);
 	if (unlink(path) < 0 && errno != ENOENT)
 		return xf_error_set(error, "admin socket %s: cannot replace the one left behind: %s", path,
-		                    strerror(errno));
+			            strerror(errno));
 	return XF_OK;
 }
 
@@ -49,8 +50,8 @@ xf_listen_unix(const char *path, struct stat *made, struct xf_error *error)
 
 	if (len >= sizeof address.sun_path) {
 		xf_error_set(error, "admin socket %s: the path has %zu bytes, a Unix socket's at most %zu; "
-		             "set server.admin.socket to a shorter one, as /run/crossfade/admin.sock",
-		             path, len, sizeof address.sun_path - 1);
+			     "set server.admin.socket to a shorter one, as /run/crossfade/admin.sock",
+			     path, len, sizeof address.sun_path - 1);
 		return -1;
 	}
 	memcpy(address.sun_path, path, len);
@@ -110,14 +111,16 @@ static bool
 is_loopback(const struct sockaddr *address)
 {
 	if (address->sa_family == AF_INET)
-		return ntohl(((const struct sockaddr_in *)(const void *)address)->sin_addr.s_addr) >> 24 == 127;
+		return ntohl(((const struct sockaddr_in *)(const void *)address)->sin_addr.s_addr) >> 24 ==
+		       127;
 	return IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)(const void *)address)->sin6_addr);
 }
 
 static int
 bind_one(const struct addrinfo *choice)
 {
-	int fd = socket(choice->ai_family, choice->ai_socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, choice->ai_protocol);
+	int fd = socket(choice->ai_family, choice->ai_socktype | SOCK_CLOEXEC | SOCK_NONBLOCK,
+		        choice->ai_protocol);
 	int on = 1, saved;
 
 	if (fd < 0)
@@ -141,13 +144,14 @@ xf_listen_tcp(const char *address, bool *loopback, struct xf_error *error)
 	int fd = -1, failure;
 
 	if (address_split(copy, &host, &port) != XF_OK) {
-		xf_error_set(error, "admin address '%s': expected HOST:PORT, as 127.0.0.1:8480 or [::1]:8480", address);
+		xf_error_set(error, "admin address '%s': expected HOST:PORT, as 127.0.0.1:8480 or [::1]:8480",
+			     address);
 		goto free_copy;
 	}
 	failure = getaddrinfo(host[0] != '\0' ? host : NULL, port, &hints, &choices);
 	if (failure != 0) {
 		xf_error_set(error, "admin address '%s': %s", address,
-		             failure == EAI_SYSTEM ? strerror(errno) : gai_strerror(failure));
+			     failure == EAI_SYSTEM ? strerror(errno) : gai_strerror(failure));
 		goto free_copy;
 	}
 	for (const struct addrinfo *choice = choices; choice != NULL && fd < 0; choice = choice->ai_next) {
@@ -206,7 +210,8 @@ xf_peer_name(int fd, char *out, size_t size)
 
 		if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &peer_len) == 0)
 			user_name(peer.uid, out, size);
-	} else if (getnameinfo((struct sockaddr *)&address, len, host, sizeof host, NULL, 0, NI_NUMERICHOST) == 0) {
+	} else if (getnameinfo((struct sockaddr *)&address, len, host, sizeof host, NULL, 0,
+		               NI_NUMERICHOST) == 0) {
 		snprintf(out, size, "%s", host);
 	}
 }

@@ -31,16 +31,17 @@ static const struct row route_rows[] = {
 	 FIELD(xf_route_status, paused)},
 	{"route_accepted_total", "counter", "Messages that sources handed in.", COUNT,
 	 FIELD(xf_route_status, accepted)},
-	{"route_acked_total", "counter", "Messages acknowledged at their source after every confirmation needed.",
-	 COUNT, FIELD(xf_route_status, acked)},
+	{"route_acked_total", "counter",
+	 "Messages acknowledged at their source after every confirmation needed.", COUNT,
+	 FIELD(xf_route_status, acked)},
 	{"route_rejected_total", "counter", "Messages refused for good and kept in rejected.ndjson.", COUNT,
 	 FIELD(xf_route_status, rejected)},
-	{"route_overflow_total", "counter", "Messages dropped because their source cannot be held back.", COUNT,
-	 FIELD(xf_route_status, overflow)},
+	{"route_overflow_total", "counter", "Messages dropped because their source cannot be held back.",
+	 COUNT, FIELD(xf_route_status, overflow)},
 	{"route_filtered_total", "counter", "Messages that are not of the route's subject.", COUNT,
 	 FIELD(xf_route_status, filtered)},
-	{"route_redelivered_total", "counter", "Messages that the source's broker flagged as offered before.", COUNT,
-	 FIELD(xf_route_status, redelivered)},
+	{"route_redelivered_total", "counter", "Messages that the source's broker flagged as offered before.",
+	 COUNT, FIELD(xf_route_status, redelivered)},
 	{"route_in_flight_messages", "gauge", "Messages accepted and not settled yet.", COUNT,
 	 FIELD(xf_route_status, in_flight)},
 	{"route_in_flight_bytes", "gauge", "Payload bytes accepted and not settled yet.", COUNT,
@@ -48,7 +49,8 @@ static const struct row route_rows[] = {
 };
 
 static const struct row endpoint_rows[] = {
-	{"endpoint_was_up", "gauge", "1 once the endpoint has been up.", BOOLEAN, FIELD(xf_endpoint_status, was_up)},
+	{"endpoint_was_up", "gauge", "1 once the endpoint has been up.", BOOLEAN,
+	 FIELD(xf_endpoint_status, was_up)},
 	{"endpoint_reconnects_total", "counter", "Connections made again after one was lost.", COUNT,
 	 FIELD(xf_endpoint_status, reconnects)},
 	{"endpoint_violations_total", "counter", "Promises that the plugin broke, each ignored.", COUNT,
@@ -63,11 +65,13 @@ static const struct row leg_rows[] = {
 	 FIELD(xf_leg_status, confirmed)},
 	{"refused_total", "counter", "Messages and copies that the broker refused for good.", COUNT,
 	 FIELD(xf_leg_status, refused)},
-	{"dropped_total", "counter", "Copies that were not required, and messages under when_down: drop, that were dropped.",
-	 COUNT, FIELD(xf_leg_status, dropped)},
-	{"crossed_total", "counter", "Messages taken over by the other side with their outcome here unknown.", COUNT,
-	 FIELD(xf_leg_status, crossed)},
-	{"moved_total", "counter", "Messages taken over by the other side that were certainly never sent here.", COUNT,
+	{"dropped_total", "counter",
+	 "Copies that were not required, and messages under when_down: drop, that were dropped.", COUNT,
+	 FIELD(xf_leg_status, dropped)},
+	{"crossed_total", "counter", "Messages taken over by the other side with their outcome here unknown.",
+	 COUNT, FIELD(xf_leg_status, crossed)},
+	{"moved_total", "counter",
+	 "Messages taken over by the other side that were certainly never sent here.", COUNT,
 	 FIELD(xf_leg_status, moved)},
 	{"retried_total", "counter", "Messages and copies offered to the broker again.", COUNT,
 	 FIELD(xf_leg_status, retried)},
@@ -85,8 +89,8 @@ static const struct row leg_rows[] = {
 static void
 family(struct xf_buffer *out, const char *prefix, const char *name, const char *type, const char *help)
 {
-	xf_buffer_printf(out, "# HELP crossfade_%s%s %s\n# TYPE crossfade_%s%s %s\n", prefix, name, help, prefix, name,
-	                 type);
+	xf_buffer_printf(out, "# HELP crossfade_%s%s %s\n# TYPE crossfade_%s%s %s\n", prefix, name, help,
+		         prefix, name, type);
 }
 
 /* NAME="VALUE" with the value's quotes, backslashes and newlines escaped. */
@@ -139,7 +143,8 @@ open_labels(struct xf_buffer *out, const char *prefix, const char *name)
 /* LABELS writes the labels that say whose histogram it is. */
 static void
 histogram(struct xf_buffer *out, const char *name, const struct xf_histogram_snapshot *h,
-          void (*labels)(struct xf_buffer *out, const void *whose, size_t index), const void *whose, size_t index)
+	  void (*labels)(struct xf_buffer *out, const void *whose, size_t index), const void *whose,
+	  size_t index)
 {
 	uint64_t sum = 0;
 
@@ -206,10 +211,11 @@ render_routes(const struct xf_snapshot *snapshot, struct xf_buffer *out)
 			number(out, row, &snapshot->routes[i]);
 		}
 	}
-	family(out, "", "route_handover_seconds", "histogram", "How long a lane that changed sides was held.");
+	family(out, "", "route_handover_seconds", "histogram",
+	       "How long a lane that changed sides was held.");
 	for (size_t i = 0; i < snapshot->route_count; i++)
 		histogram(out, "route_handover_seconds", &snapshot->routes[i].handover, route_labels,
-		          &snapshot->routes[i], 0);
+			  &snapshot->routes[i], 0);
 }
 
 static void
@@ -227,20 +233,23 @@ render_sinks(const struct xf_snapshot *snapshot, struct xf_buffer *out)
 				number(out, row, &snapshot->routes[i].legs[j]);
 			}
 	}
-	family(out, "", "sink_publish_latency_seconds", "histogram", "From taken by the plugin to confirmed by the broker.");
+	family(out, "", "sink_publish_latency_seconds", "histogram",
+	       "From taken by the plugin to confirmed by the broker.");
 	for (size_t i = 0; i < snapshot->route_count; i++)
 		for (size_t j = 0; j < snapshot->routes[i].leg_count; j++)
-			histogram(out, "sink_publish_latency_seconds", &snapshot->routes[i].legs[j].publish, sink_labels,
-			          &snapshot->routes[i], j);
+			histogram(out, "sink_publish_latency_seconds", &snapshot->routes[i].legs[j].publish,
+				  sink_labels, &snapshot->routes[i], j);
 }
 
 /* ---- endpoints: sources and sinks alike ----------------------------------------------------------- */
 
 typedef void endpoint_line(struct xf_buffer *out, const struct xf_route_status *route, const char *kind,
-                           const char *side, const struct xf_endpoint_status *endpoint, const struct row *row);
+	                   const char *side, const struct xf_endpoint_status *endpoint,
+	                   const struct row *row);
 
 static void
-each_endpoint(const struct xf_snapshot *snapshot, struct xf_buffer *out, endpoint_line *line, const struct row *row)
+each_endpoint(const struct xf_snapshot *snapshot, struct xf_buffer *out, endpoint_line *line,
+	      const struct row *row)
 {
 	for (size_t i = 0; i < snapshot->route_count; i++) {
 		const struct xf_route_status *route = &snapshot->routes[i];
@@ -253,8 +262,8 @@ each_endpoint(const struct xf_snapshot *snapshot, struct xf_buffer *out, endpoin
 }
 
 static void
-endpoint_labels(struct xf_buffer *out, const struct xf_route_status *route, const char *kind, const char *side,
-                const struct xf_endpoint_status *endpoint)
+endpoint_labels(struct xf_buffer *out, const struct xf_route_status *route, const char *kind,
+	        const char *side, const struct xf_endpoint_status *endpoint)
 {
 	label(out, "route", route->name);
 	label(out, "endpoint", endpoint->name);
@@ -264,8 +273,8 @@ endpoint_labels(struct xf_buffer *out, const struct xf_route_status *route, cons
 }
 
 static void
-endpoint_info_line(struct xf_buffer *out, const struct xf_route_status *route, const char *kind, const char *side,
-                   const struct xf_endpoint_status *endpoint, const struct row *row)
+endpoint_info_line(struct xf_buffer *out, const struct xf_route_status *route, const char *kind,
+	           const char *side, const struct xf_endpoint_status *endpoint, const struct row *row)
 {
 	(void)row;
 	open_labels(out, "", "endpoint_info");
@@ -276,8 +285,8 @@ endpoint_info_line(struct xf_buffer *out, const struct xf_route_status *route, c
 }
 
 static void
-endpoint_state_lines(struct xf_buffer *out, const struct xf_route_status *route, const char *kind, const char *side,
-                     const struct xf_endpoint_status *endpoint, const struct row *row)
+endpoint_state_lines(struct xf_buffer *out, const struct xf_route_status *route, const char *kind,
+	             const char *side, const struct xf_endpoint_status *endpoint, const struct row *row)
 {
 	static const uint32_t states[] = {XF_STATE_UP, XF_STATE_BLOCKED, XF_STATE_DOWN};
 
@@ -286,13 +295,14 @@ endpoint_state_lines(struct xf_buffer *out, const struct xf_route_status *route,
 		open_labels(out, "", "endpoint_state");
 		endpoint_labels(out, route, kind, side, endpoint);
 		label(out, "state", xf_state_word(states[i]));
-		xf_buffer_puts(out, xf_state_word(endpoint->state) == xf_state_word(states[i]) ? "} 1\n" : "} 0\n");
+		xf_buffer_puts(out, xf_state_word(endpoint->state) == xf_state_word(states[i]) ? "} 1\n"
+			                                                                       : "} 0\n");
 	}
 }
 
 static void
-endpoint_row_line(struct xf_buffer *out, const struct xf_route_status *route, const char *kind, const char *side,
-                  const struct xf_endpoint_status *endpoint, const struct row *row)
+endpoint_row_line(struct xf_buffer *out, const struct xf_route_status *route, const char *kind,
+	          const char *side, const struct xf_endpoint_status *endpoint, const struct row *row)
 {
 	open_labels(out, "", row->name);
 	endpoint_labels(out, route, kind, side, endpoint);
@@ -317,7 +327,7 @@ render_endpoints(const struct xf_snapshot *snapshot, struct xf_buffer *out)
 
 static void
 migration_line(struct xf_buffer *out, const char *name, const struct xf_migration_status *migration,
-               const char *extra, const char *value)
+	       const char *extra, const char *value)
 {
 	open_labels(out, "", name);
 	label(out, "migration", migration->name);
@@ -330,7 +340,8 @@ migration_line(struct xf_buffer *out, const char *name, const struct xf_migratio
 static void
 render_percents(const struct xf_snapshot *snapshot, struct xf_buffer *out)
 {
-	family(out, "", "migration_percent", "gauge", "Share of keys for which the new side is authoritative, 0 to 100.");
+	family(out, "", "migration_percent", "gauge",
+	       "Share of keys for which the new side is authoritative, 0 to 100.");
 	for (size_t i = 0; i < snapshot->migration_count; i++) {
 		char text[16];
 
@@ -349,8 +360,9 @@ render_stages(const struct xf_snapshot *snapshot, struct xf_buffer *out)
 	for (size_t i = 0; i < snapshot->migration_count; i++)
 		for (int mode = XF_MIRROR_OFF; mode <= XF_MIRROR_REQUIRED; mode++) {
 			migration_line(out, "migration_mirror", &snapshot->migrations[i], "mode",
-			               xf_mirror_name((enum xf_mirror)mode));
-			xf_buffer_puts(out, snapshot->migrations[i].mirror == (enum xf_mirror)mode ? "1\n" : "0\n");
+				       xf_mirror_name((enum xf_mirror)mode));
+			xf_buffer_puts(out, snapshot->migrations[i].mirror == (enum xf_mirror)mode ? "1\n"
+				                                                                   : "0\n");
 		}
 	family(out, "", "migration_stage", "gauge", "1 for the stage that the migration is in.");
 	for (size_t i = 0; i < snapshot->migration_count; i++) {
@@ -376,12 +388,14 @@ render_buckets(const struct xf_snapshot *snapshot, struct xf_buffer *out)
 		{"stuck", FIELD(xf_migration_status, lanes_stuck)},
 	};
 
-	family(out, "", "migration_buckets", "gauge", "Of 10000 buckets: settled on the new side, changing sides, stuck.");
+	family(out, "", "migration_buckets", "gauge",
+	       "Of 10000 buckets: settled on the new side, changing sides, stuck.");
 	for (size_t i = 0; i < snapshot->migration_count; i++)
 		for (size_t j = 0; j < ROWS(states); j++) {
 			const struct row row = {.unit = LANES, .offset = states[j].offset};
 
-			migration_line(out, "migration_buckets", &snapshot->migrations[i], "state", states[j].state);
+			migration_line(out, "migration_buckets", &snapshot->migrations[i], "state",
+				       states[j].state);
 			number(out, &row, &snapshot->migrations[i]);
 		}
 	family(out, "", "migration_crossed_total", "counter",
@@ -410,7 +424,9 @@ render_sides(const struct xf_snapshot *snapshot, struct xf_buffer *out)
 		for (size_t side = 0; side < 2; side++) {
 			open_labels(out, "", "migration_side_up");
 			side_labels(out, &snapshot->migrations[i], side);
-			xf_buffer_puts(out, snapshot->migrations[i].sides[side].sink.state == XF_STATE_UP ? "} 1\n" : "} 0\n");
+			xf_buffer_puts(out, snapshot->migrations[i].sides[side].sink.state == XF_STATE_UP
+				                    ? "} 1\n"
+				                    : "} 0\n");
 		}
 	for (size_t r = 0; r < ROWS(leg_rows); r++) {
 		const struct row *row = &leg_rows[r];
@@ -428,8 +444,9 @@ render_sides(const struct xf_snapshot *snapshot, struct xf_buffer *out)
 	       "From taken by the plugin to confirmed by the broker, over all routes of the migration.");
 	for (size_t i = 0; i < snapshot->migration_count; i++)
 		for (size_t side = 0; side < 2; side++)
-			histogram(out, "migration_side_publish_latency_seconds", &snapshot->migrations[i].sides[side].publish,
-			          side_labels, &snapshot->migrations[i], side);
+			histogram(out, "migration_side_publish_latency_seconds",
+				  &snapshot->migrations[i].sides[side].publish, side_labels,
+				  &snapshot->migrations[i], side);
 }
 
 /* ---- the process --------------------------------------------------------------------------------- */
@@ -454,14 +471,18 @@ render_process(const struct xf_snapshot *snapshot, struct xf_buffer *out)
 	label(out, "version", XF_VERSION);
 	label(out, "server", snapshot->server);
 	xf_buffer_puts(out, "} 1\n");
-	gauge(out, "ready", "gauge", "1 once every source has subscribed and every sink connected, until draining.", 0,
+	gauge(out, "ready", "gauge",
+	      "1 once every source has subscribed and every sink connected, until draining.", 0,
 	      snapshot->ready);
-	gauge(out, "process_start_time_seconds", "gauge", "When the process started, in seconds since 1970.", 3,
-	      (double)process->start_ms / 1000);
-	gauge(out, "process_cpu_seconds_total", "counter", "Processor time, user and system.", 3, process->cpu_seconds);
-	gauge(out, "process_resident_memory_bytes", "gauge", "Resident memory.", 0, (double)process->resident_bytes);
+	gauge(out, "process_start_time_seconds", "gauge", "When the process started, in seconds since 1970.",
+	      3, (double)process->start_ms / 1000);
+	gauge(out, "process_cpu_seconds_total", "counter", "Processor time, user and system.", 3,
+	      process->cpu_seconds);
+	gauge(out, "process_resident_memory_bytes", "gauge", "Resident memory.", 0,
+	      (double)process->resident_bytes);
 	gauge(out, "process_open_fds", "gauge", "Open file descriptors.", 0, (double)process->open_fds);
-	gauge(out, "process_max_fds", "gauge", "How many file descriptors may be open.", 0, (double)process->max_fds);
+	gauge(out, "process_max_fds", "gauge", "How many file descriptors may be open.", 0,
+	      (double)process->max_fds);
 	gauge(out, "process_threads", "gauge", "Threads.", 0, (double)process->threads);
 }
 

@@ -56,13 +56,14 @@ stat_read(struct xf_process *process)
 	text[len] = '\0';
 	rest = strrchr(text, ')');
 	if (rest == NULL ||
-	    sscanf(rest + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %lu %*d %llu",
-	           &threads, &start) != 2)
+	    sscanf(rest + 1,
+		   " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %lu %*d %llu",
+		   &threads, &start) != 2)
 		return;
 	process->threads = threads;
 	clock_gettime(CLOCK_BOOTTIME, &boot);
 	process->start_ms = xf_wall_ms() - ((int64_t)boot.tv_sec * 1000 + boot.tv_nsec / 1000000) +
-	                    (int64_t)(start * 1000 / (unsigned long long)sysconf(_SC_CLK_TCK));
+		            (int64_t)(start * 1000 / (unsigned long long)sysconf(_SC_CLK_TCK));
 }
 
 void
@@ -79,5 +80,5 @@ xf_process_read(struct xf_process *process)
 		process->max_fds = limit.rlim_cur;
 	if (getrusage(RUSAGE_SELF, &usage) == 0)
 		process->cpu_seconds = (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
-		                       (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
+			               (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
 }

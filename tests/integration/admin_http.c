@@ -1,6 +1,6 @@
 /*
- * The admin interface over its socket and over TCP, on a real flow between embedded brokers: what a client may,
- * what it may not, and that no client can keep the server from answering others.
+ * The admin interface over its socket and over TCP, on a real flow between embedded brokers: what a client
+ * may, what it may not, and that no client can keep the server from answering others.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -59,14 +59,16 @@ conf_write(struct server *server, const char *token)
 	assert_non_null(file);
 	server->port = port_free();
 	fprintf(file,
-	        "server:\n  name: test\n  data_dir: .\n  admin:\n    listen: 127.0.0.1:%u\n%s%s\n"
-	        "transports:\n  in: {plugin: local}\n  left: {plugin: local}\n  right: {plugin: local}\n"
-	        "  gone: {plugin: redis, url: \"redis://127.0.0.1:%u\"}\n"
-	        "migrations:\n  orders: {old: {transport: left}, new: {transport: right}}\n"
-	        "  lost: {old: {transport: left, subject: \"lost.{subject}\"}, new: {transport: gone, mode: stream}}\n"
-	        "routes:\n  - {name: orders, from: {transport: in, subject: \"orders.>\"}, to: {migration: orders}}\n"
-	        "  - {name: lost, from: {transport: in, subject: \"lost.>\"}, to: {migration: lost}}\n",
-	        server->port, token ? "    token: " : "", token ? token : "", port_free());
+		"server:\n  name: test\n  data_dir: .\n  admin:\n    listen: 127.0.0.1:%u\n%s%s\n"
+		"transports:\n  in: {plugin: local}\n  left: {plugin: local}\n  right: {plugin: local}\n"
+		"  gone: {plugin: redis, url: \"redis://127.0.0.1:%u\"}\n"
+		"migrations:\n  orders: {old: {transport: left}, new: {transport: right}}\n"
+		"  lost: {old: {transport: left, subject: \"lost.{subject}\"}, new: {transport: gone, mode: "
+		"stream}}\n"
+		"routes:\n  - {name: orders, from: {transport: in, subject: \"orders.>\"}, to: {migration: "
+		"orders}}\n"
+		"  - {name: lost, from: {transport: in, subject: \"lost.>\"}, to: {migration: lost}}\n",
+		server->port, token ? "    token: " : "", token ? token : "", port_free());
 	fclose(file);
 	free(path);
 }
@@ -95,8 +97,8 @@ server_start(const char *token)
 	server->flow = server->state != NULL ? xf_flow_create(server->conf, server->state, &error) : NULL;
 	if (server->flow == NULL)
 		fail_msg("%s", error.text);
-	server->admin =
-		xf_admin_start(&(struct xf_admin_setup){server->conf, server->flow, server->catalogue}, &error);
+	server->admin = xf_admin_start(
+		&(struct xf_admin_setup){server->conf, server->flow, server->catalogue}, &error);
 	if (server->admin == NULL)
 		fail_msg("%s", error.text);
 	assert_int_equal(xf_admin_port(server->admin), server->port);
@@ -124,8 +126,9 @@ server_stop(struct server *server)
 static int
 tcp_open(const struct server *server)
 {
-	struct sockaddr_in address = {
-		.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons((uint16_t)server->port)};
+	struct sockaddr_in address = {.sin_family = AF_INET,
+		                      .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+		                      .sin_port = htons((uint16_t)server->port)};
 	int fd = socket(AF_INET, SOCK_STREAM, 0);
 
 	assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
@@ -177,10 +180,12 @@ answer_read(int fd, struct answer *answer)
 
 /* HEADERS are whole lines. */
 static void
-ask(int fd, const char *method, const char *path, const char *headers, const char *body, struct answer *answer)
+ask(int fd, const char *method, const char *path, const char *headers, const char *body,
+    struct answer *answer)
 {
-	char *text = xf_format("%s %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: %zu\r\n%s\r\n%s",
-	                       method, path, strlen(body), headers, body);
+	char *text = xf_format(
+		"%s %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: %zu\r\n%s\r\n%s",
+		method, path, strlen(body), headers, body);
 
 	assert_true(write(fd, text, strlen(text)) >= 0);
 	free(text);
@@ -188,14 +193,15 @@ ask(int fd, const char *method, const char *path, const char *headers, const cha
 }
 
 static void
-expect(int fd, const char *method, const char *path, const char *headers, const char *body, int status, const char *says)
+expect(int fd, const char *method, const char *path, const char *headers, const char *body, int status,
+       const char *says)
 {
 	struct answer answer;
 
 	ask(fd, method, path, headers, body, &answer);
 	if (answer.status != status)
 		fail_msg("%s %s: %d, expected %d: %s", method, path, answer.status, status,
-		         answer.all.data != NULL ? answer.all.data : "(closed)");
+			 answer.all.data != NULL ? answer.all.data : "(closed)");
 	if (strstr(answer.all.data, says) == NULL)
 		fail_msg("%s %s: '%s' does not say '%s'", method, path, answer.all.data, says);
 	if (status >= 400 && status != 503)
@@ -225,9 +231,20 @@ static void
 everything_answers_over_the_socket(void **state)
 {
 	static const char *const paths[] = {
-		"/", "/livez", "/metrics", "/system/status", "/api/v1/health/detailed", "/api/v1/health/system",
-		"/api/v1/openapi.json", "/api/v1/routes", "/api/v1/routes/orders", "/api/v1/transports",
-		"/api/v1/transports/left", "/api/v1/plugins", "/api/v1/plugins/local", "/api/v1/migrations",
+		"/",
+		"/livez",
+		"/metrics",
+		"/system/status",
+		"/api/v1/health/detailed",
+		"/api/v1/health/system",
+		"/api/v1/openapi.json",
+		"/api/v1/routes",
+		"/api/v1/routes/orders",
+		"/api/v1/transports",
+		"/api/v1/transports/left",
+		"/api/v1/plugins",
+		"/api/v1/plugins/local",
+		"/api/v1/migrations",
 		"/api/v1/migrations/orders",
 	};
 	struct server *server = server_start(NULL);
@@ -259,10 +276,14 @@ mistakes_are_problem_documents(void **state)
 	expect(socket_open(server), "DELETE", "/api/v1/routes/orders", "", "", 405, "Allow: GET, HEAD");
 	expect(socket_open(server), "GET", "/api/v1/routes/orders/pause", "", "", 405, "Allow: POST");
 	expect(socket_open(server), "PATCH", "/api/v1/migrations/orders", JSON, "{", 400, "not JSON");
-	expect(socket_open(server), "PATCH", "/api/v1/migrations/orders", JSON, "{\"percnt\":1}", 400, "'percent'?");
-	expect(socket_open(server), "PATCH", "/api/v1/migrations/orders", "Content-Type: text/plain\r\n", "{}", 415, "json");
-	expect(socket_open(server), "PATCH", "/api/v1/migrations/ordrs", JSON, "{\"percent\":1}", 404, "'orders'?");
-	expect(socket_open(server), "PATCH", "/api/v1/migrations/lost", JSON, "{\"percent\":1}", 409, "new side");
+	expect(socket_open(server), "PATCH", "/api/v1/migrations/orders", JSON, "{\"percnt\":1}", 400,
+	       "'percent'?");
+	expect(socket_open(server), "PATCH", "/api/v1/migrations/orders", "Content-Type: text/plain\r\n",
+	       "{}", 415, "json");
+	expect(socket_open(server), "PATCH", "/api/v1/migrations/ordrs", JSON, "{\"percent\":1}", 404,
+	       "'orders'?");
+	expect(socket_open(server), "PATCH", "/api/v1/migrations/lost", JSON, "{\"percent\":1}", 409,
+	       "new side");
 	server_stop(server);
 }
 
@@ -274,21 +295,26 @@ a_migration_is_steered(void **state)
 
 	(void)state;
 	ready_wait(server, "/readyz", 200);
-	expect(socket_open(server), "PATCH", path, JSON, "{\"percent\":30,\"mirror\":true,\"dry_run\":true}", 200,
-	       "\"lanes_moving\":3000");
-	expect(socket_open(server), "GET", path, "", "", 200, "\"percent\":0,\"mirror\":false,\"stage\":\"off\"");
+	expect(socket_open(server), "PATCH", path, JSON, "{\"percent\":30,\"mirror\":true,\"dry_run\":true}",
+	       200, "\"lanes_moving\":3000");
+	expect(socket_open(server), "GET", path, "", "", 200,
+	       "\"percent\":0,\"mirror\":false,\"stage\":\"off\"");
 	expect(socket_open(server), "PATCH", path, JSON, "{\"percent\":\"30%\",\"mirror\":true}", 200,
-	       "{\"name\":\"orders\",\"percent\":30,\"mirror\":true,\"stage\":\"live\",\"buckets\":{\"new\":3000,\"moving\":0,"
+	       "{\"name\":\"orders\",\"percent\":30,\"mirror\":true,\"stage\":\"live\",\"buckets\":{\"new\":"
+	       "3000,\"moving\":0,"
 	       "\"stuck\":0},\"crossed\":0");
-	expect(socket_open(server), "PATCH", path, JSON, "{\"stage\":\"rampdown\"}", 200, "\"percent\":100,\"mirror\":true");
+	expect(socket_open(server), "PATCH", path, JSON, "{\"stage\":\"rampdown\"}", 200,
+	       "\"percent\":100,\"mirror\":true");
 	expect(socket_open(server), "POST", "/api/v1/migrations/orders/rollback", "", "", 200,
 	       "\"percent\":0,\"mirror\":true,\"stage\":\"dualwrite\"");
-	expect(socket_open(server), "PATCH", "/api/v1/migrations/lost", JSON, "{\"percent\":1,\"force\":true}", 200,
-	       "\"percent\":1,");
+	expect(socket_open(server), "PATCH", "/api/v1/migrations/lost", JSON,
+	       "{\"percent\":1,\"force\":true}", 200, "\"percent\":1,");
 	ready_wait(server, "/healthz", 503);
-	expect(socket_open(server), "GET", "/api/v1/health", "", "", 503, "\"route\":\"lost\",\"reason\":\"lost/to/new");
+	expect(socket_open(server), "GET", "/api/v1/health", "", "", 503,
+	       "\"route\":\"lost\",\"reason\":\"lost/to/new");
 	expect(socket_open(server), "GET", "/api/v1/transports/gone", "", "", 200, "\"state\":\"down\"");
-	expect(socket_open(server), "POST", "/api/v1/migrations/lost/rollback", "", "", 200, "\"percent\":0,");
+	expect(socket_open(server), "POST", "/api/v1/migrations/lost/rollback", "", "", 200,
+	       "\"percent\":0,");
 	ready_wait(server, "/healthz", 200);
 	expect(socket_open(server), "POST", "/api/v1/routes/orders/pause", "", "", 200, "\"paused\":true");
 	expect(socket_open(server), "POST", "/api/v1/routes/orders/resume", "", "", 200, "\"paused\":false");
@@ -327,15 +353,17 @@ pages_of_other_sites_may_not(void **state)
 {
 	struct server *server = server_start(NULL);
 	struct answer answer;
-	const char *rebound = "GET /api/v1/routes HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n";
+	const char *rebound =
+		"GET /api/v1/routes HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n";
 	int fd;
 
 	(void)state;
-	expect(tcp_open(server), "POST", "/api/v1/migrations/orders/rollback", "Origin: http://evil.example\r\n", "", 403,
+	expect(tcp_open(server), "POST", "/api/v1/migrations/orders/rollback",
+	       "Origin: http://evil.example\r\n", "", 403, "another site");
+	expect(tcp_open(server), "POST", "/api/v1/migrations/orders/rollback", "Origin: null\r\n", "", 403,
 	       "another site");
-	expect(tcp_open(server), "POST", "/api/v1/migrations/orders/rollback", "Origin: null\r\n", "", 403, "another site");
-	expect(tcp_open(server), "POST", "/api/v1/migrations/orders/rollback", "Origin: http://localhost\r\n", "", 200,
-	       "\"percent\":0");
+	expect(tcp_open(server), "POST", "/api/v1/migrations/orders/rollback", "Origin: http://localhost\r\n",
+	       "", 200, "\"percent\":0");
 	fd = tcp_open(server);
 	assert_true(write(fd, rebound, strlen(rebound)) > 0);
 	answer_read(fd, &answer);
@@ -344,7 +372,8 @@ pages_of_other_sites_may_not(void **state)
 	server_stop(server);
 }
 
-/* ---- what cannot be done to it ------------------------------------------------------------------------------ */
+/* ---- what cannot be done to it
+ * ------------------------------------------------------------------------------ */
 
 static void
 bodies_and_heads_are_bounded(void **state)
@@ -357,7 +386,9 @@ bodies_and_heads_are_bounded(void **state)
 	(void)state;
 	/* announced: refused before it is read */
 	fd = socket_open(server);
-	xf_buffer_puts(&text, "PATCH /api/v1/migrations/orders HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\n\r\n");
+	xf_buffer_puts(
+		&text,
+		"PATCH /api/v1/migrations/orders HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\n\r\n");
 	assert_true(write(fd, text.data, text.len) > 0);
 	answer_read(fd, &answer);
 	assert_int_equal(answer.status, 413);
@@ -365,7 +396,7 @@ bodies_and_heads_are_bounded(void **state)
 	/* in pieces: read, not kept */
 	text.len = 0;
 	xf_buffer_puts(&text, "PATCH /api/v1/migrations/orders HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
-	                      "Transfer-Encoding: chunked\r\n\r\n");
+		              "Transfer-Encoding: chunked\r\n\r\n");
 	for (int i = 0; i < 20; i++) {
 		xf_buffer_puts(&text, "1000\r\n");
 		for (int j = 0; j < 0x1000; j++)
@@ -397,9 +428,14 @@ static void
 garbage_is_survived(void **state)
 {
 	static const char *const texts[] = {
-		"\r\n\r\n\r\n", "GET\r\n\r\n", "\x16\x03\x01\x02", "GET / HTTP/9.9\r\n\r\n", "A B C D E\r\n\r\n",
+		"\r\n\r\n\r\n",
+		"GET\r\n\r\n",
+		"\x16\x03\x01\x02",
+		"GET / HTTP/9.9\r\n\r\n",
+		"A B C D E\r\n\r\n",
 		"PATCH /api/v1/migrations/orders HTTP/1.1\r\nHost: x\r\nContent-Length: -5\r\n\r\n",
-		"PATCH /api/v1/migrations/orders HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+		("PATCH /api/v1/migrations/orders HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: "
+		"chunked\r\n\r\nzz\r\n"),
 		"GET /x%00%ff/../.. HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
 	};
 	struct server *server = server_start(NULL);
@@ -420,7 +456,8 @@ garbage_is_survived(void **state)
 	server_stop(server);
 }
 
-/* A flood of idle connections to the TCP port leaves the socket alone, and stopping does not wait for them. */
+/* A flood of idle connections to the TCP port leaves the socket alone, and stopping does not wait for them.
+ */
 static void
 the_socket_is_open_while_tcp_is_flooded(void **state)
 {

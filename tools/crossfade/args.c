@@ -15,8 +15,9 @@ help_print(const struct usage *usage)
 		const struct arg *arg = &usage->args[i];
 		char left[64];
 
-		snprintf(left, sizeof left, "%s%c%s--%s%s%s", arg->letter ? "-" : " ", arg->letter ? arg->letter : ' ',
-		         arg->letter ? ", " : "  ", arg->name, arg->value ? " " : "", arg->value ? arg->value : "");
+		snprintf(left, sizeof left, "%s%c%s--%s%s%s", arg->letter ? "-" : " ",
+			 arg->letter ? arg->letter : ' ', arg->letter ? ", " : "  ", arg->name,
+			 arg->value ? " " : "", arg->value ? arg->value : "");
 		printf("  %-24s %s\n", left, arg->help);
 	}
 	printf("  %-24s %s\n", "-h, --help", "this text");
@@ -55,7 +56,7 @@ unknown(const struct usage *usage, struct xf_str name, const char *shown)
 	if (nearest != NULL)
 		return complain(EXIT_USAGE, "unknown option %s; did you mean --%s?", shown, nearest);
 	return complain(EXIT_USAGE, "unknown option %s; see crossfade %.*s --help", shown,
-	                (int)strcspn(usage->line, "[NA-"), usage->line);
+		        (int)strcspn(usage->line, "[NA-"), usage->line);
 }
 
 /* The option at argv[*AT], which is moved past a value in the next argument. */
@@ -64,7 +65,8 @@ option_read(const struct usage *usage, int argc, char **argv, int *at)
 {
 	const char *text = argv[*at], *value = NULL;
 	bool is_long = text[1] == '-';
-	struct xf_str name = is_long ? (struct xf_str){text + 2, strcspn(text + 2, "=")} : (struct xf_str){text + 1, 1};
+	struct xf_str name = is_long ? (struct xf_str){text + 2, strcspn(text + 2, "=")}
+		                     : (struct xf_str){text + 1, 1};
 	const struct arg *arg = is_long ? long_find(usage, name) : letter_find(usage, text[1]);
 
 	if (arg == NULL)
@@ -108,7 +110,8 @@ args_parse(const struct usage *usage, int argc, char **argv, const char **words,
 			if (*status != EXIT_DONE)
 				return false;
 		} else if (count == usage->words_max) {
-			*status = complain(EXIT_USAGE, "'%s' is too much; usage: crossfade %s", argv[i], usage->line);
+			*status = complain(EXIT_USAGE, "'%s' is too much; usage: crossfade %s", argv[i],
+				           usage->line);
 			return false;
 		} else {
 			words[count++] = argv[i];

@@ -35,8 +35,11 @@ struct usage {
 bool args_parse(const struct usage *usage, int argc, char **argv, const char **words, int *status);
 
 /* The two options that say which server is meant; what they set is in where.h. */
-#define ARGS_WHERE(where)                                                                                  \
-	{"socket", 0, "PATH", "the server's admin socket", NULL, &(where).socket},                             \
-	{"config", 'c', "FILE", "the file that names the socket (default " DEFAULT_FILE ")", NULL, &(where).file}
+#define ARGS_WHERE(where)                                                                                    \
+	{"socket", 0, "PATH", "the server's admin socket", NULL, &(where).socket},                           \
+	{                                                                                                    \
+		"config", 'c', "FILE", "the file that names the socket (default " DEFAULT_FILE ")", NULL,    \
+			&(where).file                                                                        \
+	}
 
 #endif

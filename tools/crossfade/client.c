@@ -35,8 +35,10 @@ socket_of_file(const char *file, int *status)
 		socket = xf_strdup(loaded.conf->server.admin_socket);
 	} else {
 		fputs(loaded.errors.data != NULL ? loaded.errors.data : "", stderr);
-		*status = complain(EXIT_CONFIG, "%s does not say where the server listens; mend it, or name the socket "
-		                   "with --socket PATH", file);
+		*status = complain(EXIT_CONFIG,
+			           "%s does not say where the server listens; mend it, or name the socket "
+			           "with --socket PATH",
+			           file);
 	}
 	loaded_fini(&loaded);
 	return socket;
@@ -48,7 +50,8 @@ socket_find(const struct where *where, int *status)
 	if (where->socket != NULL)
 		return xf_strdup(where->socket);
 	if (where->file == NULL && access(DEFAULT_FILE, F_OK) != 0) {
-		*status = complain(EXIT_USAGE, "which server? There is no " DEFAULT_FILE "; give -c FILE or --socket PATH");
+		*status = complain(EXIT_USAGE, "which server? There is no " DEFAULT_FILE
+			                       "; give -c FILE or --socket PATH");
 		return NULL;
 	}
 	return socket_of_file(where->file != NULL ? where->file : DEFAULT_FILE, status);
@@ -113,7 +116,8 @@ url_make(struct client *client, const char *path, const char *name)
 	if (hole == NULL)
 		return xf_format("http://localhost%s", path);
 	encoded = curl_easy_escape(client->curl, name, 0);
-	url = xf_format("http://localhost%.*s%s%s", (int)(hole - path), path, encoded != NULL ? encoded : "", hole + 2);
+	url = xf_format("http://localhost%.*s%s%s", (int)(hole - path), path, encoded != NULL ? encoded : "",
+		        hole + 2);
 	curl_free(encoded);
 	return url;
 }
@@ -127,12 +131,15 @@ nobody_answers(const struct client *client, CURLcode result)
 	if (result != CURLE_COULDNT_CONNECT)
 		return complain(EXIT_FAILED, "%s: %s", client->socket, curl_easy_strerror(result));
 	if (access(client->socket, F_OK) != 0)
-		return complain(EXIT_FAILED, "no server at %s: %s; is crossfaded running with this configuration?",
-		                client->socket, strerror(errno));
+		return complain(EXIT_FAILED,
+			        "no server at %s: %s; is crossfaded running with this configuration?",
+			        client->socket, strerror(errno));
 	if (os == EACCES || access(client->socket, W_OK) != 0)
-		return complain(EXIT_FAILED, "%s: permission denied; be in the group of the socket, or use sudo",
-		                client->socket);
-	return complain(EXIT_FAILED, "nobody answers at %s; crossfaded has stopped: start it again", client->socket);
+		return complain(EXIT_FAILED,
+			        "%s: permission denied; be in the group of the socket, or use sudo",
+			        client->socket);
+	return complain(EXIT_FAILED, "nobody answers at %s; crossfaded has stopped: start it again",
+		        client->socket);
 }
 
 static cJSON *
@@ -143,8 +150,9 @@ answer_read(const struct client *client, const struct xf_buffer *answer, int *st
 
 	curl_easy_getinfo(client->curl, CURLINFO_RESPONSE_CODE, &code);
 	if (root == NULL) {
-		*status = complain(EXIT_FAILED, "%s: no crossfade server, or one that is not understood (HTTP %ld)",
-		                   client->socket, code);
+		*status = complain(EXIT_FAILED,
+			           "%s: no crossfade server, or one that is not understood (HTTP %ld)",
+			           client->socket, code);
 	} else if (code >= 400 && cJSON_HasObjectItem(root, "title")) {
 		const char *detail = json_text(root, "detail");
 
@@ -156,7 +164,8 @@ answer_read(const struct client *client, const struct xf_buffer *answer, int *st
 }
 
 cJSON *
-client_ask(struct client *client, const char *method, const char *path, const char *name, const char *body, int *status)
+client_ask(struct client *client, const char *method, const char *path, const char *name, const char *body,
+	   int *status)
 {
 	char *url = url_make(client, path, name);
 	struct curl_slist *headers = curl_slist_append(NULL, "Expect:");

@@ -25,11 +25,11 @@ struct client *client_open(const struct where *where, int *status);
 void client_close(struct client **client);
 
 /*
- * METHOD on PATH, in which %s is replaced by NAME, encoded. BODY (JSON) may be NULL. The answer is the caller's
- * to delete. NULL: told why, and *STATUS is the exit status.
+ * METHOD on PATH, in which %s is replaced by NAME, encoded. BODY (JSON) may be NULL. The answer is the
+ * caller's to delete. NULL: told why, and *STATUS is the exit status.
  */
-cJSON *client_ask(struct client *client, const char *method, const char *path, const char *name, const char *body,
-                  int *status);
+cJSON *client_ask(struct client *client, const char *method, const char *path, const char *name,
+	          const char *body, int *status);
 
 /* Prints ANSWER as it is, readable, for --json. */
 void json_print(const cJSON *answer);

@@ -56,9 +56,10 @@ verb_unknown(const char *parent, const struct verb *list, size_t count, const ch
 		names[i] = list[i].name;
 	nearest = xf_str_nearest(xf_str(name), names, count < 32 ? count : 32);
 	if (nearest != NULL)
-		return complain(EXIT_USAGE, "no verb '%s%s%s'; did you mean 'crossfade %s%s%s'?", parent, gap, name, parent,
-		                gap, nearest);
-	return complain(EXIT_USAGE, "no verb '%s%s%s'; see crossfade %s%s--help", parent, gap, name, parent, gap);
+		return complain(EXIT_USAGE, "no verb '%s%s%s'; did you mean 'crossfade %s%s%s'?", parent, gap,
+			        name, parent, gap, nearest);
+	return complain(EXIT_USAGE, "no verb '%s%s%s'; see crossfade %s%s--help", parent, gap, name, parent,
+		        gap);
 }
 
 static bool
@@ -68,7 +69,8 @@ asks_for_help(const char *word)
 }
 
 int
-subverb_run(const char *parent, const char *about, const struct verb *subverbs, size_t count, int argc, char **argv)
+subverb_run(const char *parent, const char *about, const struct verb *subverbs, size_t count, int argc,
+	    char **argv)
 {
 	bool help = argc > 1 && asks_for_help(argv[1]);
 	const struct verb *verb;
@@ -106,7 +108,8 @@ main(int argc, char **argv)
 		status = verb_help(argc - 1, argv + 1);
 	} else {
 		verb = verb_find(verbs(&count), sizeof all / sizeof all[0], argv[1]);
-		status = verb != NULL ? verb->run(argc - 1, argv + 1) : verb_unknown("", all, sizeof all / sizeof all[0], argv[1]);
+		status = verb != NULL ? verb->run(argc - 1, argv + 1)
+			              : verb_unknown("", all, sizeof all / sizeof all[0], argv[1]);
 	}
 	/* What could not be written was not shown. */
 	if (fflush(stdout) != 0 && status == EXIT_DONE)

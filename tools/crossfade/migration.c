@@ -22,7 +22,8 @@
 enum {
 	BUCKETS = 10000,
 	POLL_US = 200 * 1000,
-	STUCK_MS = 2000, /* how long --wait lets buckets be stuck before it gives up: a stall may end by itself */
+	STUCK_MS = 2000, /* how long --wait lets buckets be stuck before it gives up: a stall may end by
+		            itself */
 };
 
 static const cJSON *
@@ -42,24 +43,28 @@ buckets(const cJSON *migration, const char *name)
 static void
 list_print(const cJSON *root)
 {
-	static const char *const titles[] = {"MIGRATION", "STAGE", ">NEW SIDE", "MIRROR", ">MOVING", ">STUCK", ">CROSSED",
-	                                     "OLD", "NEW"};
+	static const char *const titles[] = {"MIGRATION", "STAGE",    ">NEW SIDE", "MIRROR", ">MOVING",
+		                             ">STUCK",    ">CROSSED", "OLD",       "NEW"};
 	const cJSON *migration;
 	struct table table;
 
 	table_begin(&table, titles, sizeof titles / sizeof titles[0]);
 	cJSON_ArrayForEach(migration, cJSON_GetObjectItemCaseSensitive(root, "migrations")) {
-		const char *old = json_text(side(migration, "old"), "state"), *new = json_text(side(migration, "new"), "state");
+		const char *old = json_text(side(migration, "old"), "state"),
+			   *new = json_text(side(migration, "new"), "state");
 
 		table_cell(&table, PLAIN, "%s", json_text(migration, "name"));
 		table_cell(&table, PLAIN, "%s", json_text(migration, "stage"));
 		table_cell(&table, PLAIN, "%.6g %%", json_number(migration, "percent"));
 		table_cell(&table, PLAIN, "%s", json_mirror(migration));
 		table_number(&table, buckets(migration, "moving"));
-		table_cell(&table, buckets(migration, "stuck") ? RED : PLAIN, "%" PRIu64, buckets(migration, "stuck"));
+		table_cell(&table, buckets(migration, "stuck") ? RED : PLAIN, "%" PRIu64,
+			   buckets(migration, "stuck"));
 		table_number(&table, json_count(migration, "crossed"));
-		table_cell(&table, state_colour(old), "%s %s", json_text(side(migration, "old"), "transport"), old);
-		table_cell(&table, state_colour(new), "%s %s", json_text(side(migration, "new"), "transport"), new);
+		table_cell(&table, state_colour(old), "%s %s", json_text(side(migration, "old"), "transport"),
+			   old);
+		table_cell(&table, state_colour(new), "%s %s", json_text(side(migration, "new"), "transport"),
+			   new);
 	}
 	table_print(&table);
 }
@@ -69,7 +74,8 @@ list_run(int argc, char **argv)
 {
 	struct where where = {0};
 	bool json = false;
-	const struct arg args[] = {{"json", 0, NULL, "print the server's answer", &json, NULL}, ARGS_WHERE(where)};
+	const struct arg args[] = {{"json", 0, NULL, "print the server's answer", &json, NULL},
+		                   ARGS_WHERE(where)};
 	const struct usage usage = {
 		.line = "migration list [--json] [-c FILE | --socket PATH]",
 		.about = "The migrations of the running server.",
@@ -101,8 +107,9 @@ list_run(int argc, char **argv)
 static void
 sides_print(const cJSON *migration)
 {
-	static const char *const titles[] = {"SIDE", "TRANSPORT", "STATE", ">CONFIRMED", ">IN FLIGHT", ">COPIES", ">DROPPED",
-	                                     ">REFUSED", ">RETRIED", ">NO RECEIVER", ">OLDEST", ">P99"};
+	static const char *const titles[] = {"SIDE",       "TRANSPORT",    "STATE",    ">CONFIRMED",
+		                             ">IN FLIGHT", ">COPIES",      ">DROPPED", ">REFUSED",
+		                             ">RETRIED",   ">NO RECEIVER", ">OLDEST",  ">P99"};
 	static const char *const names[] = {"old", "new"};
 	struct table table;
 
@@ -122,8 +129,10 @@ sides_print(const cJSON *migration)
 		table_number(&table, json_count(leg, "retried"));
 		table_number(&table, json_count(leg, "no_receiver"));
 		table_cell(&table, PLAIN, "%.1f s", json_number(leg, "oldest_unconfirmed_seconds"));
-		table_cell(&table, PLAIN, "%.1f ms",
-		           json_number(cJSON_GetObjectItemCaseSensitive(leg, "publish_latency"), "p99_seconds") * 1000);
+		table_cell(
+			&table, PLAIN, "%.1f ms",
+			json_number(cJSON_GetObjectItemCaseSensitive(leg, "publish_latency"), "p99_seconds") *
+				1000);
 	}
 	table_print(&table);
 	for (size_t i = 0; i < 2; i++) {
@@ -140,22 +149,26 @@ stuck_explain(FILE *to, const cJSON *migration)
 {
 	const char *name = json_text(migration, "name");
 
-	fprintf(to, "%" PRIu64 " of %d buckets are stuck: their first side has not confirmed everything within "
-	        "handover_timeout.\n", buckets(migration, "stuck"), BUCKETS);
+	fprintf(to,
+		"%" PRIu64 " of %d buckets are stuck: their first side has not confirmed everything within "
+		"handover_timeout.\n",
+		buckets(migration, "stuck"), BUCKETS);
 	fprintf(to, "  old is %s, new is %s\n", json_text(side(migration, "old"), "state"),
-	        json_text(side(migration, "new"), "state"));
+		json_text(side(migration, "new"), "state"));
 	fprintf(to, "  they move on by themselves once that broker answers; not to wait for it:\n"
-	        "    crossfade migration set %s --percent %.6g --force\n"
-	        "  or, to turn back to the old side:\n    crossfade migration rollback %s\n",
-	        name, json_number(migration, "percent"), name);
+		"    crossfade migration set %s --percent %.6g --force\n"
+		"  or, to turn back to the old side:\n    crossfade migration rollback %s\n",
+		name, json_number(migration, "percent"), name);
 }
 
 static void
 migration_print(const cJSON *migration)
 {
-	printf("%s%s%s: %s, %.6g %% new, mirror %s\n", colour_on(BOLD), json_text(migration, "name"), colour_off(),
-	       json_text(migration, "stage"), json_number(migration, "percent"), json_mirror(migration));
-	printf("buckets of %d: %" PRIu64 " new, %" PRIu64 " moving, %" PRIu64 " stuck; %" PRIu64 " messages crossed\n\n",
+	printf("%s%s%s: %s, %.6g %% new, mirror %s\n", colour_on(BOLD), json_text(migration, "name"),
+	       colour_off(), json_text(migration, "stage"), json_number(migration, "percent"),
+	       json_mirror(migration));
+	printf("buckets of %d: %" PRIu64 " new, %" PRIu64 " moving, %" PRIu64 " stuck; %" PRIu64
+	       " messages crossed\n\n",
 	       BUCKETS, buckets(migration, "new"), buckets(migration, "moving"), buckets(migration, "stuck"),
 	       json_count(migration, "crossed"));
 	sides_print(migration);
@@ -183,13 +196,15 @@ watch_line(const cJSON *now, const cJSON *before, double seconds)
 	struct tm tm;
 
 	for (size_t i = 0; i < 2; i++)
-		messages += (double)grown(now, before, names[i], "accepted") - (double)grown(now, before, names[i], "copies");
+		messages += (double)grown(now, before, names[i], "accepted") -
+			    (double)grown(now, before, names[i], "copies");
 	localtime_r(&wall, &tm);
 	strftime(clock, sizeof clock, "%H:%M:%S", &tm);
 	number_format(messages > 0 ? (uint64_t)(messages / seconds + 0.5) : 0, total);
 	number_format((uint64_t)((double)grown(now, before, "old", "confirmed") / seconds + 0.5), old);
 	number_format((uint64_t)((double)grown(now, before, "new", "confirmed") / seconds + 0.5), new);
-	printf("%s  %s %5.6g %% new  mirror %-8s  %9s/s  old %9s/s  new %9s/s  moving %5" PRIu64 "  %sstuck %" PRIu64 "%s\n",
+	printf("%s  %s %5.6g %% new  mirror %-8s  %9s/s  old %9s/s  new %9s/s  moving %5" PRIu64
+	       "  %sstuck %" PRIu64 "%s\n",
 	       clock, json_text(now, "name"), json_number(now, "percent"), json_mirror(now), total, old, new,
 	       buckets(now, "moving"), buckets(now, "stuck") ? colour_on(RED) : "", buckets(now, "stuck"),
 	       buckets(now, "stuck") ? colour_off() : "");
@@ -248,7 +263,8 @@ show_run(int argc, char **argv)
 	const struct usage usage = {
 		.line = "migration show NAME [--watch [--count N]] [--json] [-c FILE | --socket PATH]",
 		.about = "Where a migration stands: knobs, stage, buckets, and the counters of both sides.",
-		.examples = "  crossfade migration show orders\n  crossfade migration show orders --watch --count 10\n",
+		.examples = "  crossfade migration show orders\n  crossfade migration show orders --watch "
+		            "--count 10\n",
 		.args = args,
 		.arg_count = sizeof args / sizeof args[0],
 		.words_min = 1,
@@ -296,8 +312,8 @@ struct request {
 static void
 position_format(const cJSON *position, char *out, size_t size)
 {
-	snprintf(out, size, "%.6g %% new, mirror %s (%s)", json_number(position, "percent"), json_mirror(position),
-	         json_text(position, "stage"));
+	snprintf(out, size, "%.6g %% new, mirror %s (%s)", json_number(position, "percent"),
+		 json_mirror(position), json_text(position, "stage"));
 }
 
 static void
@@ -317,13 +333,17 @@ plan_print(const cJSON *answer)
 	if (lanes == 0)
 		printf("  no lane changes sides\n");
 	else
-		printf("  %" PRIu64 " of %d lanes (%.6g %% of keys) move from %s (%s) to %s (%s); in use so far: %" PRIu64 "\n",
-		       lanes, BUCKETS, (double)lanes * 100 / BUCKETS, left, json_text(side(answer, left), "transport"), entered,
+		printf("  %" PRIu64
+		       " of %d lanes (%.6g %% of keys) move from %s (%s) to %s (%s); in use so far: %" PRIu64
+		       "\n",
+		       lanes, BUCKETS, (double)lanes * 100 / BUCKETS, left,
+		       json_text(side(answer, left), "transport"), entered,
 		       json_text(side(answer, entered), "transport"), json_count(change, "lanes_in_use"));
 }
 
 static cJSON *
-request_send(struct client *client, const char *name, const struct request *request, bool dry_run, int *status)
+request_send(struct client *client, const char *name, const struct request *request, bool dry_run,
+	     int *status)
 {
 	cJSON *body = cJSON_Duplicate(request->body, true), *answer;
 	char *text;
@@ -381,8 +401,9 @@ wait_still(struct client *client, const char *name, cJSON *answer, bool quiet, i
 static void
 done_print(const cJSON *answer)
 {
-	printf("%sdone%s: %s is at %.6g %% new, mirror %s (%s)\n", colour_on(GREEN), colour_off(), json_text(answer, "name"),
-	       json_number(answer, "percent"), json_mirror(answer), json_text(answer, "stage"));
+	printf("%sdone%s: %s is at %.6g %% new, mirror %s (%s)\n", colour_on(GREEN), colour_off(),
+	       json_text(answer, "name"), json_number(answer, "percent"), json_mirror(answer),
+	       json_text(answer, "stage"));
 	if (buckets(answer, "moving") + buckets(answer, "stuck") > 0)
 		printf("  %" PRIu64 " buckets are still on their way; crossfade migration show %s --watch\n",
 		       buckets(answer, "moving"), json_text(answer, "name"));
@@ -462,8 +483,10 @@ set_body(const char *percent, const char *mirror, const char *stage, bool force)
 		const char *nearest = xf_str_nearest(xf_str(stage), stages, sizeof stages / sizeof stages[0]);
 
 		if (nearest == NULL || strcmp(nearest, stage) != 0) {
-			complain(EXIT_USAGE, "--stage is off, dualwrite, live, rampdown or complete, not '%s'%s%s%s", stage,
-			         nearest ? "; did you mean '" : "", nearest ? nearest : "", nearest ? "'?" : "");
+			complain(EXIT_USAGE,
+				 "--stage is off, dualwrite, live, rampdown or complete, not '%s'%s%s%s",
+				 stage, nearest ? "; did you mean '" : "", nearest ? nearest : "",
+				 nearest ? "'?" : "");
 			goto wrong;
 		}
 		cJSON_AddStringToObject(body, "stage", stage);
@@ -489,15 +512,18 @@ set_run(int argc, char **argv)
 		{"mirror", 'm', "WORD", "on, off or required: a copy to the other side too", NULL, &mirror},
 		{"stage", 's', "WORD", "off, dualwrite, live, rampdown, complete", NULL, &stage},
 		{"wait", 'w', NULL, "return once nothing moves any more", &how.wait, NULL},
-		{"force", 'f', NULL, "allow a side that is down; do not wait for the side that is left", &force, NULL},
+		{"force", 'f', NULL, "allow a side that is down; do not wait for the side that is left",
+		 &force, NULL},
 		{"dry-run", 0, NULL, "only say what would move", &how.dry_run, NULL},
 		{"json", 0, NULL, "print the server's last answer only", &how.json, NULL},
 		ARGS_WHERE(how.where),
 	};
 	const struct usage usage = {
-		.line = "migration set NAME [--percent P] [--mirror on|off|required] [--stage S] [--wait] [--force] "
+		.line = "migration set NAME [--percent P] [--mirror on|off|required] [--stage S] [--wait] "
+		        "[--force] "
 			"[--dry-run] [--json]",
-		.about = "Turns the knobs of a migration while traffic flows. Says first what will move, then what was\n"
+		.about = "Turns the knobs of a migration while traffic flows. Says first what will move, "
+		         "then what was\n"
 			 "done. With --wait, 1 is returned where buckets stay stuck, and what to do is said.",
 		.examples = "  crossfade migration set orders --stage dualwrite\n"
 			    "  crossfade migration set orders --percent 25 --wait\n"
@@ -532,7 +558,8 @@ rollback_run(int argc, char **argv)
 	};
 	const struct usage usage = {
 		.line = "migration rollback NAME [--wait] [--dry-run] [--json]",
-		.about = "Turns everything back to the old side at once, without needing anything from the new one:\n"
+		.about = "Turns everything back to the old side at once, without needing anything from the "
+		         "new one:\n"
 			 "percent 0 with force; mirror stays as it is.",
 		.examples = "  crossfade migration rollback orders --wait\n",
 		.args = args,
@@ -563,5 +590,5 @@ verb_migration(int argc, char **argv)
 	};
 
 	return subverb_run("migration", "Moves traffic from an old broker to a new one, and back.", subverbs,
-	                   sizeof subverbs / sizeof subverbs[0], argc, argv);
+		           sizeof subverbs / sizeof subverbs[0], argc, argv);
 }

@@ -28,7 +28,8 @@ has_colour(void)
 	if (known < 0) {
 		const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
 
-		known = output_is_terminal() && (no == NULL || no[0] == '\0') && (term == NULL || strcmp(term, "dumb") != 0);
+		known = output_is_terminal() && (no == NULL || no[0] == '\0') &&
+			(term == NULL || strcmp(term, "dumb") != 0);
 	}
 	return known == 1;
 }
@@ -171,8 +172,8 @@ table_print(struct table *table)
 	for (size_t i = 0; i < table->cells; i++) {
 		size_t column = i % table->columns;
 
-		cell_print(table->cell[i].text, table->cell[i].colour, widths[column], table->titles[column][0] == '>',
-		           column + 1 == table->columns);
+		cell_print(table->cell[i].text, table->cell[i].colour, widths[column],
+			   table->titles[column][0] == '>', column + 1 == table->columns);
 		free(table->cell[i].text);
 	}
 	free(table->cell);

@@ -173,8 +173,11 @@ list_print(struct loaded *loaded, const struct names *names, bool json)
 	table_begin(&table, titles, sizeof titles / sizeof titles[0]);
 	for (size_t i = 0; i < names->count; i++) {
 		struct xf_error error = {{0}};
-		const struct xf_transport_class *class = xf_catalogue_transport(loaded->catalogue, names->name[i], &error);
-		const struct xf_plugin_info *info = class != NULL ? info_find(loaded->catalogue, class->head.name) : NULL;
+		const struct xf_transport_class *class = xf_catalogue_transport(loaded->catalogue,
+			                                                        names->name[i], &error);
+		const struct xf_plugin_info *info = class != NULL
+			                                    ? info_find(loaded->catalogue, class->head.name)
+			                                    : NULL;
 
 		if (info == NULL) {
 			status = complain(EXIT_FAILED, "refused: %s", error.text);
@@ -204,7 +207,8 @@ list_run(int argc, char **argv)
 	};
 	const struct usage usage = {
 		.line = "plugin list [-c FILE] [--json]",
-		.about = "The transports that `plugin: NAME` can name. One that would be refused is named with the reason.",
+		.about = "The transports that `plugin: NAME` can name. One that would be refused is named "
+		         "with the reason.",
 		.examples = "  crossfade plugin list\n",
 		.args = args,
 		.arg_count = sizeof args / sizeof args[0],
@@ -217,7 +221,8 @@ list_run(int argc, char **argv)
 		return status;
 	names_find(&names, loaded.conf);
 	if (names.count == 0)
-		status = complain(EXIT_FAILED, "no plugin is found beside this program, nor in CROSSFADE_PLUGIN_DIR");
+		status = complain(EXIT_FAILED,
+			          "no plugin is found beside this program, nor in CROSSFADE_PLUGIN_DIR");
 	else
 		status = list_print(&loaded, &names, json);
 	names_fini(&names);
@@ -227,7 +232,8 @@ list_run(int argc, char **argv)
 
 /* ---- show --------------------------------------------------------------------------------------------- */
 
-/* A bound as one would write it: 1500 as "1500ms" where it is a duration, 65536 as "64KiB" where it is a size. */
+/* A bound as one would write it: 1500 as "1500ms" where it is a duration, 65536 as "64KiB" where it is a
+ * size. */
 static void
 bound_format(uint32_t type, int64_t bound, char *out, size_t size)
 {
@@ -283,16 +289,18 @@ rows_add(struct table *table, const struct xf_option *const *rows, const cJSON *
 		struct xf_buffer bounds = {0};
 
 		bounds_format(row, &bounds);
-		table_cell(table, BOLD, "%s%s%s", prefix, row->key, row->flags & XF_OPTION_REQUIRED ? " (required)" : "");
-		table_cell(table, PLAIN, "%s%s%s", row->flags & XF_OPTION_LIST ? "list of " : "", json_text(item, "type"),
-		           row->flags & XF_OPTION_SECRET ? ", secret" : "");
+		table_cell(table, BOLD, "%s%s%s", prefix, row->key,
+			   row->flags & XF_OPTION_REQUIRED ? " (required)" : "");
+		table_cell(table, PLAIN, "%s%s%s", row->flags & XF_OPTION_LIST ? "list of " : "",
+			   json_text(item, "type"), row->flags & XF_OPTION_SECRET ? ", secret" : "");
 		table_cell(table, PLAIN, "%s", row->def != NULL ? row->def : "-");
 		table_cell(table, PLAIN, "%s", bounds.len ? bounds.data : "");
 		table_cell(table, PLAIN, "%s%s", row->help != NULL ? row->help : "",
-		           row->flags & XF_OPTION_DEPRECATED ? " (deprecated)" : "");
+			   row->flags & XF_OPTION_DEPRECATED ? " (deprecated)" : "");
 		xf_buffer_fini(&bounds);
 		if (row->fields != NULL) {
-			char *inner = xf_format("%s%s%s.", prefix, row->key, row->flags & XF_OPTION_LIST ? "[]" : "");
+			char *inner = xf_format("%s%s%s.", prefix, row->key,
+				                row->flags & XF_OPTION_LIST ? "[]" : "");
 
 			rows_add(table, row->fields, cJSON_GetObjectItemCaseSensitive(item, "fields"), inner);
 			free(inner);
@@ -322,8 +330,8 @@ static void
 class_print(const struct xf_transport_class *class, const struct xf_plugin_info *info)
 {
 	printf("%s%s%s: %s\n", colour_on(BOLD), class->head.name, colour_off(), class->head.summary);
-	printf("  version %s, built for plugin interface %" PRIu32 ".%" PRIu32 "\n  %s\n  %s\n", info->version,
-	       info->abi_major, info->abi_minor, info->id, info->file);
+	printf("  version %s, built for plugin interface %" PRIu32 ".%" PRIu32 "\n  %s\n  %s\n",
+	       info->version, info->abi_major, info->abi_minor, info->id, info->file);
 	options_print("transport (under transports:)", class->options);
 	if (class->source != NULL)
 		options_print("source (in from:)", class->source_options);
@@ -358,8 +366,10 @@ show_run(int argc, char **argv)
 	};
 	const struct usage usage = {
 		.line = "plugin show NAME [-c FILE] [--json]",
-		.about = "A transport plugin (by name, or a path with a slash) and every option that it takes.",
-		.examples = "  crossfade plugin show nats\n  crossfade plugin show ./crossfade-transport-mine.so\n",
+		.about = "A transport plugin (by name, or a path with a slash) and every option that it "
+		         "takes.",
+		.examples = "  crossfade plugin show nats\n  crossfade plugin show "
+		            "./crossfade-transport-mine.so\n",
 		.args = args,
 		.arg_count = sizeof args / sizeof args[0],
 		.words_min = 1,
@@ -393,6 +403,6 @@ verb_plugin(int argc, char **argv)
 		{"show", "one plugin and all its options", show_run},
 	};
 
-	return subverb_run("plugin", "The transports that are installed.", subverbs, sizeof subverbs / sizeof subverbs[0],
-	                   argc, argv);
+	return subverb_run("plugin", "The transports that are installed.", subverbs,
+		           sizeof subverbs / sizeof subverbs[0], argc, argv);
 }

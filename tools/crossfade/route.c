@@ -8,10 +8,12 @@
 static int
 list_run(int argc, char **argv)
 {
-	static const char *const titles[] = {"ROUTE", "STATE", ">IN", ">ACKED", ">IN FLIGHT", "MIGRATION", "PROMISE"};
+	static const char *const titles[] = {"ROUTE",      "STATE",     ">IN",    ">ACKED",
+		                             ">IN FLIGHT", "MIGRATION", "PROMISE"};
 	struct where where = {0};
 	bool json = false;
-	const struct arg args[] = {{"json", 0, NULL, "print the server's answer", &json, NULL}, ARGS_WHERE(where)};
+	const struct arg args[] = {{"json", 0, NULL, "print the server's answer", &json, NULL},
+		                   ARGS_WHERE(where)};
 	const struct usage usage = {
 		.line = "route list [--json] [-c FILE | --socket PATH]",
 		.about = "The routes of the running server.",
@@ -36,7 +38,8 @@ list_run(int argc, char **argv)
 	} else if (root != NULL) {
 		table_begin(&table, titles, sizeof titles / sizeof titles[0]);
 		cJSON_ArrayForEach(route, cJSON_GetObjectItemCaseSensitive(root, "routes")) {
-			const char *state = json_text(route, "state"), *migration = json_text(route, "migration");
+			const char *state = json_text(route, "state"),
+				   *migration = json_text(route, "migration");
 
 			table_cell(&table, PLAIN, "%s", json_text(route, "name"));
 			table_cell(&table, state_colour(state), "%s", state);
@@ -55,7 +58,8 @@ list_run(int argc, char **argv)
 
 /* pause and resume differ in a word. */
 static int
-switch_run(int argc, char **argv, const char *path, const struct usage *usage, struct where *where, bool *json)
+switch_run(int argc, char **argv, const char *path, const struct usage *usage, struct where *where,
+	   bool *json)
 {
 	struct client *client;
 	const char *name;
@@ -83,10 +87,12 @@ pause_run(int argc, char **argv)
 {
 	struct where where = {0};
 	bool json = false;
-	const struct arg args[] = {{"json", 0, NULL, "print the server's answer", &json, NULL}, ARGS_WHERE(where)};
+	const struct arg args[] = {{"json", 0, NULL, "print the server's answer", &json, NULL},
+		                   ARGS_WHERE(where)};
 	const struct usage usage = {
 		.line = "route pause NAME [--json] [-c FILE | --socket PATH]",
-		.about = "The route takes nothing in until it is resumed or the server starts again; what is in\n"
+		.about = "The route takes nothing in until it is resumed or the server starts again; what is "
+		         "in\n"
 			 "flight goes on, and what is not taken stays at its broker.",
 		.examples = "  crossfade route pause orders\n",
 		.args = args,
@@ -103,7 +109,8 @@ resume_run(int argc, char **argv)
 {
 	struct where where = {0};
 	bool json = false;
-	const struct arg args[] = {{"json", 0, NULL, "print the server's answer", &json, NULL}, ARGS_WHERE(where)};
+	const struct arg args[] = {{"json", 0, NULL, "print the server's answer", &json, NULL},
+		                   ARGS_WHERE(where)};
 	const struct usage usage = {
 		.line = "route resume NAME [--json] [-c FILE | --socket PATH]",
 		.about = "A paused route takes messages in again.",
@@ -127,5 +134,5 @@ verb_route(int argc, char **argv)
 	};
 
 	return subverb_run("route", "The ways of messages through the running server.", subverbs,
-	                   sizeof subverbs / sizeof subverbs[0], argc, argv);
+		           sizeof subverbs / sizeof subverbs[0], argc, argv);
 }

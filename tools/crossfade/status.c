@@ -38,21 +38,24 @@ head_print(const cJSON *root)
 {
 	const cJSON *server = cJSON_GetObjectItemCaseSensitive(root, "server");
 	const char *health = json_text(root, "status");
-	const char *stage = json_true(root, "draining") ? "draining" : json_true(root, "ready") ? "ready" : "starting";
+	const char *stage = json_true(root, "draining") ? "draining"
+		            : json_true(root, "ready")  ? "ready"
+		                                        : "starting";
 	char age[32];
 
-	printf("%s%s%s  crossfade %s  up %s  %s  %s%s%s\n\n", colour_on(BOLD), json_text(server, "name"), colour_off(),
-	       json_text(server, "version"), age_format(json_count(server, "uptime_seconds"), age), stage,
-	       colour_on(state_colour(health)), health, colour_off());
+	printf("%s%s%s  crossfade %s  up %s  %s  %s%s%s\n\n", colour_on(BOLD), json_text(server, "name"),
+	       colour_off(), json_text(server, "version"),
+	       age_format(json_count(server, "uptime_seconds"), age), stage, colour_on(state_colour(health)),
+	       health, colour_off());
 }
 
 static void
 routes_print(const cJSON *root, const cJSON *before, double seconds)
 {
-	static const char *const titles[] = {"ROUTE", "STATE", ">IN", ">ACKED", ">IN FLIGHT", ">REJECTED", ">OVERFLOW",
-	                                     ">IN/S", ">ACKED/S", "PROMISE"};
-	static const char *const still[] = {"ROUTE", "STATE", ">IN", ">ACKED", ">IN FLIGHT", ">REJECTED", ">OVERFLOW",
-	                                    "PROMISE"};
+	static const char *const titles[] = {"ROUTE",     "STATE",     ">IN",   ">ACKED",   ">IN FLIGHT",
+		                             ">REJECTED", ">OVERFLOW", ">IN/S", ">ACKED/S", "PROMISE"};
+	static const char *const still[] = {"ROUTE",      "STATE",     ">IN",       ">ACKED",
+		                            ">IN FLIGHT", ">REJECTED", ">OVERFLOW", "PROMISE"};
 	const cJSON *route;
 	struct table table;
 
@@ -84,8 +87,8 @@ routes_print(const cJSON *root, const cJSON *before, double seconds)
 static void
 endpoints_print(const cJSON *root)
 {
-	static const char *const titles[] = {"ENDPOINT", "STATE", "TRANSPORT", "SUBJECT", ">CONFIRMED", ">IN FLIGHT",
-	                                     ">RECONNECTS", "REASON"};
+	static const char *const titles[] = {"ENDPOINT",   "STATE",      "TRANSPORT",   "SUBJECT",
+		                             ">CONFIRMED", ">IN FLIGHT", ">RECONNECTS", "REASON"};
 	static const char *const lists[] = {"sources", "sinks"};
 	const cJSON *route, *endpoint;
 	struct table table;
@@ -99,7 +102,7 @@ endpoints_print(const cJSON *root)
 				table_cell(&table, PLAIN, "%s", json_text(endpoint, "name"));
 				table_cell(&table, state_colour(state), "%s", state);
 				table_cell(&table, PLAIN, "%s (%s)", json_text(endpoint, "transport"),
-				           json_text(endpoint, "plugin"));
+					   json_text(endpoint, "plugin"));
 				table_cell(&table, PLAIN, "%s", json_text(endpoint, "subject"));
 				if (i == 0) {
 					table_cell(&table, PLAIN, "-");
@@ -119,7 +122,7 @@ static void
 migrations_print(const cJSON *root, const cJSON *before, double seconds)
 {
 	static const char *const titles[] = {"MIGRATION", "STAGE", ">NEW SIDE", "MIRROR", ">MOVING", ">STUCK",
-	                                     ">OLD CONFIRMED", ">NEW CONFIRMED", ">OLD/S", ">NEW/S"};
+		                             ">OLD CONFIRMED", ">NEW CONFIRMED", ">OLD/S", ">NEW/S"};
 	const cJSON *list = cJSON_GetObjectItemCaseSensitive(root, "migrations"), *migration;
 	struct table table;
 
@@ -137,15 +140,18 @@ migrations_print(const cJSON *root, const cJSON *before, double seconds)
 		table_cell(&table, PLAIN, "%.6g %%", json_number(migration, "percent"));
 		table_cell(&table, PLAIN, "%s", json_mirror(migration));
 		table_number(&table, json_count(buckets, "moving"));
-		table_cell(&table, json_count(buckets, "stuck") ? RED : PLAIN, "%" PRIu64, json_count(buckets, "stuck"));
+		table_cell(&table, json_count(buckets, "stuck") ? RED : PLAIN, "%" PRIu64,
+			   json_count(buckets, "stuck"));
 		table_number(&table, json_count(old, "confirmed"));
 		table_number(&table, json_count(new, "confirmed"));
 		if (before != NULL) {
 			const cJSON *then = same_name(before, "migrations", migration);
 			const cJSON *then_sides = cJSON_GetObjectItemCaseSensitive(then, "sides");
 
-			table_number(&table, rate(old, cJSON_GetObjectItemCaseSensitive(then_sides, "old"), "confirmed", seconds));
-			table_number(&table, rate(new, cJSON_GetObjectItemCaseSensitive(then_sides, "new"), "confirmed", seconds));
+			table_number(&table, rate(old, cJSON_GetObjectItemCaseSensitive(then_sides, "old"),
+				                  "confirmed", seconds));
+			table_number(&table, rate(new, cJSON_GetObjectItemCaseSensitive(then_sides, "new"),
+				                  "confirmed", seconds));
 		}
 	}
 	printf("\n");
@@ -158,7 +164,8 @@ reasons_print(const cJSON *root)
 	const cJSON *reason;
 
 	cJSON_ArrayForEach(reason, cJSON_GetObjectItemCaseSensitive(root, "reasons"))
-		printf("\n%s%s: %s%s", colour_on(RED), json_text(reason, "route"), json_text(reason, "reason"), colour_off());
+		printf("\n%s%s: %s%s", colour_on(RED), json_text(reason, "route"),
+		       json_text(reason, "reason"), colour_off());
 	if (cJSON_GetArraySize(cJSON_GetObjectItemCaseSensitive(root, "reasons")) > 0)
 		printf("\n");
 }
@@ -223,8 +230,9 @@ verb_status(int argc, char **argv)
 		.line = "status [--watch] [--json] [-c FILE | --socket PATH]",
 		.about = "The running server at a glance: routes, their sources and sinks, migrations.\n"
 			 "The exit status is 0 also while a route fails; for probes there is /healthz.",
-		.examples = "  crossfade status\n  crossfade status --watch --socket /run/crossfade/admin.sock\n"
-			    "  crossfade status --json | jq '.routes[].in_flight'\n",
+		.examples =
+			"  crossfade status\n  crossfade status --watch --socket /run/crossfade/admin.sock\n"
+			"  crossfade status --json | jq '.routes[].in_flight'\n",
 		.args = args,
 		.arg_count = sizeof args / sizeof args[0],
 	};

@@ -13,7 +13,8 @@ list_run(int argc, char **argv)
 	static const char *const titles[] = {"TRANSPORT", "PLUGIN", "STATE", ">ENDPOINTS", "REASON"};
 	struct where where = {0};
 	bool json = false;
-	const struct arg args[] = {{"json", 0, NULL, "print the server's answer", &json, NULL}, ARGS_WHERE(where)};
+	const struct arg args[] = {{"json", 0, NULL, "print the server's answer", &json, NULL},
+		                   ARGS_WHERE(where)};
 	const struct usage usage = {
 		.line = "transport list [--json] [-c FILE | --socket PATH]",
 		.about = "The brokers of the running server; the state is the worst of the endpoints on it.",
@@ -43,7 +44,8 @@ list_run(int argc, char **argv)
 			table_cell(&table, PLAIN, "%s", json_text(transport, "name"));
 			table_cell(&table, PLAIN, "%s", json_text(transport, "plugin"));
 			table_cell(&table, state_colour(state), "%s", state);
-			table_number(&table, (uint64_t)cJSON_GetArraySize(cJSON_GetObjectItemCaseSensitive(transport, "endpoints")));
+			table_number(&table, (uint64_t)cJSON_GetArraySize(cJSON_GetObjectItemCaseSensitive(
+						     transport, "endpoints")));
 			table_cell(&table, PLAIN, "%s", json_text(transport, "reason"));
 		}
 		table_print(&table);
@@ -110,7 +112,8 @@ show_run(int argc, char **argv)
 {
 	struct where where = {0};
 	bool json = false;
-	const struct arg args[] = {{"json", 0, NULL, "print the server's answer", &json, NULL}, ARGS_WHERE(where)};
+	const struct arg args[] = {{"json", 0, NULL, "print the server's answer", &json, NULL},
+		                   ARGS_WHERE(where)};
 	const struct usage usage = {
 		.line = "transport show NAME [--json] [-c FILE | --socket PATH]",
 		.about = "A transport, its endpoints, and what its plugin reports, as `name: value` lines.",
@@ -135,8 +138,8 @@ show_run(int argc, char **argv)
 	if (root != NULL && json) {
 		json_print(root);
 	} else if (root != NULL) {
-		printf("transport: %s\nplugin: %s\nstate: %s\n", json_text(root, "name"), json_text(root, "plugin"),
-		       json_text(root, "state"));
+		printf("transport: %s\nplugin: %s\nstate: %s\n", json_text(root, "name"),
+		       json_text(root, "plugin"), json_text(root, "state"));
 		flat_print(cJSON_GetObjectItemCaseSensitive(root, "report"), "");
 		endpoints_print(root);
 	}
@@ -154,5 +157,5 @@ verb_transport(int argc, char **argv)
 	};
 
 	return subverb_run("transport", "The brokers, as the running server sees them.", subverbs,
-	                   sizeof subverbs / sizeof subverbs[0], argc, argv);
+		           sizeof subverbs / sizeof subverbs[0], argc, argv);
 }

@@ -110,7 +110,8 @@ route_json(const struct xf_conf_route *route)
 	cJSON_AddStringToObject(to, "migration", route->migration->name);
 	cJSON_AddNumberToObject(to, "percent", route->migration->percent / 100.0);
 	cJSON_AddStringToObject(to, "mirror", mirror_word(route->migration->mirror));
-	cJSON_AddStringToObject(to, "stage", xf_stage_name(route->migration->percent, route->migration->mirror));
+	cJSON_AddStringToObject(to, "stage",
+		                xf_stage_name(route->migration->percent, route->migration->mirror));
 	cJSON_AddItemToObject(to, "old", sink_json(route, &route->migration->sides[0]));
 	cJSON_AddItemToObject(to, "new", sink_json(route, &route->migration->sides[1]));
 	return object;
@@ -172,9 +173,12 @@ verb_validate(int argc, char **argv)
 	};
 	const struct usage usage = {
 		.line = "validate [-c FILE] [--json]",
-		.about = "Checks a configuration file as the server would, without starting anything: every mistake with\n"
-			 "its place, all at once. Shows what the file says: routes, migrations, and what is promised.",
-		.examples = "  crossfade validate -c crossfade.yaml\n  crossfade validate -c crossfade.yaml --json\n",
+		.about = "Checks a configuration file as the server would, without starting anything: every "
+		         "mistake with\n"
+			 "its place, all at once. Shows what the file says: routes, migrations, and what is "
+		         "promised.",
+		.examples = "  crossfade validate -c crossfade.yaml\n  crossfade validate -c crossfade.yaml "
+		            "--json\n",
 		.args = args,
 		.arg_count = sizeof args / sizeof args[0],
 	};
@@ -184,7 +188,9 @@ verb_validate(int argc, char **argv)
 	if (!args_parse(&usage, argc, argv, NULL, &status))
 		return status;
 	if (live)
-		return complain(EXIT_USAGE, "validate --live is not built yet; start crossfaded and look at crossfade status");
+		return complain(
+			EXIT_USAGE,
+			"validate --live is not built yet; start crossfaded and look at crossfade status");
 	status = loaded_init(&loaded, file) ? EXIT_DONE : EXIT_CONFIG;
 	if (json)
 		result_json(file, &loaded);

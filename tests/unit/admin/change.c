@@ -142,7 +142,8 @@ nesting_costs_nothing(void **state)
 	(void)state;
 	for (int i = 0; i < 60000; i++)
 		xf_buffer_puts(&body, "[");
-	assert_int_equal(xf_change_parse((struct xf_str){body.data, body.len}, at_0, &change, &error), XF_FAILED);
+	assert_int_equal(xf_change_parse((struct xf_str){body.data, body.len}, at_0, &change, &error),
+		         XF_FAILED);
 	xf_buffer_fini(&body);
 }
 
@@ -154,7 +155,8 @@ rollback_bodies(void **state)
 
 	(void)state;
 	assert_int_equal(xf_change_parse_rollback(xf_str(""), &change, &error), XF_OK);
-	assert_true(change.rollback && change.force && change.has_percent && !change.has_mirror && !change.dry_run);
+	assert_true(change.rollback && change.force && change.has_percent && !change.has_mirror &&
+		    !change.dry_run);
 	assert_int_equal(change.to.percent, 0);
 	assert_int_equal(xf_change_parse_rollback(xf_str("{\"dry_run\":true}"), &change, &error), XF_OK);
 	assert_true(change.dry_run);

@@ -26,8 +26,8 @@ static void
 migration_is_as_the_contract_says(void **state)
 {
 	static const char *const pieces[] = {
-		"{\"name\":\"orders\",\"percent\":25.01,\"mirror\":\"required\",\"stage\":\"live\","
-		"\"buckets\":{\"new\":2400,\"moving\":101,\"stuck\":7},\"crossed\":9,",
+		("{\"name\":\"orders\",\"percent\":25.01,\"mirror\":\"required\",\"stage\":\"live\","
+		"\"buckets\":{\"new\":2400,\"moving\":101,\"stuck\":7},\"crossed\":9,"),
 		"\"old\":{\"name\":\"orders/to/old\"", "\"side\":\"new\",\"accepted\":203,\"confirmed\":204",
 	};
 	struct made made;
@@ -72,9 +72,11 @@ counters_are_exact(void **state)
 static void
 health_gives_reasons(void **state)
 {
-	static const char *const well[] = {"{\"status\":\"ok\",\"ready\":true,\"draining\":false,\"reasons\":[]}"};
-	static const char *const ill[] = {"{\"status\":\"failing\"",
-	                                  "\"reasons\":[{\"route\":\"orders\",\"reason\":\"sink orders/to/new is down\"}]"};
+	static const char *const well[] = {
+		"{\"status\":\"ok\",\"ready\":true,\"draining\":false,\"reasons\":[]}"};
+	static const char *const ill[] = {
+		"{\"status\":\"failing\"",
+		"\"reasons\":[{\"route\":\"orders\",\"reason\":\"sink orders/to/new is down\"}]"};
 	struct made made;
 
 	(void)state;
@@ -89,8 +91,9 @@ health_gives_reasons(void **state)
 static void
 transport_shows_the_worst_of_its_endpoints(void **state)
 {
-	static const char *const blocked[] = {"\"state\":\"blocked\",\"reason\":\"no stream takes 'orders.x'\"",
-	                                      "\"endpoints\":[{\"name\":\"orders/to/new\""};
+	static const char *const blocked[] = {
+		"\"state\":\"blocked\",\"reason\":\"no stream takes 'orders.x'\"",
+		"\"endpoints\":[{\"name\":\"orders/to/new\""};
 	static const char *const unused[] = {"\"state\":\"unused\",\"reason\":\"\",\"endpoints\":[]"};
 	struct xf_conf_transport transport = {.name = "nats-new", .plugin = "nats"};
 	struct made made;
@@ -129,17 +132,25 @@ static void
 options_show_their_bounds(void **state)
 {
 	static const char *const modes[] = {"stream", "list", NULL};
-	static const struct xf_option name = {.type = XF_OPTION_STRING, .key = "name", .flags = XF_OPTION_REQUIRED};
+	static const struct xf_option name = {
+		.type = XF_OPTION_STRING, .key = "name", .flags = XF_OPTION_REQUIRED};
 	static const struct xf_option *const fields[] = {&name, NULL};
-	static const struct xf_option mode = {.type = XF_OPTION_ENUM, .key = "mode", .def = "stream", .values = modes,
-	                                      .help = "How it is kept"};
-	static const struct xf_option wait = {.type = XF_OPTION_DURATION, .key = "wait", .min = 1, .max = 60000};
-	static const struct xf_option streams = {.type = XF_OPTION_MAP, .key = "streams", .flags = XF_OPTION_LIST,
-	                                         .fields = fields};
+	static const struct xf_option mode = {.type = XF_OPTION_ENUM,
+		                              .key = "mode",
+		                              .def = "stream",
+		                              .values = modes,
+		                              .help = "How it is kept"};
+	static const struct xf_option wait = {
+		.type = XF_OPTION_DURATION, .key = "wait", .min = 1, .max = 60000};
+	static const struct xf_option streams = {
+		.type = XF_OPTION_MAP, .key = "streams", .flags = XF_OPTION_LIST, .fields = fields};
 	static const struct xf_option *const rows[] = {&mode, &wait, &streams, NULL};
 	static const char *const pieces[] = {
-		"\"key\":\"mode\",\"type\":\"word\"", "\"default\":\"stream\",\"values\":[\"stream\",\"list\"]",
-		"\"minimum\":1,\"maximum\":60000", "\"fields\":[{\"key\":\"name\"", "\"required\":true",
+		"\"key\":\"mode\",\"type\":\"word\"",
+		"\"default\":\"stream\",\"values\":[\"stream\",\"list\"]",
+		"\"minimum\":1,\"maximum\":60000",
+		"\"fields\":[{\"key\":\"name\"",
+		"\"required\":true",
 	};
 
 	(void)state;
@@ -149,8 +160,8 @@ options_show_their_bounds(void **state)
 static void
 problem_is_rfc_9457(void **state)
 {
-	static const char *const pieces[] = {
-		"{\"type\":\"about:blank\",\"title\":\"Conflict\",\"status\":409,\"detail\":\"nats-new is down\"}"};
+	static const char *const pieces[] = {"{\"type\":\"about:blank\",\"title\":\"Conflict\",\"status\":"
+		                             "409,\"detail\":\"nats-new is down\"}"};
 
 	(void)state;
 	holds(xf_json_problem(409, "Conflict", "nats-new is down"), pieces, 1);

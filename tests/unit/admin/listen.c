@@ -135,7 +135,8 @@ addresses(void **state)
 		const char *text;
 		bool loopback;
 	} good[] = {{"127.0.0.1:0", true}, {"localhost:0", true}, {"0.0.0.0:0", false}, {":0", false}};
-	static const char *const bad[] = {"127.0.0.1", "127.0.0.1:", "::1:80", "[::1:80", "127.0.0.1:http", "no such host:1"};
+	static const char *const bad[] = {"127.0.0.1", "127.0.0.1:",     "::1:80",
+		                          "[::1:80",   "127.0.0.1:http", "no such host:1"};
 	struct xf_error error = {{0}};
 	bool loopback;
 

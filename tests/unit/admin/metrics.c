@@ -1,5 +1,6 @@
 /*
- * The text exposition: every field is there once, under one family each, with labels that stay in their quotes.
+ * The text exposition: every field is there once, under one family each, with labels that stay in their
+ * quotes.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -39,21 +40,29 @@ shows_every_field(void **state)
 		"crossfade_route_ok{route=\"orders\"} 1\n",
 		"crossfade_route_paused{route=\"orders\"} 0\n",
 		"crossfade_route_info{route=\"orders\",migration=\"orders\",promise=\"at least once\"} 1\n",
-		"crossfade_endpoint_reconnects_total{route=\"orders\",endpoint=\"orders/from\",kind=\"source\",side=\"\","
+		"crossfade_endpoint_reconnects_total{route=\"orders\",endpoint=\"orders/"
+		"from\",kind=\"source\",side=\"\","
 		"transport=\"rabbit\"} 51\n",
-		"crossfade_endpoint_violations_total{route=\"orders\",endpoint=\"orders/to/old\",kind=\"sink\",side=\"old\","
+		"crossfade_endpoint_violations_total{route=\"orders\",endpoint=\"orders/to/"
+		"old\",kind=\"sink\",side=\"old\","
 		"transport=\"redis-old\"} 102\n",
-		"crossfade_endpoint_state{route=\"orders\",endpoint=\"orders/to/new\",kind=\"sink\",side=\"new\","
+		"crossfade_endpoint_state{route=\"orders\",endpoint=\"orders/to/"
+		"new\",kind=\"sink\",side=\"new\","
 		"transport=\"nats-new\",state=\"blocked\"} 1\n",
 		"transport=\"nats-new\",state=\"up\"} 0\n",
-		"crossfade_sink_accepted_total{route=\"orders\",side=\"old\",transport=\"redis-old\",migration=\"orders\"} 103\n",
-		"crossfade_sink_confirmed_total{route=\"orders\",side=\"new\",transport=\"nats-new\",migration=\"orders\"} 204\n",
-		"crossfade_sink_oldest_unconfirmed_seconds{route=\"orders\",side=\"old\",transport=\"redis-old\","
+		"crossfade_sink_accepted_total{route=\"orders\",side=\"old\",transport=\"redis-old\","
+		"migration=\"orders\"} 103\n",
+		"crossfade_sink_confirmed_total{route=\"orders\",side=\"new\",transport=\"nats-new\","
+		"migration=\"orders\"} 204\n",
+		"crossfade_sink_oldest_unconfirmed_seconds{route=\"orders\",side=\"old\",transport=\"redis-"
+		"old\","
 		"migration=\"orders\"} 0.113\n",
-		"crossfade_sink_publish_latency_seconds_bucket{route=\"orders\",side=\"new\",transport=\"nats-new\","
+		"crossfade_sink_publish_latency_seconds_bucket{route=\"orders\",side=\"new\",transport="
+		"\"nats-new\","
 		"migration=\"orders\",le=\"0.001024\"} 4\n",
 		"migration=\"orders\",le=\"+Inf\"} 6\n",
-		"crossfade_sink_publish_latency_seconds_sum{route=\"orders\",side=\"new\",transport=\"nats-new\","
+		"crossfade_sink_publish_latency_seconds_sum{route=\"orders\",side=\"new\",transport=\"nats-"
+		"new\","
 		"migration=\"orders\"} 3.500000\n",
 		"crossfade_route_handover_seconds_count{route=\"orders\"} 6\n",
 		"crossfade_migration_percent{migration=\"orders\"} 25.01\n",
@@ -114,7 +123,7 @@ families_are_whole(void **state)
 			assert_int_equal(sscanf(line, "# TYPE %127s %31s", name, type), 2);
 			assert_string_equal(name, family);
 			assert_int_equal(strcmp(type, "counter") == 0,
-			                 len > 6 && strcmp(family + len - 6, "_total") == 0);
+				         len > 6 && strcmp(family + len - 6, "_total") == 0);
 		} else {
 			assert_int_equal(strncmp(line, family, len), 0);
 			assert_true(line[len] == '{' || line[len] == ' ' || strcmp(type, "histogram") == 0);
@@ -150,7 +159,8 @@ a_plain_sink_has_no_side(void **state)
 	made.routes[0].leg_count = 1;
 	made.snapshot.migration_count = 0;
 	xf_metrics_render(&made.snapshot, &text);
-	has(&text, "crossfade_sink_accepted_total{route=\"orders\",side=\"\",transport=\"redis-old\",migration=\"\"} 103\n");
+	has(&text, "crossfade_sink_accepted_total{route=\"orders\",side=\"\",transport=\"redis-old\","
+		   "migration=\"\"} 103\n");
 	xf_buffer_fini(&text);
 }
 

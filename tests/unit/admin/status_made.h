@@ -29,11 +29,25 @@ static void
 made_leg(struct xf_leg_status *leg, const char *name, const char *transport, uint64_t base)
 {
 	*leg = (struct xf_leg_status){
-		.sink = {.name = name, .transport = transport, .plugin = "local", .subject = "{subject}",
-		         .state = XF_STATE_UP, .was_up = true, .reconnects = base + 1, .violations = base + 2},
-		.accepted = base + 3, .confirmed = base + 4, .refused = base + 5, .dropped = base + 6, .crossed = base + 7,
-		.in_flight = base + 8, .retried = base + 9, .copies = base + 10, .no_receiver = base + 11,
-		.moved = base + 12, .oldest_ms = base + 13,
+		.sink = {.name = name,
+		         .transport = transport,
+		         .plugin = "local",
+		         .subject = "{subject}",
+		         .state = XF_STATE_UP,
+		         .was_up = true,
+		         .reconnects = base + 1,
+		         .violations = base + 2},
+		.accepted = base + 3,
+		.confirmed = base + 4,
+		.refused = base + 5,
+		.dropped = base + 6,
+		.crossed = base + 7,
+		.in_flight = base + 8,
+		.retried = base + 9,
+		.copies = base + 10,
+		.no_receiver = base + 11,
+		.moved = base + 12,
+		.oldest_ms = base + 13,
 	};
 	made_histogram(&leg->publish);
 }
@@ -42,30 +56,61 @@ static void
 made_init(struct made *made)
 {
 	*made = (struct made){0};
-	made->sources[0] = (struct xf_endpoint_status){.name = "orders/from", .transport = "rabbit", .plugin = "amqp",
-	                                               .subject = "orders.>", .state = XF_STATE_UP, .was_up = true,
-	                                               .reconnects = 51, .violations = 52};
+	made->sources[0] = (struct xf_endpoint_status){.name = "orders/from",
+		                                       .transport = "rabbit",
+		                                       .plugin = "amqp",
+		                                       .subject = "orders.>",
+		                                       .state = XF_STATE_UP,
+		                                       .was_up = true,
+		                                       .reconnects = 51,
+		                                       .violations = 52};
 	made_leg(&made->legs[0], "orders/to/old", "redis-old", 100);
 	made_leg(&made->legs[1], "orders/to/new", "nats-new", 200);
 	made->legs[1].sink.state = XF_STATE_BLOCKED;
 	snprintf(made->legs[1].sink.reason, sizeof made->legs[1].sink.reason, "no stream takes 'orders.x'");
 	made->routes[0] = (struct xf_route_status){
-		.name = "orders", .promise = "at least once", .migration = "orders", .ok = true, .accepted = 11, .acked = 12,
-		.rejected = 13, .overflow = 14, .filtered = 15, .in_flight = 16, .in_flight_bytes = 17, .redelivered = 18,
-		.source_count = 1, .sources = made->sources, .leg_count = 2, .legs = made->legs,
+		.name = "orders",
+		.promise = "at least once",
+		.migration = "orders",
+		.ok = true,
+		.accepted = 11,
+		.acked = 12,
+		.rejected = 13,
+		.overflow = 14,
+		.filtered = 15,
+		.in_flight = 16,
+		.in_flight_bytes = 17,
+		.redelivered = 18,
+		.source_count = 1,
+		.sources = made->sources,
+		.leg_count = 2,
+		.legs = made->legs,
 	};
 	made_histogram(&made->routes[0].handover);
 	made->migrations[0] = (struct xf_migration_status){
-		.name = "orders", .percent = 2501, .mirror = XF_MIRROR_REQUIRED, .lanes_new = 2400, .lanes_moving = 101,
-		.lanes_stuck = 7, .crossed = 9,
+		.name = "orders",
+		.percent = 2501,
+		.mirror = XF_MIRROR_REQUIRED,
+		.lanes_new = 2400,
+		.lanes_moving = 101,
+		.lanes_stuck = 7,
+		.crossed = 9,
 	};
 	made->migrations[0].sides[0] = made->legs[0];
 	made->migrations[0].sides[1] = made->legs[1];
 	made->snapshot = (struct xf_snapshot){
-		.server = "edge-1", .ready = true, .route_count = 1, .routes = made->routes, .migration_count = 1,
+		.server = "edge-1",
+		.ready = true,
+		.route_count = 1,
+		.routes = made->routes,
+		.migration_count = 1,
 		.migrations = made->migrations,
-		.process = {.start_ms = 1700000000123, .resident_bytes = 4096000, .open_fds = 21, .max_fds = 1024,
-		            .threads = 9, .cpu_seconds = 1.5},
+		.process = {.start_ms = 1700000000123,
+		            .resident_bytes = 4096000,
+		            .open_fds = 21,
+		            .max_fds = 1024,
+		            .threads = 9,
+		            .cpu_seconds = 1.5},
 	};
 }
 
