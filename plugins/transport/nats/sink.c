@@ -116,7 +116,10 @@ result_add(struct sink *sink, uint64_t token, uint32_t code, uint32_t flags, con
 
 	*result = (struct xf_result){.token = token, .code = code, .flags = flags};
 	if (reason != NULL && reason[0] != '\0') {
-		size_t len = strnlen(reason, 500);
+		size_t len = strlen(reason);
+
+		if (len > 500)
+			len = 500;
 
 		memcpy(sink->reasons + sink->reasons_len, reason, len);
 		result->reason = (struct xf_str){sink->reasons + sink->reasons_len, len};
