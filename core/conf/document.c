@@ -11,7 +11,7 @@
 #include "conf/expand.h"
 #include "conf/file.h"
 
-enum { DEPTH_MAX = 8, FILES_MAX = 256 };
+enum { DEPTH_MAX = 8, FILES_MAX = 256, TOTAL_SIZE_MAX = 8 << 20 };
 
 struct seen {
 	struct xf_file_identity identity;
@@ -25,23 +25,12 @@ struct document {
 	struct xf_yaml *root;
 	struct seen seen[FILES_MAX];
 	size_t seen_count;
-	size_t expanded;
+	size_t read;     /* bytes of files */
+	size_t expanded; /* bytes of scalars */
 	unsigned depth;
 };
 
 /* ---- Merging ---------------------------------------------------------------- */
-
-static void
-entry_add(struct document *doc, struct xf_yaml *map, const struct xf_yaml_entry *entry)
-{
-	struct xf_yaml_entry *entries = xf_arena_array(doc->arena, map->count + 1, sizeof(*entries));
-
-	if (map->count > 0)
-		memcpy(entries, map->entries, map->count * sizeof(*entries));
-	entries[map->count] = *entry;
-	map->entries = entries;
-	map->count++;
-}
 
 static void
 items_append(struct document *doc, struct xf_yaml *list, const struct xf_yaml *more)
@@ -56,16 +45,28 @@ items_append(struct document *doc, struct xf_yaml *list, const struct xf_yaml *m
 	list->count += more->count;
 }
 
+/* Room for FROM's entries behind INTO's, which stay. */
+static void
+entries_reserve(struct document *doc, struct xf_yaml *into, const struct xf_yaml *from)
+{
+	struct xf_yaml_entry *entries = xf_arena_array(doc->arena, into->count + from->count, sizeof(*entries));
+
+	if (into->count > 0)
+		memcpy(entries, into->entries, into->count * sizeof(*entries));
+	into->entries = entries;
+}
+
 /* Entries of FROM that INTO has not are added; LEVELS of maps that both have are merged, all else is given twice. */
 static void
 map_merge(struct document *doc, struct xf_yaml *into, const struct xf_yaml *from, unsigned levels)
 {
+	entries_reserve(doc, into, from);
 	for (size_t i = 0; i < from->count; i++) {
 		const struct xf_yaml_entry *theirs = &from->entries[i];
 		const struct xf_yaml_entry *ours = xf_yaml_entry(into, theirs->key);
 
 		if (ours == NULL)
-			entry_add(doc, into, theirs);
+			into->entries[into->count++] = *theirs;
 		else if (levels > 0 && ours->value->kind == XF_YAML_MAP && theirs->value->kind == XF_YAML_MAP)
 			map_merge(doc, ours->value, theirs->value, levels - 1);
 		else
@@ -84,6 +85,7 @@ section_levels(const char *section)
 static void
 root_merge(struct document *doc, const struct xf_yaml *from)
 {
+	entries_reserve(doc, doc->root, from);
 	for (size_t i = 0; i < from->count; i++) {
 		const struct xf_yaml_entry *theirs = &from->entries[i];
 		const struct xf_yaml_entry *ours = xf_yaml_entry(doc->root, theirs->key);
@@ -91,7 +93,7 @@ root_merge(struct document *doc, const struct xf_yaml *from)
 		if (strcmp(theirs->key, "include") == 0)
 			continue;
 		if (ours == NULL)
-			entry_add(doc, doc->root, theirs);
+			doc->root->entries[doc->root->count++] = *theirs;
 		else if (ours->value->kind == XF_YAML_MAP && theirs->value->kind == XF_YAML_MAP)
 			map_merge(doc, ours->value, theirs->value, section_levels(theirs->key));
 		else if (ours->value->kind == XF_YAML_LIST && theirs->value->kind == XF_YAML_LIST)
@@ -218,6 +220,11 @@ file_load(struct document *doc, const char *file, struct xf_conf_place from)
 			xf_report_error(doc->report, from, "%s", error.text);
 		else
 			xf_report_error(doc->report, from, "include '%s': %s", file, error.text);
+		goto free_content;
+	}
+	doc->read += content.len;
+	if (doc->read > TOTAL_SIZE_MAX) {
+		xf_report_error(doc->report, from, "include '%s': more than %d bytes in all files", file, TOTAL_SIZE_MAX);
 		goto free_content;
 	}
 	seen = file_enter(doc, file, from, identity);

@@ -66,6 +66,15 @@ words_count(const char *const *words)
 	return count;
 }
 
+static bool
+words_contain(const char *const *words, const char *word)
+{
+	for (size_t i = 0; words != NULL && words[i] != NULL; i++)
+		if (strcmp(words[i], word) == 0)
+			return true;
+	return false;
+}
+
 static const char *
 shown(const struct reading *r, const struct xf_yaml *node)
 {
@@ -174,6 +183,8 @@ static void
 word_read(struct reading *r, const struct xf_yaml *node, struct xf_value *value)
 {
 	size_t count = words_count(r->row.values);
+	struct xf_error error = {{0}};
+	const char *meant = "";
 
 	for (size_t i = 0; i < count; i++)
 		if (xf_str_is(node->text, r->row.values[i])) {
@@ -181,12 +192,18 @@ word_read(struct reading *r, const struct xf_yaml *node, struct xf_value *value)
 			value->str = xf_str(r->row.values[i]);
 			return;
 		}
+	if (words_contain(r->row.values, "true")) { /* of `yes` and `on`, that one is near by meaning */
+		int64_t ignored;
+
+		xf_scalar_bool(node->text, &ignored, &error);
+		meant = strchr(error.text, ';') != NULL ? strchr(error.text, ';') : "";
+	}
+	if (*meant == '\0')
+		meant = xf_report_nearest(r->reader->report, node->text, r->row.values, count, "");
 	value_refuse(r, node,
 	             xf_arena_format(r->reader->arena, "expected %s%s",
 	                             xf_report_words(r->reader->report, r->row.values, count),
-	                             node->secret ? ""
-	                                          : xf_report_nearest(r->reader->report, node->text,
-	                                                              r->row.values, count, "")));
+	                             node->secret ? "" : meant));
 }
 
 static void
@@ -334,8 +351,13 @@ value_read(struct reading *r, const struct xf_yaml *node, struct xf_value *value
 static void
 default_read(struct reading *r, struct xf_conf_place place, struct xf_value *value)
 {
+	struct xf_options_reader reader = *r->reader;
+	const struct xf_options_reader *ours = r->reader;
 	struct xf_yaml *node;
 	bool secret = (r->row.flags & XF_OPTION_SECRET) != 0;
+
+	reader.scope = xf_arena_format(reader.arena, "%sa default of the plugin: ", reader.scope);
+	r->reader = &reader;
 
 	if (r->row.type == XF_OPTION_STRING && !(r->row.flags & XF_OPTION_LIST)) {
 		node = xf_arena_alloc(r->reader->arena, sizeof(*node));
@@ -344,15 +366,15 @@ default_read(struct reading *r, struct xf_conf_place place, struct xf_value *val
 	} else {
 		node = xf_yaml_parse(r->reader->arena, r->reader->report, place.file, xf_str(r->row.def));
 		if (node == NULL) {
-			xf_report_error(r->reader->report, place, "%sthe default of '%s' cannot be read",
-			                r->reader->scope, r->path);
 			r->sound = false;
+			r->reader = ours;
 			return;
 		}
 	}
 	node->place = place;
 	r->row.flags &= ~XF_OPTION_SECRET; /* a default is no secret, and not one to hide elsewhere */
 	value_read(r, node, value);
+	r->reader = ours;
 	if (secret)
 		r->row.flags |= XF_OPTION_SECRET;
 }
@@ -451,15 +473,6 @@ static bool
 is_before(struct xf_conf_place a, struct xf_conf_place b)
 {
 	return a.line != b.line ? a.line < b.line : a.column < b.column;
-}
-
-static bool
-words_contain(const char *const *words, const char *word)
-{
-	for (size_t i = 0; words != NULL && words[i] != NULL; i++)
-		if (strcmp(words[i], word) == 0)
-			return true;
-	return false;
 }
 
 /* What the row of SLOT says about its neighbours. */

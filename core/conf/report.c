@@ -131,6 +131,16 @@ xf_report_warning(struct xf_report *report, struct xf_conf_place place, const ch
 	va_end(args);
 }
 
+/* Of names with one or two letters any other is "near". */
+static bool
+shares_letter(struct xf_str word, const char *other)
+{
+	for (size_t i = 0; i < word.len; i++)
+		if (word.data[i] != '\0' && strchr(other, word.data[i]) != NULL)
+			return true;
+	return false;
+}
+
 const char *
 xf_report_nearest(struct xf_report *report, struct xf_str word, const char *const *words, size_t count,
                   const char *otherwise)
@@ -140,7 +150,7 @@ xf_report_nearest(struct xf_report *report, struct xf_str word, const char *cons
 	if (report->count >= KEPT_MAX)
 		return otherwise;
 	nearest = xf_str_nearest(word, words, count);
-	if (nearest == NULL)
+	if (nearest == NULL || !shares_letter(word, nearest))
 		return otherwise;
 	return xf_arena_format(report->arena, "; did you mean '%s'?", nearest);
 }

@@ -103,9 +103,15 @@ xf_scalar_f64(struct xf_str text, double *value, struct xf_error *error)
 static bool
 unit_apply(const struct unit *units, size_t count, struct xf_str name, int64_t number, int64_t *value)
 {
+	int64_t product;
+
 	for (size_t i = 0; i < count; i++)
-		if (xf_str_is(name, units[i].name))
-			return !__builtin_mul_overflow(number, units[i].factor, value);
+		if (xf_str_is(name, units[i].name)) {
+			if (__builtin_mul_overflow(number, units[i].factor, &product))
+				return false;
+			*value = product;
+			return true;
+		}
 	return false;
 }
 

@@ -885,7 +885,9 @@ routes_read(struct xf_loading *l, const struct xf_yaml *root)
 	const struct xf_yaml *list = section(l, root, "routes", XF_YAML_LIST, "a list of routes");
 
 	if (list == NULL || list->count == 0) {
-		if (xf_yaml_entry(root, "routes") == NULL || list != NULL)
+		const struct xf_yaml_entry *entry = xf_yaml_entry(root, "routes");
+
+		if (entry == NULL || entry->value->null || list != NULL)
 			xf_report_warning(l->report, root->place, "no 'routes': nothing will be moved");
 		return;
 	}

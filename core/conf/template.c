@@ -167,7 +167,9 @@ name_unknown(struct compiler *c, size_t at, struct xf_str name)
 	else if (near != NULL && strcmp(near, "json") == 0)
 		near = "json./POINTER";
 	if (near == NULL && xf_str_nearest(head, heads + 3, 1) != NULL && name.len > head.len + 1)
-		xf_error_set(c->error, "unknown field '%.*s'; did you mean 'header%.*s'?", XF_STR_ARG(name),
+		near = "header";
+	if (near != NULL && dot != NULL && strchr(near, '.') == NULL && !xf_str_is(head, near))
+		xf_error_set(c->error, "unknown field '%.*s'; did you mean '%s%.*s'?", XF_STR_ARG(name), near,
 		             (int)(name.len - head.len), name.data + head.len);
 	else if (near != NULL && strcmp(near, "subject") == 0 && dot != NULL)
 		xf_error_set(c->error, "unknown field '%.*s'; expected subject.N with N from 1", XF_STR_ARG(name));

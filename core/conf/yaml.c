@@ -175,6 +175,16 @@ scalar_read(struct parse *parse, yaml_event_t *event)
 	return node;
 }
 
+static bool
+room_check(struct parse *parse, const struct xf_yaml *node, struct xf_conf_place place)
+{
+	if (node->count < XF_YAML_ENTRIES_MAX)
+		return true;
+	xf_report_error(parse->report, place, "%s with more than %u entries; expected fewer",
+	                xf_yaml_kind_name(node), XF_YAML_ENTRIES_MAX);
+	return false;
+}
+
 static struct xf_yaml *
 list_read(struct parse *parse, yaml_event_t *start)
 {
@@ -197,7 +207,7 @@ list_read(struct parse *parse, yaml_event_t *start)
 		}
 		item = node_read(parse, &event);
 		yaml_event_delete(&event);
-		if (item == NULL)
+		if (item == NULL || !room_check(parse, node, item->place))
 			goto failed;
 		if (node->count == size) {
 			items = xf_grow_array(items, size, size ? size * 2 : 8, sizeof(struct xf_yaml *));
@@ -301,7 +311,7 @@ map_read(struct parse *parse, yaml_event_t *start)
 			goto failed;
 		entry.value = node_read(parse, &event);
 		yaml_event_delete(&event);
-		if (entry.value == NULL)
+		if (entry.value == NULL || !room_check(parse, node, entry.place))
 			goto failed;
 		if (entry.key == NULL)
 			continue;

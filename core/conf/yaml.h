@@ -4,7 +4,7 @@
  * Only what a configuration needs: maps with text keys, lists and scalars. Anchors, aliases, tags,
  * duplicate keys and further documents are refused, each with its place.
  *
- * Bounds: 1 MiB of text, 32 levels.
+ * Bounds: 1 MiB of text, 32 levels, 4096 entries of one map or list.
  */
 #ifndef XF_CONF_YAML_H
 #define XF_CONF_YAML_H
@@ -17,6 +17,7 @@
 
 #define XF_YAML_SIZE_MAX (1u << 20)
 #define XF_YAML_DEPTH_MAX 32u
+#define XF_YAML_ENTRIES_MAX 4096u
 
 enum xf_yaml_kind {
 	XF_YAML_SCALAR,
