@@ -170,6 +170,9 @@ link_open(struct link *link)
 		const char *text = nats_GetLastError(&last);
 
 		link->said_auth = s == NATS_CONNECTION_AUTH_FAILED;
+		/* "(conn.c:1905): what happened" */
+		if (text != NULL && text[0] == '(' && strstr(text, "): ") != NULL)
+			text = strstr(text, "): ") + 3;
 		if (s == NATS_NO_SERVER || text == NULL || text[0] == '\0' || last != s)
 			text = natsStatus_GetText(s);
 		link_fail(link, "%s: %s", link->server, s == NATS_NO_SERVER ? "connection refused or no answer" : text);

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "json.h"
 
@@ -342,12 +343,31 @@ consumer_fits(struct setup *setup, struct xf_str config)
 	return true;
 }
 
+/* 2026-11-21T23:44:36.363591014Z, in ns since 1970; 0 where it is none. */
+static int64_t
+time_read(const char *text)
+{
+	struct tm tm = {0};
+	const char *rest = strptime(text, "%Y-%m-%dT%H:%M:%S", &tm);
+	int64_t ns = 0, unit = 100000000;
+
+	if (rest == NULL)
+		return 0;
+	if (*rest == '.') {
+		for (rest++; *rest >= '0' && *rest <= '9'; rest++, unit /= 10)
+			ns += (*rest - '0') * unit;
+	}
+	return (int64_t)timegm(&tm) * 1000000000 + ns;
+}
+
 static void
 consumer_read(struct setup *setup, struct xf_str answer)
 {
 	struct consumer_state *consumer = &setup->consumer;
+	char created[64];
 
-	json_get_string(answer, "created", consumer->created, sizeof(consumer->created));
+	json_get_string(answer, "created", created, sizeof(created));
+	consumer->created_ns = time_read(created);
 	consumer->ack_wait_ms = (uint64_t)(json_get_int(answer, "config.ack_wait", 30000 * MS) / MS);
 	consumer->max_ack_pending = json_get_int(answer, "config.max_ack_pending", -1);
 	consumer->delivered_stream = (uint64_t)json_get_int(answer, "delivered.stream_seq", 0);

@@ -25,7 +25,7 @@ struct consumer_want {
 /* What it got. */
 struct consumer_state {
 	char stream[256];
-	char created[64]; /* tells a consumer from a later one of the same name */
+	int64_t created_ns; /* since 1970: tells a consumer from a later one of the same name */
 	uint64_t ack_wait_ms;
 	int64_t max_ack_pending;
 	uint64_t delivered_stream, delivered_consumer; /* sequences */

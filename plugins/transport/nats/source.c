@@ -41,6 +41,8 @@
 #define STEADY_MS 5000u
 #define SETUP_RETRY_MS 1000u
 #define LOST_RANGE 200000u  /* sequences looked through for what was lost */
+#define RECLAIM_MS 1000u
+#define SAME_CONSUMER_NS 50000000ll
 #define STOP_MS 1500u
 
 /* A message in the core's hands. */
@@ -104,7 +106,7 @@ struct source {
 	char told[512];
 	uint64_t up_ms;
 	uint64_t setup_at_ms;
-	char consumer_created[64]; /* the one that the slots belong to */
+	int64_t consumer_created; /* the one that the slots belong to, by its time of creation in ns */
 
 	struct slot *slots;
 	uint32_t slot_count, free_slot, used_slots;
@@ -118,6 +120,7 @@ struct source {
 	int64_t requested_bytes;
 	bool one_large;       /* the next message exceeds what we allowed: ask for it alone */
 	uint64_t pull_at_ms;  /* not before */
+	bool reclaiming;      /* the server has yet to read our naks: pull after that */
 
 	/* The batch under way: its strings stand in what the link has read. */
 	struct xf_incoming batch[BATCH_MAX];
@@ -625,6 +628,8 @@ source_lost(struct source *source, uint64_t now)
 	held_clear(source, false);
 	link_close(&source->link);
 	pulls_clear(source);
+	source->reclaiming = false;
+	source->pull_at_ms = 0;
 	source->setup_at_ms = 0;
 	if (source->phase == PHASE_READY && now - source->up_ms >= STEADY_MS)
 		source->backoff.step = 0;
@@ -682,6 +687,22 @@ slots_void(struct source *source)
 	}
 }
 
+/* Slots that the consumer, having lost its latest state in a crash, will deliver as new. Their acks would be for
+ * deliveries that it does not know. */
+static void
+slots_drop_unknown(struct source *source)
+{
+	uint32_t i;
+
+	for (i = 0; i < source->slot_count; i++) {
+		struct slot *slot = &source->slots[i];
+
+		if (slot->used && (slot->sequence > source->setup.consumer.delivered_stream ||
+		                   slot->sequence <= source->setup.consumer.floor_stream))
+			slot_free(source, slot);
+	}
+}
+
 static int
 sequence_order(const void *a, const void *b)
 {
@@ -713,6 +734,7 @@ reclaim_lost(struct source *source)
 {
 	const struct consumer_state *consumer = &source->setup.consumer;
 	uint64_t sequence, range = consumer->delivered_stream - consumer->floor_stream;
+	char last[640] = "", inbox[64];
 	uint64_t *ours;
 	size_t count, i = 0;
 
@@ -730,8 +752,16 @@ reclaim_lost(struct source *source)
 		snprintf(reply, sizeof(reply), "$JS.ACK.%s.%s.1.%llu.%llu.0.0", consumer->stream, source->want.durable,
 		         (unsigned long long)sequence, (unsigned long long)consumer->delivered_consumer);
 		send_outcome(source, (struct xf_str){reply, strlen(reply)}, XF_SETTLE_RETRY, 0);
+		memcpy(last, reply, sizeof(last));
 	}
 	free(ours);
+	if (last[0] == '\0')
+		return;
+	/* The last one again, with an answer: requests go another way through the server and might overtake. */
+	snprintf(inbox, sizeof(inbox), "%sz", source->link.inbox);
+	link_publish(&source->link, (struct xf_str){last, strlen(last)}, (struct xf_str){inbox, strlen(inbox)}, "-NAK", 4);
+	source->reclaiming = true;
+	source->pull_at_ms = source->host->now_ms() + RECLAIM_MS;
 }
 
 static void
@@ -746,12 +776,14 @@ source_ready(struct source *source, uint64_t now)
 		link_printf(&source->link, "SUB %s %s%s%u\r\n", source->subject, source->group != NULL ? source->group : "",
 		            source->group != NULL ? " " : "", LINK_SID_FIRST);
 	} else {
-		if (strcmp(source->consumer_created, consumer->created) != 0) {
+		/* The server writes down a time a little later than the one it first tells. */
+		if (llabs(source->consumer_created - consumer->created_ns) > SAME_CONSUMER_NS) {
 			slots_void(source);
 			held_clear(source, false);
 			pulls_clear(source);
 		}
-		snprintf(source->consumer_created, sizeof(source->consumer_created), "%s", consumer->created);
+		source->consumer_created = consumer->created_ns;
+		slots_drop_unknown(source);
 		reclaim_lost(source);
 		slots_catch_up(source);
 		source->host->settle_within(source->endpoint, consumer->ack_wait_ms > UINT32_MAX
@@ -795,12 +827,23 @@ source_refused(struct source *source)
 
 /* ---- The loop -------------------------------------------------------------------------------------- */
 
+/* The first character after the inbox's name: whose answer it is. */
+static char
+inbox_token(const struct source *source, const struct link_message *message)
+{
+	return message->subject.len > source->link.inbox_len ? message->subject.data[source->link.inbox_len] : '\0';
+}
+
 static void
 source_message(struct source *source, const struct link_message *message)
 {
 	struct pull *pull;
 
 	if (message->sid == LINK_SID_INBOX) {
+		if (source->reclaiming && inbox_token(source, message) == 'z') {
+			source->reclaiming = false;
+			source->pull_at_ms = 0;
+		}
 		setup_answer(&source->setup, &source->link, message);
 		return;
 	}
@@ -928,13 +971,15 @@ source_settle(void *instance, const struct xf_settlement *settlements, uint32_t 
 
 /* ---- Life -------------------------------------------------------------------------------------------- */
 
-/* Waits for the PONG, so that the server has read all before it. What still comes goes back. */
+/* Waits for the PONG, so that the server has read all before it, or for the answer to a question. What still comes
+ * goes back. */
 static bool
-stop_wait(struct source *source, uint64_t until)
+stop_wait(struct source *source, bool answer, uint64_t until)
 {
 	uint64_t ping = link_ping(&source->link);
 	struct link_message message;
 	enum link_event event;
+	bool answered = !answer;
 
 	for (;;) {
 		uint64_t now = source->host->now_ms();
@@ -942,14 +987,19 @@ stop_wait(struct source *source, uint64_t until)
 
 		if (!link_flush(&source->link))
 			poller.events |= POLLOUT;
-		if (source->link.failed || source->link.pongs >= ping)
-			return !source->link.failed;
+		if (source->link.failed)
+			return false;
+		if (answered && source->link.pongs >= ping)
+			return true;
 		if (now >= until || poll(&poller, 1, (int)(until - now)) < 0)
 			return false;
 		link_read(&source->link);
 		while ((event = link_next(&source->link, &message)) != LINK_NOTHING) {
-			if (event == LINK_MESSAGE && message.sid >= LINK_SID_FIRST && message.reply.len > 0 &&
-			    source->mode == MODE_JETSTREAM)
+			if (event != LINK_MESSAGE)
+				continue;
+			if (message.sid == LINK_SID_INBOX)
+				answered |= inbox_token(source, &message) == 's';
+			else if (message.reply.len > 0)
 				held_add(source, &message);
 		}
 	}
@@ -978,22 +1028,40 @@ slots_return(struct source *source)
 	free(order);
 }
 
+/*
+ * Gives everything back, in order. First the server must forget our requests, or it would give what comes back to
+ * those: ending their subscriptions is not enough for that (2.9 looks at them when it is next asked for a message, and
+ * takes the message for sent), but asking for the consumer's state is.
+ */
+static void
+stop_return(struct source *source)
+{
+	uint64_t until = source->host->now_ms() + STOP_MS;
+	char subject[600], inbox[64];
+	uint32_t i;
+
+	for (i = 0; i < PULLS; i++)
+		link_printf(&source->link, "UNSUB %u\r\n", LINK_SID_FIRST + i);
+	snprintf(subject, sizeof(subject), "$JS.API.CONSUMER.INFO.%s.%s", source->setup.consumer.stream,
+	         source->want.durable);
+	snprintf(inbox, sizeof(inbox), "%ss", source->link.inbox);
+	link_publish(&source->link, (struct xf_str){subject, strlen(subject)}, (struct xf_str){inbox, strlen(inbox)}, NULL,
+	             0);
+	stop_wait(source, true, until);
+	if (source->link.failed)
+		return;
+	slots_return(source);
+	held_clear(source, true);
+	stop_wait(source, false, until + STOP_MS);
+}
+
 static void
 source_stop(void *instance)
 {
 	struct source *source = instance;
-	uint64_t until = source->host->now_ms() + STOP_MS;
-	uint32_t i;
 
-	if (source->phase == PHASE_READY && !source->link.failed) {
-		for (i = 0; i < PULLS; i++)
-			link_printf(&source->link, "UNSUB %u\r\n", LINK_SID_FIRST + i);
-		if (stop_wait(source, until)) {
-			slots_return(source);
-			held_clear(source, true);
-			stop_wait(source, until);
-		}
-	}
+	if (source->mode == MODE_JETSTREAM && source->phase == PHASE_READY && !source->link.failed)
+		stop_return(source);
 	held_clear(source, false);
 	link_close(&source->link);
 	pulls_clear(source);
