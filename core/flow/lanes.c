@@ -528,7 +528,7 @@ side_resume(struct xf_lanes *lanes, struct xf_lane *lane, unsigned side, uint64_
 	struct xf_leg *leg;
 
 	if (lane->held == NULL || !lanes->up[side] || lane->under_way[side] > 0 ||
-	    now_ms < lane->held->retry_at[side])
+	    (side_holds(lane, side) && now_ms < lane->held->retry_at[side]))
 		return;
 	lane->stopped[side] = false;
 	while ((leg = held_pop(lanes, lane, side)) != NULL) {

@@ -1,0 +1,1644 @@
+/*
+ * Explores the lane state machine. A small world (a few messages in one or two lanes, two sinks that behave as
+ * flow/sink.c does, brokers that store, refuse, lose and forget to answer) is taken through every order of events that
+ * a budget of faults and commands allows: all states that can be reached, each once, with the invariants of DESIGN
+ * section 3 checked after every event. From every state the world is also brought to rest (all must be
+ * settled, counted and given back), and rolled back with the new side silent (all must be settled by the old one
+ * alone). Random walks then go where the budgets do not: more messages, more faults, and the heap's own memory, so
+ * that sanitizers see what is used late or leaked.
+ *
+ * A state must be cheap to copy, so lanes.c is included here, with its memory taken from the world itself.
+ *
+ * XF_TEST_SEED=N repeats a random run, XF_TEST_SCALE=PERCENT its length; under sanitizers all is smaller.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/assert.h"
+#include "base/clock.h"
+#include "base/memory.h"
+
+static void *world_alloc(size_t size);
+static void world_free(void *memory);
+static _Noreturn void violation(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+#undef XF_ASSERT
+#define XF_ASSERT(condition) ((condition) ? (void)0 : violation("assertion: %s (lanes.c:%d)", #condition, __LINE__))
+#define xf_alloc(size) world_alloc(size)
+#define xf_alloc_array(count, size) world_alloc((count) * (size))
+#define free(memory) world_free(memory)
+#include "flow/lanes.c"
+#undef free
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(undefined_behavior_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+#ifndef SANITIZED
+#define SANITIZED 0
+#endif
+
+#define MESSAGES_MAX 12
+#define LEGS_MAX 64 /* on their way to or from one sink */
+#define PATH_MAX_EVENTS 4096
+#define CELLS 20
+#define CELL_SIZE 512
+#define PAGE_SIZE_MAX (XF_LANE_PAGE * sizeof(struct xf_lane))
+#define TICK_MS 5001 /* past every retry delay and the hand-over time-out */
+
+#define CHECK(condition) ((condition) ? (void)0 : violation("%s (line %d)", #condition, __LINE__))
+
+/* ---- The world --------------------------------------------------------------------------- */
+
+/* What a broker made of a leg that it was sent. */
+enum verdict {
+	PENDING,     /* nothing yet */
+	STORED,      /* and says so */
+	STORED_MUTE, /* and the answer is lost */
+	LOST,        /* on its way; later ones may have got through */
+	BROKEN,      /* with the connection, and so were all later ones */
+	REFUSED,     /* for the moment */
+	REJECTED,    /* for good */
+	UNSENT,      /* given back by the sink */
+	VERDICTS,
+};
+
+struct transit {
+	struct xf_leg *leg;
+	enum verdict verdict;
+};
+
+struct transits {
+	struct transit at[LEGS_MAX];
+	unsigned count;
+};
+
+struct side {
+	struct transits queue, taken, inbox;
+	uint32_t generation, known; /* the sink's; what the inlet has seen */
+	bool up;
+	uint64_t confirmed, refused; /* as returned */
+	uint64_t crossed_max;        /* crossings of what was once taken here */
+};
+
+struct message {
+	struct xf_delivery *delivery;
+	uint8_t lane;
+	bool accepted, dispatched, settled, released;
+	bool authority_done;      /* its leg came back stored or rejected */
+	bool both;                /* the mirror is required, and was since it was dispatched */
+	bool unknown;             /* once completed so */
+	bool crossed;             /* to the other side, once at least */
+	bool loose;               /* has a copy that nobody waits for */
+	bool taken[XF_SIDES];     /* once, as authority */
+	bool rejected[XF_SIDES];
+	uint8_t stands[XF_SIDES]; /* times stored, as authority */
+	uint8_t copies[XF_SIDES]; /* and as copy */
+	uint16_t excused;         /* later ones that may stand before it, over both sides */
+	uint16_t excused_at[XF_SIDES];
+};
+
+struct setting {
+	uint32_t percent;
+	enum xf_mirror mirror;
+};
+
+struct scenario {
+	const char *name;
+	unsigned sides, messages;
+	const char *lanes; /* of each message, '0' or '1' */
+	struct setting start;
+	struct setting settings[4];
+	unsigned setting_count;
+	unsigned sets, forces, faults, downs; /* how many of them */
+	unsigned window;                      /* what a plugin takes at once */
+	bool any_order;                       /* in which it completes */
+	bool drop_when_down;
+	bool new_down; /* at first */
+	uint32_t copies_max;
+};
+
+static struct world {
+	struct xf_lanes lanes;
+	struct side sides[XF_SIDES];
+	struct message messages[MESSAGES_MAX];
+	unsigned accepted, sets, forces, faults, downs;
+	uint64_t now;
+	uint64_t dropped_before; /* this event */
+	bool alive[CELLS];
+	bool page_alive;
+	_Alignas(16) unsigned char page[PAGE_SIZE_MAX];
+	_Alignas(16) unsigned char cells[CELLS][CELL_SIZE];
+} world;
+
+static const struct scenario *scenario;
+static bool on_heap; /* random walks: memory is the heap's */
+static long heap_blocks;
+
+/* ---- What went wrong, and how it came to it --------------------------------------------------- */
+
+enum kind { ACCEPT, OFFER, PROCESS, COMPLETE, DELIVER, DOWN, UP, NOTICE, SET, FORCE, ROLLBACK, TICK };
+
+struct event {
+	uint8_t kind, side, what;
+};
+
+static struct event path[PATH_MAX_EVENTS];
+static unsigned path_length;
+static uint64_t seed;
+
+static _Noreturn void
+violation(const char *format, ...)
+{
+	static const char *const kinds[] = {"accept", "offer",  "process", "complete", "deliver",  "down",
+	                                    "up",     "notice", "set",     "force",    "rollback", "tick"};
+	static const char *const verdicts[] = {"", "stored", "stored-mute", "lost", "broken", "refused", "rejected", ""};
+	char text[300];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	print_error("%s: %s\nseed %llu, after:", scenario != NULL ? scenario->name : "", text, (unsigned long long)seed);
+	for (unsigned i = 0; i < path_length; i++) {
+		const struct event *event = &path[i];
+
+		print_error(" %s", kinds[event->kind]);
+		if (event->kind == SET)
+			print_error("(%u,%s)", scenario->settings[event->what].percent / 100,
+			            (const char *const[]){"off", "on", "required"}[scenario->settings[event->what].mirror]);
+		else if (event->kind == PROCESS)
+			print_error("(%u,%s)", event->side, verdicts[event->what]);
+		else if (event->kind >= OFFER && event->kind <= NOTICE)
+			print_error("(%u,%u)", event->side, event->what);
+	}
+	print_error("\n");
+	fail();
+	abort();
+}
+
+/* ---- Memory ------------------------------------------------------------------------------------ */
+
+static void *
+world_alloc(size_t size)
+{
+	if (on_heap) {
+		heap_blocks++;
+		return (xf_alloc)(size);
+	}
+	if (size > CELL_SIZE) {
+		CHECK(!world.page_alive && size <= sizeof(world.page));
+		world.page_alive = true;
+		return memset(world.page, 0, sizeof(world.page));
+	}
+	for (unsigned i = 0; i < CELLS; i++) {
+		if (world.alive[i])
+			continue;
+		world.alive[i] = true;
+		return memset(world.cells[i], 0, CELL_SIZE);
+	}
+	violation("out of cells: a leak");
+}
+
+/* What is used afterwards shows as nonsense. */
+static void
+world_free(void *memory)
+{
+	size_t at = (size_t)((unsigned char *)memory - world.cells[0]);
+
+	if (memory == NULL)
+		return;
+	if (on_heap) {
+		heap_blocks--;
+		free(memory);
+		return;
+	}
+	if (memory == world.page) {
+		CHECK(world.page_alive);
+		world.page_alive = false;
+		return;
+	}
+	CHECK((unsigned char *)memory >= world.cells[0] && at < sizeof(world.cells) && at % CELL_SIZE == 0);
+	CHECK(world.alive[at / CELL_SIZE]);
+	world.alive[at / CELL_SIZE] = false;
+	memset(memory, 0xDD, CELL_SIZE);
+}
+
+static long
+blocks_alive(void)
+{
+	long count = world.page_alive;
+
+	for (unsigned i = 0; i < CELLS; i++)
+		count += world.alive[i];
+	return on_heap ? heap_blocks : count;
+}
+
+/* ---- Legs on their way ---------------------------------------------------------------------------- */
+
+static void
+transits_push(struct transits *list, struct xf_leg *leg, enum verdict verdict)
+{
+	CHECK(list->count < LEGS_MAX);
+	list->at[list->count++] = (struct transit){leg, verdict};
+}
+
+static struct transit
+transits_take(struct transits *list, unsigned index)
+{
+	struct transit transit = list->at[index];
+
+	list->count--;
+	memmove(&list->at[index], &list->at[index + 1], (list->count - index) * sizeof(list->at[0]));
+	return transit;
+}
+
+static unsigned
+index_of(const struct xf_delivery *delivery)
+{
+	return (unsigned)delivery->handle;
+}
+
+typedef bool transit_test(const struct transit *transit, const void *context);
+
+/* How many legs between inlet and sink, both ways, pass the test. */
+static unsigned
+transits_count(unsigned side, transit_test *test, const void *context)
+{
+	const struct side *s = &world.sides[side];
+	const struct transits *lists[] = {&s->queue, &s->taken, &s->inbox};
+	unsigned count = 0;
+
+	for (unsigned l = 0; l < 3; l++)
+		for (unsigned i = 0; i < lists[l]->count; i++)
+			count += test(&lists[l]->at[i], context);
+	return count;
+}
+
+static bool
+is_leg(const struct transit *transit, const void *leg)
+{
+	return transit->leg == leg;
+}
+
+static bool
+is_of_delivery(const struct transit *transit, const void *delivery)
+{
+	return transit->leg->delivery == delivery;
+}
+
+static bool
+is_under_way(const struct transit *transit, const void *lane)
+{
+	return !transit->leg->abandoned && transit->leg->delivery->lane == lane;
+}
+
+static bool
+is_authority_of(const struct transit *transit, const void *delivery)
+{
+	return !transit->leg->abandoned && !transit->leg->copy && transit->leg->delivery == delivery;
+}
+
+static bool
+is_copy_nobody_needs(const struct transit *transit, const void *unused)
+{
+	(void)unused;
+	return transit->leg->copy && !transit->leg->required;
+}
+
+static bool
+stands_at(const struct message *message, unsigned side)
+{
+	return message->stands[side] + message->copies[side] > 0;
+}
+
+static bool
+has_failed(const struct transit *transit)
+{
+	return transit->verdict == LOST || transit->verdict == REFUSED || transit->verdict == REJECTED;
+}
+
+static void
+excuse(const struct xf_leg *leg, unsigned later)
+{
+	struct message *message = &world.messages[index_of(leg->delivery)];
+
+	if (!leg->copy)
+		message->excused |= (uint16_t)(1u << later);
+	message->excused_at[leg->side] |= (uint16_t)(1u << later);
+}
+
+/*
+ * The exception of invariant 2: LEG was tried and its message does not stand there, and what of its lane is
+ * out or stands there by then may come before it; so may what is sent until the inlet hears of it, and nothing else.
+ */
+static void
+excuse_what_is_out(const struct xf_leg *leg)
+{
+	unsigned i = index_of(leg->delivery);
+
+	for (unsigned j = i + 1; j < world.accepted; j++) {
+		const struct message *other = &world.messages[j];
+
+		if (other->lane == world.messages[i].lane &&
+		    (stands_at(other, leg->side) ||
+		     (!other->released && transits_count(leg->side, is_of_delivery, other->delivery) > 0)))
+			excuse(leg, j);
+	}
+}
+
+static void
+excuse_what_is_sent(const struct xf_leg *leg)
+{
+	const struct side *s = &world.sides[leg->side];
+	const struct transits *lists[] = {&s->taken, &s->inbox};
+
+	for (unsigned l = 0; l < 2; l++)
+		for (unsigned i = 0; i < lists[l]->count; i++) {
+			const struct xf_leg *other = lists[l]->at[i].leg;
+
+			if (has_failed(&lists[l]->at[i]) && other->delivery->lane == leg->delivery->lane &&
+			    other->delivery->sequence < leg->delivery->sequence)
+				excuse(other, index_of(leg->delivery));
+		}
+}
+
+static uint64_t
+dropped_total(void)
+{
+	return xf_read(&world.lanes.counters[0].dropped) + xf_read(&world.lanes.counters[1].dropped);
+}
+
+/* ---- What lanes.c calls --------------------------------------------------------------------------- */
+
+static bool
+lane_holds_earlier(const struct xf_lane *lane, unsigned side, uint64_t sequence)
+{
+	return side_holds(lane, side) && lane->held->legs[side].first->delivery->sequence < sequence;
+}
+
+static void
+world_send(void *context, struct xf_leg *leg)
+{
+	unsigned side = leg->side, i = index_of(leg->delivery);
+	const struct message *message = &world.messages[i];
+
+	CHECK(context == &world);
+	CHECK(message->accepted && !message->released && leg->delivery == message->delivery);
+	CHECK(world.lanes.up[side]);
+	CHECK(atomic_load(&leg->state) == XF_LEG_QUEUED && !leg->abandoned && !leg->held);
+	CHECK(transits_count(0, is_leg, leg) + transits_count(1, is_leg, leg) == 0);
+	CHECK(!lane_holds_earlier(leg->delivery->lane, side, leg->delivery->sequence));
+	if (!leg->copy) {
+		CHECK(leg->delivery->authority == leg);
+		CHECK(transits_count(0, is_authority_of, leg->delivery) == 0);
+		CHECK(transits_count(1, is_authority_of, leg->delivery) == 0);
+		/* Nothing of the lane goes to this side while an earlier one is open on the other. */
+		for (unsigned j = 0; j < i; j++) {
+			const struct message *other = &world.messages[j];
+
+			if (other->lane == message->lane && !other->released)
+				CHECK(transits_count(!side, is_authority_of, other->delivery) == 0);
+		}
+	}
+	excuse_what_is_sent(leg);
+	leg->generation = world.sides[side].known;
+	transits_push(&world.sides[side].queue, leg, PENDING);
+}
+
+static void
+world_settle(void *context, struct xf_delivery *delivery)
+{
+	unsigned i = index_of(delivery);
+	struct message *message = &world.messages[i];
+	bool dropped = scenario->drop_when_down && dropped_total() > world.dropped_before;
+	bool both = message->dispatched ? message->both : world.lanes.mirror == XF_MIRROR_REQUIRED;
+
+	CHECK(context == &world);
+	CHECK(message->accepted && !message->settled && !message->released);
+	CHECK(!delivery->open);
+	message->settled = true;
+	CHECK(message->authority_done || scenario->drop_when_down);
+	CHECK(message->stands[0] + message->stands[1] > 0 || message->rejected[0] || message->rejected[1] || dropped ||
+	      (scenario->drop_when_down && both));
+	for (unsigned side = 0; side < XF_SIDES && both && !scenario->drop_when_down; side++)
+		CHECK(stands_at(message, side) || message->rejected[side]);
+}
+
+static void
+world_refused(void *context, struct xf_leg *leg)
+{
+	CHECK(context == &world);
+	CHECK(leg->result == XF_RESULT_REJECTED && !leg->abandoned);
+	CHECK(!world.messages[index_of(leg->delivery)].released);
+}
+
+static bool
+lane_holds_delivery(const struct xf_lane *lane, const struct xf_delivery *delivery)
+{
+	for (unsigned side = 0; side < XF_SIDES && lane->held != NULL; side++)
+		for (const struct xf_leg *leg = lane->held->legs[side].first; leg != NULL; leg = leg_next(leg))
+			if (leg->delivery == delivery)
+				return true;
+	return false;
+}
+
+static void
+world_release(void *context, struct xf_delivery *delivery)
+{
+	struct message *message = &world.messages[index_of(delivery)];
+
+	CHECK(context == &world);
+	CHECK(message->settled && !message->released);
+	CHECK(transits_count(0, is_of_delivery, delivery) + transits_count(1, is_of_delivery, delivery) == 0);
+	CHECK(!lane_holds_delivery(delivery->lane, delivery));
+	message->released = true;
+	message->delivery = NULL;
+	world_free(delivery);
+}
+
+static const struct xf_lanes_ops world_ops = {world_send, world_settle, world_refused, world_release};
+
+/* ---- Brokers --------------------------------------------------------------------------------------- */
+
+static bool
+given_up(const struct message *message)
+{
+	return message->rejected[0] || message->rejected[1] || scenario->drop_when_down;
+}
+
+/* The message stands there from now on: was it to be before all that stand there already? */
+static void
+broker_store(unsigned side, const struct xf_leg *leg)
+{
+	unsigned i = index_of(leg->delivery);
+	struct message *message = &world.messages[i];
+	bool first = message->stands[0] + message->stands[1] == 0;
+	bool first_here = !stands_at(message, side);
+
+	for (unsigned j = i + 1; j < world.accepted; j++) {
+		const struct message *other = &world.messages[j];
+
+		if (other->lane != message->lane)
+			continue;
+		/* Order, over both sides; what was forced away and then refused for good or dropped has no place in it. */
+		if (!leg->copy && first && other->stands[0] + other->stands[1] > 0 && !(leg->abandoned && given_up(message)))
+			CHECK(message->excused >> j & 1);
+		if (first_here && !message->crossed && !other->crossed && stands_at(other, side))
+			CHECK(message->excused_at[side] >> j & 1); /* order on this side, copies too */
+	}
+	if (leg->copy) {
+		CHECK(message->copies[side] == 0 || message->unknown || message->loose);
+		message->copies[side]++;
+	} else {
+		CHECK(message->stands[side] == 0 || message->unknown || message->crossed);
+		message->stands[side]++;
+	}
+}
+
+static bool
+is_processed(enum verdict verdict)
+{
+	return verdict != PENDING;
+}
+
+static unsigned
+first_pending(const struct transits *taken)
+{
+	unsigned i = 0;
+
+	while (i < taken->count && is_processed(taken->at[i].verdict))
+		i++;
+	return i;
+}
+
+static void
+leg_complete(unsigned side, struct transit transit)
+{
+	static const uint32_t results[] = {
+		[STORED] = XF_RESULT_STORED,    [STORED_MUTE] = XF_RESULT_UNKNOWN, [LOST] = XF_RESULT_UNKNOWN,
+		[BROKEN] = XF_RESULT_UNKNOWN,   [REFUSED] = XF_RESULT_NOT_SENT,    [REJECTED] = XF_RESULT_REJECTED,
+		[UNSENT] = XF_RESULT_NOT_SENT,
+	};
+	struct xf_leg *leg = transit.leg;
+
+	leg->result = results[transit.verdict];
+	leg->result_flags = 0;
+	leg->bounced = transit.verdict == UNSENT;
+	if (on_heap && leg->result != XF_RESULT_STORED && !leg->bounced) {
+		world_free(leg->reason);
+		leg->reason = world_alloc(16);
+	}
+	transits_push(&world.sides[side].inbox, leg, transit.verdict);
+}
+
+static void
+sink_offer(unsigned side)
+{
+	struct side *s = &world.sides[side];
+	struct transit transit = transits_take(&s->queue, 0);
+	uint32_t state = XF_LEG_QUEUED;
+
+	if (!s->up || transit.leg->generation != s->generation ||
+	    !atomic_compare_exchange_strong(&transit.leg->state, &state, XF_LEG_TAKEN)) {
+		leg_complete(side, (struct transit){transit.leg, UNSENT});
+		return;
+	}
+	if (!transit.leg->copy)
+		world.messages[index_of(transit.leg->delivery)].taken[side] = true;
+	transits_push(&s->taken, transit.leg, PENDING);
+}
+
+static void
+sink_process(unsigned side, unsigned index, enum verdict verdict)
+{
+	struct transit *transit = &world.sides[side].taken.at[index];
+	unsigned i = index_of(transit->leg->delivery);
+
+	transit->verdict = verdict;
+	if (verdict == STORED || verdict == STORED_MUTE)
+		broker_store(side, transit->leg);
+	else
+		excuse_what_is_out(transit->leg);
+	if (verdict == REJECTED)
+		world.messages[i].rejected[side] = true;
+	if (verdict == STORED_MUTE || verdict == LOST)
+		world.messages[i].unknown = true;
+}
+
+/*
+ * The connection breaks. The broker got the first KEPT of those that it had not answered, and the plugin heard of that
+ * if HEARD. What it got came in order, so nothing is excused.
+ */
+static void
+sink_down(unsigned side, unsigned kept, bool heard)
+{
+	struct side *s = &world.sides[side];
+
+	for (unsigned i = first_pending(&s->taken); i < s->taken.count; i++) {
+		struct transit *transit = &s->taken.at[i];
+
+		if (is_processed(transit->verdict))
+			continue;
+		if (kept > 0) {
+			kept--;
+			sink_process(side, i, heard ? STORED : STORED_MUTE);
+		} else {
+			transit->verdict = BROKEN;
+			world.messages[index_of(transit->leg->delivery)].unknown = true;
+		}
+	}
+	while (s->taken.count > 0)
+		leg_complete(side, transits_take(&s->taken, 0));
+	while (s->queue.count > 0)
+		leg_complete(side, (struct transit){transits_take(&s->queue, 0).leg, UNSENT});
+	s->generation++;
+	s->up = false;
+}
+
+/* ---- The inlet ------------------------------------------------------------------------------------------ */
+
+static void
+inlet_accept(void)
+{
+	struct xf_delivery *delivery = world_alloc(sizeof(*delivery));
+	struct message *message = &world.messages[world.accepted];
+
+	delivery->handle = world.accepted++;
+	message->delivery = delivery;
+	message->accepted = true;
+	message->lane = (uint8_t)(scenario->lanes[delivery->handle] - '0');
+	delivery->bucket = message->lane == 0 ? 0 : 99; /* on one page; a percent of 50 hundredths moves the first only */
+	delivery->payload_size = 10;
+	xf_lanes_accept(&world.lanes, delivery, world.now);
+}
+
+static void
+inlet_deliver(unsigned side)
+{
+	struct transit transit = transits_take(&world.sides[side].inbox, 0);
+	struct xf_leg *leg = transit.leg;
+
+	if (!leg->abandoned && (leg->result == XF_RESULT_STORED || leg->result == XF_RESULT_REJECTED)) {
+		if (!leg->copy)
+			world.messages[index_of(leg->delivery)].authority_done = true;
+		if (leg->result == XF_RESULT_STORED)
+			world.sides[side].confirmed++;
+		else
+			world.sides[side].refused++;
+	}
+	xf_lanes_returned(&world.lanes, leg, world.now);
+}
+
+/* Whether the gate of the sink says something new that may be told. */
+static bool
+inlet_has_notice(unsigned side)
+{
+	const struct side *s = &world.sides[side];
+
+	if (world.lanes.up[side])
+		return !s->up || s->generation != s->known;
+	return s->up && s->queue.count + s->taken.count + s->inbox.count == 0;
+}
+
+static void
+inlet_notice(unsigned side)
+{
+	bool up = !world.lanes.up[side];
+
+	if (up)
+		world.sides[side].known = world.sides[side].generation;
+	xf_lanes_side(&world.lanes, side, up, world.now);
+}
+
+static void
+inlet_set(struct setting setting)
+{
+	if (setting.mirror != XF_MIRROR_REQUIRED)
+		for (unsigned i = 0; i < world.accepted; i++)
+			world.messages[i].both = false;
+	xf_lanes_set(&world.lanes, setting.percent, setting.mirror, world.now);
+}
+
+/* ---- Invariants ------------------------------------------------------------------------------------------- */
+
+static bool
+map_has(const _Atomic uint64_t *map, unsigned bucket)
+{
+	return atomic_load(&map[bucket / 64]) >> (bucket % 64) & 1;
+}
+
+static struct xf_lane *
+lane_find(unsigned lane)
+{
+	struct xf_lane *found = world.lanes.pages[0] != NULL ? &world.lanes.pages[0][lane == 0 ? 0 : 99] : NULL;
+
+	return found != NULL && found->made ? found : NULL;
+}
+
+/* Returns how many legs LANE holds for SIDE; they are in order, and say that they are held. */
+static uint64_t
+check_held(const struct xf_lane *lane, unsigned side)
+{
+	const struct leg_list *list = &lane->held->legs[side];
+	const struct xf_leg *last = NULL;
+	uint64_t count = 0;
+
+	for (const struct xf_leg *leg = list->first; leg != NULL; last = leg, leg = leg_next(leg)) {
+		CHECK(leg->held && leg->side == side && leg->required);
+		CHECK(last == NULL || last->delivery->sequence <= leg->delivery->sequence);
+		CHECK(transits_count(side, is_leg, leg) == 0);
+		CHECK(!world.messages[index_of(leg->delivery)].released);
+		count++;
+	}
+	CHECK(list->last == last);
+	return count;
+}
+
+static void
+check_lane(struct xf_lane *lane, uint64_t *in_flight, uint64_t *held)
+{
+	bool listed = false;
+
+	for (const struct xf_lane_held *at = world.lanes.holders; at != NULL; at = at->next)
+		listed = listed || at == lane->held;
+	CHECK(listed == (lane->held != NULL));
+	CHECK(!lane_moves(lane) || lane->held != NULL);
+	CHECK(map_has(world.lanes.moving, lane->bucket) == lane_moves(lane));
+	CHECK(map_has(world.lanes.stuck, lane->bucket) == lane->stuck);
+	CHECK(!lane->stuck || lane_moves(lane));
+	CHECK(map_has(world.lanes.used_map, lane->bucket));
+	CHECK(lane->target == (lane->bucket < world.lanes.percent));
+	for (unsigned side = 0; side < XF_SIDES; side++) {
+		uint64_t n = lane->held != NULL ? check_held(lane, side) : 0;
+
+		CHECK(lane->under_way[side] == transits_count(side, is_under_way, lane));
+		CHECK(!lane->stopped[side] || lane->held != NULL);
+		held[side] += n;
+		in_flight[side] += lane->under_way[side] + n;
+	}
+	if (lane->held != NULL && !lane_moves(lane))
+		CHECK(lane->held->waiting_first == NULL);
+	/* A structure that has nothing to say is given back. */
+	if (lane->held != NULL && !lane_moves(lane) && lane->under_way[0] + lane->under_way[1] == 0)
+		CHECK(side_holds(lane, 0) || side_holds(lane, 1));
+}
+
+static void
+check(void)
+{
+	uint64_t in_flight[XF_SIDES] = {0, 0}, held[XF_SIDES] = {0, 0}, on_both = 0, crossed = 0, crossed_max = 0;
+	unsigned open = 0, copies = 0;
+
+	for (unsigned l = 0; l < 2; l++)
+		if (lane_find(l) != NULL)
+			check_lane(lane_find(l), in_flight, held);
+	for (unsigned side = 0; side < XF_SIDES; side++) {
+		const struct xf_leg_counters *c = &world.lanes.counters[side];
+		const struct side *s = &world.sides[side];
+
+		CHECK(xf_read(&c->accepted) == xf_read(&c->confirmed) + xf_read(&c->refused) + xf_read(&c->dropped) +
+		                                       xf_read(&c->crossed) + xf_read(&c->moved) + in_flight[side]);
+		CHECK(xf_read(&c->held) == held[side]);
+		CHECK(xf_read(&c->confirmed) == s->confirmed && xf_read(&c->refused) == s->refused);
+		crossed += xf_read(&c->crossed);
+		crossed_max += s->crossed_max;
+		copies += transits_count(side, is_copy_nobody_needs, NULL);
+	}
+	for (unsigned i = 0; i < world.accepted; i++) {
+		const struct message *message = &world.messages[i];
+
+		open += !message->settled;
+		on_both += message->stands[0] > 0 && message->stands[1] > 0;
+	}
+	CHECK(world.lanes.open == open);
+	CHECK(on_both <= crossed);
+	CHECK(scenario->drop_when_down || crossed <= crossed_max);
+	CHECK(world.lanes.copies_out == copies && world.lanes.copy_bytes_out == copies * 10);
+}
+
+static void
+check_rest(void)
+{
+	check();
+	for (unsigned i = 0; i < world.accepted; i++)
+		CHECK(world.messages[i].settled && world.messages[i].released);
+	for (unsigned l = 0; l < 2; l++) {
+		const struct xf_lane *lane = lane_find(l);
+
+		CHECK(lane == NULL || (!lane_moves(lane) && lane->side == (lane->bucket < world.lanes.percent)));
+		CHECK(lane == NULL || !(lane->stopped[0] || lane->stopped[1]));
+	}
+	for (unsigned i = 0; i < (XF_BUCKETS + 63) / 64; i++)
+		CHECK(world.lanes.moving[i] == 0 && world.lanes.stuck[i] == 0);
+	CHECK(world.lanes.holders == NULL && world.lanes.oldest == NULL && world.lanes.newest == NULL);
+	CHECK(world.lanes.copies_out == 0 && world.lanes.copy_bytes_out == 0);
+	CHECK(world.lanes.counters[0].held == 0 && world.lanes.counters[1].held == 0);
+	CHECK(blocks_alive() == (world.lanes.pages[0] != NULL));
+}
+
+/* ---- Events ------------------------------------------------------------------------------------------------ */
+
+/* For each open message the side of its authority leg, for what an event does to it. */
+static void
+sides_note(int8_t *sides)
+{
+	for (unsigned i = 0; i < world.accepted; i++) {
+		const struct message *message = &world.messages[i];
+
+		sides[i] = message->delivery != NULL && message->delivery->authority != NULL
+		                   ? (int8_t)message->delivery->authority->side
+		                   : -1;
+	}
+}
+
+static void
+note_changes(const int8_t *before, unsigned accepted_before)
+{
+	int8_t after[MESSAGES_MAX];
+
+	sides_note(after);
+	for (unsigned i = 0; i < world.accepted; i++) {
+		struct message *message = &world.messages[i];
+
+		if (i < accepted_before && before[i] >= 0 && after[i] >= 0 && before[i] != after[i]) {
+			message->crossed = true;
+			world.sides[before[i]].crossed_max += message->taken[before[i]];
+		}
+		if (!message->dispatched && (after[i] >= 0 || message->settled)) {
+			message->dispatched = true;
+			message->both = world.lanes.mirror == XF_MIRROR_REQUIRED;
+			message->loose = world.lanes.mirror == XF_MIRROR_ON;
+		}
+	}
+}
+
+static void
+apply(struct event event)
+{
+	struct side *s = &world.sides[event.side];
+	int8_t before[MESSAGES_MAX];
+	unsigned accepted = world.accepted, pending;
+
+	if (path_length < PATH_MAX_EVENTS)
+		path[path_length++] = event;
+	sides_note(before);
+	world.dropped_before = dropped_total();
+	switch (event.kind) {
+	case ACCEPT:
+		inlet_accept();
+		break;
+	case OFFER:
+		sink_offer(event.side);
+		break;
+	case PROCESS:
+		pending = first_pending(&s->taken);
+		sink_process(event.side, pending, event.what);
+		if (!scenario->any_order)
+			leg_complete(event.side, transits_take(&s->taken, pending));
+		break;
+	case COMPLETE:
+		leg_complete(event.side, transits_take(&s->taken, event.what));
+		break;
+	case DELIVER:
+		inlet_deliver(event.side);
+		break;
+	case DOWN:
+		sink_down(event.side, event.what & 0x7f, event.what & 0x80);
+		break;
+	case UP:
+		s->up = true;
+		break;
+	case NOTICE:
+		inlet_notice(event.side);
+		break;
+	case SET:
+		inlet_set(scenario->settings[event.what]);
+		break;
+	case FORCE:
+		xf_lanes_force(&world.lanes, world.now);
+		break;
+	case ROLLBACK:
+		inlet_set((struct setting){0, world.lanes.mirror});
+		xf_lanes_force(&world.lanes, world.now);
+		break;
+	case TICK:
+		world.now += TICK_MS;
+		xf_lanes_tick(&world.lanes, world.now);
+		break;
+	}
+	note_changes(before, accepted);
+	check();
+}
+
+/* Applies it if the budget allows, and takes it from there. */
+static void
+spend(struct event event)
+{
+	switch (event.kind) {
+	case PROCESS:
+		world.faults -= event.what != STORED;
+		break;
+	case DOWN:
+		world.downs--;
+		break;
+	case SET:
+		world.sets--;
+		break;
+	case FORCE:
+		world.forces--;
+		break;
+	}
+	apply(event);
+}
+
+static bool
+tick_matters(void)
+{
+	for (unsigned l = 0; l < 2; l++) {
+		const struct xf_lane *lane = lane_find(l);
+
+		if (lane != NULL && (lane->stopped[0] || lane->stopped[1] || (lane_moves(lane) && !lane->stuck)))
+			return true;
+	}
+	return false;
+}
+
+static bool
+moves_any(void)
+{
+	return (lane_find(0) != NULL && lane_moves(lane_find(0))) || (lane_find(1) != NULL && lane_moves(lane_find(1)));
+}
+
+/* All that can happen now. */
+static unsigned
+events(struct event *out)
+{
+	unsigned n = 0;
+
+	if (world.accepted < scenario->messages)
+		out[n++] = (struct event){ACCEPT, 0, 0};
+	for (uint8_t side = 0; side < scenario->sides; side++) {
+		const struct side *s = &world.sides[side];
+		unsigned pending = first_pending(&s->taken), unanswered = 0;
+
+		if (s->inbox.count > 0)
+			out[n++] = (struct event){DELIVER, side, 0};
+		if (s->queue.count > 0 && s->taken.count < scenario->window)
+			out[n++] = (struct event){OFFER, side, 0};
+		if (pending < s->taken.count)
+			for (uint8_t verdict = STORED; verdict <= (world.faults > 0 ? REJECTED : STORED); verdict++)
+				if (verdict != BROKEN)
+					out[n++] = (struct event){PROCESS, side, verdict};
+		for (unsigned i = 0; i < s->taken.count; i++) {
+			if (is_processed(s->taken.at[i].verdict))
+				out[n++] = (struct event){COMPLETE, side, (uint8_t)i};
+			else
+				unanswered++;
+		}
+		if (s->up && world.downs > 0) {
+			for (unsigned kept = 0; kept <= unanswered; kept++)
+				out[n++] = (struct event){DOWN, side, (uint8_t)kept};
+			if (unanswered > 0)
+				out[n++] = (struct event){DOWN, side, (uint8_t)(unanswered | 0x80)};
+		}
+		if (!s->up)
+			out[n++] = (struct event){UP, side, 0};
+		if (inlet_has_notice(side))
+			out[n++] = (struct event){NOTICE, side, 0};
+	}
+	for (unsigned i = 0; i < scenario->setting_count && world.sets > 0; i++)
+		if (scenario->settings[i].percent != world.lanes.percent ||
+		    scenario->settings[i].mirror != world.lanes.mirror)
+			out[n++] = (struct event){SET, 0, (uint8_t)i};
+	if (world.forces > 0 && moves_any())
+		out[n++] = (struct event){FORCE, 0, 0};
+	if (tick_matters())
+		out[n++] = (struct event){TICK, 0, 0};
+	return n;
+}
+
+static void
+world_start(const struct scenario *of)
+{
+	scenario = of;
+	path_length = 0;
+	memset(&world, 0, sizeof(world));
+	heap_blocks = 0;
+	world.sets = of->sets;
+	world.forces = of->forces;
+	world.faults = of->faults;
+	world.downs = of->downs;
+	world.now = 1000;
+	xf_lanes_init(&world.lanes, &world_ops, &world);
+	world.lanes.percent = of->start.percent;
+	world.lanes.mirror = of->start.mirror;
+	if (of->copies_max > 0)
+		world.lanes.copies_max = of->copies_max;
+	for (unsigned side = 0; side < of->sides; side++) {
+		world.lanes.drop_when_down[side] = of->drop_when_down;
+		world.sides[side].generation = 1;
+		if (side == 1 && of->new_down)
+			continue;
+		world.sides[side].up = true;
+		inlet_notice(side);
+	}
+}
+
+/* ---- To rest ----------------------------------------------------------------------------------------------- */
+
+/* One round of SIDE with all going well. Returns whether anything happened. */
+static bool
+side_flow(uint8_t side)
+{
+	struct side *s = &world.sides[side];
+	bool any = false;
+
+	for (; s->taken.count > 0; any = true) {
+		if (first_pending(&s->taken) < s->taken.count)
+			apply((struct event){PROCESS, side, STORED});
+		else
+			apply((struct event){COMPLETE, side, 0});
+	}
+	if (s->queue.count > 0) {
+		apply((struct event){OFFER, side, 0});
+		any = true;
+	}
+	while (s->inbox.count > 0) {
+		apply((struct event){DELIVER, side, 0});
+		any = true;
+	}
+	if (!s->up) {
+		apply((struct event){UP, side, 0});
+		any = true;
+	}
+	while (inlet_has_notice(side)) {
+		apply((struct event){NOTICE, side, 0});
+		any = true;
+	}
+	return any;
+}
+
+static bool
+any_queued(unsigned mask)
+{
+	return (mask & 1 && world.sides[0].queue.count > 0) || (mask & 2 && world.sides[1].queue.count > 0);
+}
+
+/* The sides of the mask work; time goes on as far as the lanes ask for. */
+static void
+world_rest(unsigned mask)
+{
+	for (unsigned round = 0;; round++) {
+		bool any = false;
+		uint32_t wait;
+
+		if (round > 400)
+			violation("does not come to rest");
+		for (uint8_t side = 0; side < scenario->sides; side++)
+			any = (mask >> side & 1 && side_flow(side)) || any;
+		if (any)
+			continue;
+		wait = xf_lanes_tick(&world.lanes, world.now);
+		check();
+		if (wait == UINT32_MAX && !any_queued(mask))
+			return;
+		if (wait != UINT32_MAX)
+			world.now += wait;
+	}
+}
+
+static void
+check_comes_to_rest(void)
+{
+	world_rest(3);
+	check_rest();
+	xf_lanes_fini(&world.lanes);
+	CHECK(blocks_alive() == 0);
+}
+
+/* Percent 0 with force, and from then on not a word from the new side. */
+static void
+check_rolls_back(void)
+{
+	apply((struct event){ROLLBACK, 0, 0});
+	world_rest(1);
+	for (unsigned i = 0; i < world.accepted; i++)
+		CHECK(world.messages[i].settled);
+	for (unsigned l = 0; l < 2; l++)
+		CHECK(lane_find(l) == NULL || (lane_find(l)->side == 0 && !lane_moves(lane_find(l))));
+	check_comes_to_rest();
+}
+
+/* ---- Every state --------------------------------------------------------------------------------------------- */
+
+/* What of the world can matter for what is still to come, without addresses and absolute times. */
+struct picture {
+	uint8_t bytes[1500];
+	size_t length;
+};
+
+static void
+put(struct picture *picture, uint64_t value, unsigned bytes)
+{
+	CHECK(picture->length + bytes <= sizeof(picture->bytes));
+	for (unsigned i = 0; i < bytes; i++)
+		picture->bytes[picture->length++] = (uint8_t)(value >> 8 * i);
+}
+
+static void
+put_leg(struct picture *picture, const struct xf_leg *leg)
+{
+	put(picture, index_of(leg->delivery) << 4 | (uint64_t)leg->copy << 3 | (uint64_t)leg->required << 2 |
+	                     (uint64_t)leg->maybe << 1 | leg->abandoned, 1);
+	put(picture, (uint64_t)(leg->generation == world.sides[leg->side].generation) << 4 | atomic_load(&leg->state) << 2 |
+	                     (uint64_t)(leg->delivery->authority == leg) << 1 | leg->extra, 1);
+}
+
+static void
+put_transits(struct picture *picture, const struct transits *list)
+{
+	put(picture, list->count, 1);
+	for (unsigned i = 0; i < list->count; i++) {
+		put_leg(picture, list->at[i].leg);
+		put(picture, list->at[i].verdict, 1);
+	}
+}
+
+static void
+put_lane(struct picture *picture, const struct xf_lane *lane)
+{
+	const struct xf_lane_held *held = lane != NULL ? lane->held : NULL;
+
+	if (lane == NULL) {
+		put(picture, 0xff, 1);
+		return;
+	}
+	put(picture, lane->side | lane->target << 1 | lane->stopped[0] << 2 | lane->stopped[1] << 3 | lane->stuck << 4 |
+	                     (held != NULL) << 5, 1);
+	if (held == NULL)
+		return;
+	put(picture, (uint64_t)(held->retry_at[0] > world.now) | (uint64_t)(held->retry_at[1] > world.now) << 1 |
+	                     (uint64_t)(held->retries[0] > 0) << 2 | (uint64_t)(held->retries[1] > 0) << 3 |
+	                     (uint64_t)(world.now - held->moving_since >= world.lanes.handover_timeout_ms) << 4, 1);
+	for (unsigned side = 0; side < XF_SIDES; side++) {
+		for (const struct xf_leg *leg = held->legs[side].first; leg != NULL; leg = leg_next(leg))
+			put_leg(picture, leg);
+		put(picture, 0xff, 1);
+	}
+	for (const struct xf_delivery *at = held->waiting_first; at != NULL; at = at->waiting_next)
+		put(picture, index_of(at), 1);
+	put(picture, 0xff, 1);
+}
+
+static void
+put_message(struct picture *picture, unsigned i)
+{
+	const struct message *message = &world.messages[i];
+	bool over = message->released;
+	bool stands = message->stands[0] + message->stands[1] > 0;
+
+	for (unsigned j = 0; j < i; j++)
+		over = over && (world.messages[j].released || world.messages[j].lane != message->lane);
+	if (over) {
+		put(picture, 0xff, 1);
+		return;
+	}
+	put(picture, message->settled | message->released << 1 | message->dispatched << 2 | message->authority_done << 3 |
+	                     message->both << 4 | message->unknown << 5 | message->crossed << 6 | message->loose << 7, 1);
+	put(picture, message->taken[0] | message->taken[1] << 1 | message->rejected[0] << 2 | message->rejected[1] << 3 |
+	                     (message->stands[0] > 0) << 4 | (message->stands[1] > 0) << 5 |
+	                     (message->copies[0] > 0) << 6 | (message->copies[1] > 0) << 7, 1);
+	if (message->released)
+		return;
+	put(picture, stands ? 0 : message->excused, 1);
+	for (unsigned side = 0; side < XF_SIDES; side++)
+		put(picture, stands_at(message, side) ? 0 : message->excused_at[side], 1);
+	put(picture, message->delivery->unconfirmed << 4 | message->delivery->out, 1);
+}
+
+static uint64_t
+world_hash(void)
+{
+	struct picture picture = {.length = 0};
+	uint64_t crossed = 0, crossed_max = 0, on_both = 0, hash = 0x9e3779b97f4a7c15u;
+
+	put(&picture, world.accepted << 5 | world.lanes.mirror << 3 | world.lanes.up[0] << 1 | world.lanes.up[1], 1);
+	put(&picture, world.lanes.percent, 2);
+	put(&picture, world.sets | world.forces << 4, 1);
+	put(&picture, world.faults | world.downs << 4, 1);
+	for (unsigned l = 0; l < 2; l++)
+		put_lane(&picture, lane_find(l));
+	for (unsigned i = 0; i < world.accepted; i++) {
+		put_message(&picture, i);
+		on_both += world.messages[i].stands[0] > 0 && world.messages[i].stands[1] > 0;
+	}
+	for (unsigned side = 0; side < scenario->sides; side++) {
+		const struct side *s = &world.sides[side];
+
+		put(&picture, s->up | (s->generation == s->known) << 1, 1);
+		put_transits(&picture, &s->queue);
+		put_transits(&picture, &s->taken);
+		put_transits(&picture, &s->inbox);
+		crossed += xf_read(&world.lanes.counters[side].crossed);
+		crossed_max += s->crossed_max;
+	}
+	put(&picture, crossed - on_both, 1);
+	put(&picture, crossed_max - crossed, 1);
+	while (picture.length % 8 != 0)
+		put(&picture, 0, 1);
+	for (size_t i = 0; i < picture.length; i += 8) {
+		uint64_t word;
+
+		memcpy(&word, picture.bytes + i, 8);
+		hash = (hash ^ word) * 0xff51afd7ed558ccdu;
+		hash ^= hash >> 32;
+	}
+	return hash | 1;
+}
+
+/* Open addressing; 0 is empty. */
+struct seen {
+	uint64_t *slots;
+	size_t mask, count;
+};
+
+static bool
+seen_add(struct seen *seen, uint64_t hash)
+{
+	size_t i = hash >> 1 & seen->mask;
+
+	if (seen->count * 2 > seen->mask) {
+		struct seen larger = {xf_grow_array(NULL, 0, 2 * (seen->mask + 1), 8), 2 * seen->mask + 1, 0};
+
+		for (size_t j = 0; j <= seen->mask; j++)
+			if (seen->slots[j] != 0)
+				seen_add(&larger, seen->slots[j]);
+		free(seen->slots);
+		*seen = larger;
+		return seen_add(seen, hash);
+	}
+	for (; seen->slots[i] != 0; i = (i + 1) & seen->mask)
+		if (seen->slots[i] == hash)
+			return false;
+	seen->slots[i] = hash;
+	seen->count++;
+	return true;
+}
+
+static bool
+requires_both(void)
+{
+	bool requires = scenario->start.mirror == XF_MIRROR_REQUIRED;
+
+	for (unsigned i = 0; i < scenario->setting_count; i++)
+		requires = requires || scenario->settings[i].mirror == XF_MIRROR_REQUIRED;
+	return requires;
+}
+
+struct exploration {
+	struct seen seen;
+	struct world *stack; /* a copy for each event of the path */
+	size_t stack_size;
+	uint64_t steps;
+};
+
+static void
+explore(struct exploration *exploration, size_t depth)
+{
+	struct event next[64];
+	unsigned count = events(next), length = path_length;
+
+	if (depth == exploration->stack_size) {
+		exploration->stack = xf_grow_array(exploration->stack, depth, depth * 2 + 16, sizeof(world));
+		exploration->stack_size = depth * 2 + 16;
+	}
+	exploration->stack[depth] = world;
+	check_comes_to_rest();
+	if (scenario->sides > 1 && !requires_both()) {
+		world = exploration->stack[depth];
+		path_length = length;
+		check_rolls_back();
+	}
+	for (unsigned i = 0; i < count; i++) {
+		world = exploration->stack[depth];
+		path_length = length;
+		spend(next[i]);
+		exploration->steps++;
+		if (seen_add(&exploration->seen, world_hash()))
+			explore(exploration, depth + 1);
+	}
+}
+
+static void
+explore_all(const struct scenario *of)
+{
+	struct exploration exploration = {.seen = {xf_grow_array(NULL, 0, 1024, 8), 1023, 0}};
+	struct scenario reduced = *of;
+	uint64_t begun = xf_now_ms();
+
+	if (SANITIZED) {
+		reduced.faults = reduced.messages > 2 && reduced.faults > 0;
+		reduced.messages -= reduced.messages > 2;
+		reduced.sets = reduced.sets > 0;
+	}
+	on_heap = false;
+	world_start(&reduced);
+	explore(&exploration, 0);
+	print_message("%-40s %8zu states, %9llu steps, %5llu ms\n", of->name, exploration.seen.count,
+	              (unsigned long long)exploration.steps, (unsigned long long)(xf_now_ms() - begun));
+	free(exploration.seen.slots);
+	free(exploration.stack);
+}
+
+static const struct scenario plain[] = {
+	{.name = "plain sink", .sides = 1, .messages = 4, .lanes = "0010", .faults = 1, .downs = 1, .window = 2},
+	{.name = "plain sink, many faults", .sides = 1, .messages = 3, .lanes = "000", .faults = 3, .downs = 1, .window = 2},
+	{.name = "plain sink, answers in any order", .sides = 1, .messages = 3, .lanes = "000", .faults = 2, .downs = 1,
+	 .window = 3, .any_order = true},
+	{.name = "plain sink, dropped when down", .sides = 1, .messages = 3, .lanes = "001", .faults = 1, .downs = 2,
+	 .window = 2, .drop_when_down = true},
+};
+
+#define OFF(percent) {(percent) * 100, XF_MIRROR_OFF}
+#define ON(percent) {(percent) * 100, XF_MIRROR_ON}
+#define REQUIRED(percent) {(percent) * 100, XF_MIRROR_REQUIRED}
+
+static const struct scenario migrations[] = {
+	{.name = "migration", .sides = 2, .messages = 3, .lanes = "000", .setting_count = 2,
+	 .settings = {OFF(0), OFF(100)}, .sets = 2, .forces = 1, .faults = 1, .window = 2},
+	{.name = "migration, answers in any order", .sides = 2, .messages = 3, .lanes = "000", .setting_count = 1,
+	 .settings = {OFF(100)}, .sets = 1, .forces = 1, .faults = 1, .window = 2, .any_order = true},
+	{.name = "migration, a side breaks", .sides = 2, .messages = 3, .lanes = "000", .setting_count = 2,
+	 .settings = {OFF(0), OFF(100)}, .sets = 1, .faults = 1, .downs = 1, .window = 2},
+	{.name = "migration, sides break, forced", .sides = 2, .messages = 2, .lanes = "00", .setting_count = 2,
+	 .settings = {OFF(0), OFF(100)}, .sets = 2, .forces = 1, .downs = 1, .window = 2},
+	{.name = "migration, two lanes, one moves", .sides = 2, .messages = 3, .lanes = "010", .setting_count = 3,
+	 .settings = {OFF(0), {50, XF_MIRROR_OFF}, OFF(100)}, .sets = 2, .forces = 1, .window = 1},
+	{.name = "migration, dropped when down", .sides = 2, .messages = 2, .lanes = "00", .setting_count = 2,
+	 .settings = {OFF(0), OFF(100)}, .sets = 1, .forces = 1, .faults = 1, .downs = 1, .window = 2,
+	 .drop_when_down = true},
+};
+
+static const struct scenario mirrors[] = {
+	{.name = "mirror on", .sides = 2, .messages = 2, .lanes = "00", .start = ON(0), .setting_count = 3,
+	 .settings = {ON(0), ON(100), OFF(100)}, .sets = 2, .forces = 1, .faults = 1, .window = 1},
+	{.name = "mirror on, a side breaks", .sides = 2, .messages = 2, .lanes = "00", .start = ON(0), .setting_count = 1,
+	 .settings = {ON(100)}, .sets = 1, .faults = 1, .downs = 1, .window = 1},
+	{.name = "mirror on, one copy at a time, new down", .sides = 2, .messages = 3, .lanes = "000", .start = ON(0),
+	 .setting_count = 1, .settings = {ON(100)}, .sets = 1, .faults = 1, .window = 2, .new_down = true,
+	 .copies_max = 1},
+};
+
+static const struct scenario required_mirrors[] = {
+	{.name = "mirror required", .sides = 2, .messages = 2, .lanes = "00", .start = REQUIRED(0), .setting_count = 2,
+	 .settings = {REQUIRED(0), REQUIRED(100)}, .sets = 2, .forces = 1, .faults = 1, .window = 1},
+	{.name = "mirror required, a side breaks", .sides = 2, .messages = 2, .lanes = "00", .start = REQUIRED(0),
+	 .setting_count = 1, .settings = {REQUIRED(100)}, .sets = 1, .forces = 1, .downs = 1, .window = 1},
+	{.name = "mirror required at times", .sides = 2, .messages = 2, .lanes = "00", .setting_count = 3,
+	 .settings = {REQUIRED(0), REQUIRED(100), OFF(100)}, .sets = 2, .forces = 1, .window = 2},
+};
+
+#define EXPLORE(scenarios)                                                                         \
+	for (size_t i_ = 0; i_ < sizeof(scenarios) / sizeof((scenarios)[0]); i_++)                 \
+	explore_all(&(scenarios)[i_])
+
+static void
+all_states_of_a_plain_sink(void **state)
+{
+	(void)state;
+	EXPLORE(plain);
+}
+
+static void
+all_states_of_a_migration(void **state)
+{
+	(void)state;
+	EXPLORE(migrations);
+}
+
+static void
+all_states_of_a_mirror(void **state)
+{
+	(void)state;
+	EXPLORE(mirrors);
+}
+
+static void
+all_states_of_a_required_mirror(void **state)
+{
+	(void)state;
+	EXPLORE(required_mirrors);
+}
+
+/* ---- Far from home ------------------------------------------------------------------------------------------- */
+
+static uint64_t random_state;
+
+static uint64_t
+random_below(uint64_t bound)
+{
+	random_state ^= random_state << 13;
+	random_state ^= random_state >> 7;
+	random_state ^= random_state << 17;
+	return (random_state >> 11) % bound;
+}
+
+static const struct scenario walks[] = {
+	{.name = "walk, plain", .sides = 1, .messages = 12, .lanes = "000101000110", .faults = 8, .downs = 4, .window = 4},
+	{.name = "walk, plain, any order, dropped when down", .sides = 1, .messages = 12, .lanes = "000101000110",
+	 .faults = 8, .downs = 4, .window = 4, .any_order = true, .drop_when_down = true},
+	{.name = "walk, migration", .sides = 2, .messages = 12, .lanes = "000101000110", .setting_count = 3,
+	 .settings = {OFF(0), {50, XF_MIRROR_OFF}, OFF(100)}, .sets = 6, .forces = 3, .faults = 6, .downs = 3, .window = 4},
+	{.name = "walk, mirror", .sides = 2, .messages = 12, .lanes = "000101000110", .start = ON(0), .setting_count = 3,
+	 .settings = {ON(0), {50, XF_MIRROR_ON}, OFF(100)}, .sets = 6, .forces = 3, .faults = 6, .downs = 3, .window = 3,
+	 .any_order = true},
+	{.name = "walk, mirror required", .sides = 2, .messages = 12, .lanes = "000101000110", .start = REQUIRED(100),
+	 .setting_count = 3, .settings = {REQUIRED(0), {50, XF_MIRROR_REQUIRED}, REQUIRED(100)}, .sets = 6, .forces = 3,
+	 .faults = 6, .downs = 3, .window = 4},
+	{.name = "walk, all there is", .sides = 2, .messages = 12, .lanes = "000101000110", .start = OFF(100),
+	 .setting_count = 4, .settings = {REQUIRED(0), {50, XF_MIRROR_ON}, OFF(100), REQUIRED(100)}, .sets = 8, .forces = 3,
+	 .faults = 6, .downs = 3, .window = 4, .any_order = true},
+};
+
+/* What happens rarely is rare here too, else nothing would ever be under way. */
+static bool
+is_rare(const struct event *event)
+{
+	return event->kind == DOWN || event->kind == SET || event->kind == FORCE || event->kind == TICK ||
+	       (event->kind == PROCESS && event->what != STORED);
+}
+
+static void
+walk(const struct scenario *of)
+{
+	struct event next[64];
+	unsigned count;
+
+	world_start(of);
+	for (unsigned step = 0; step < 150 && (count = events(next)) > 0; step++) {
+		struct event event = next[random_below(count)];
+
+		if (!is_rare(&event) || random_below(3) == 0)
+			spend(event);
+	}
+	if (of->sides > 1 && !requires_both() && random_below(2) == 0)
+		check_rolls_back();
+	else
+		check_comes_to_rest();
+}
+
+static void
+random_walks(void **state)
+{
+	const char *given = getenv("XF_TEST_SEED"), *scale = getenv("XF_TEST_SCALE");
+	uint64_t count = (SANITIZED ? 4000 : 20000) * (scale != NULL ? strtoull(scale, NULL, 10) : 100) / 100;
+	uint64_t first = given != NULL ? strtoull(given, NULL, 10) : xf_now_ns() % 1000000000;
+
+	(void)state;
+	print_message("XF_TEST_SEED=%llu\n", (unsigned long long)first);
+	on_heap = true;
+	for (seed = first; seed < first + count; seed++) {
+		random_state = seed * 0x9e3779b97f4a7c15u | 1;
+		walk(&walks[seed % (sizeof(walks) / sizeof(walks[0]))]);
+	}
+	on_heap = false;
+}
+
+/* ---- By hand: time, and what an operator asks for --------------------------------------------------------------- */
+
+static const struct scenario by_hand_plain = {.name = "by hand", .sides = 1, .messages = 4, .lanes = "0000", .window = 4};
+static const struct scenario by_hand = {.name = "by hand", .sides = 2, .messages = 6, .lanes = "000000", .window = 2,
+	                                .setting_count = 2, .settings = {OFF(0), OFF(100)}, .start = OFF(0)};
+
+static void
+happen(enum kind kind, uint8_t side, uint8_t what)
+{
+	apply((struct event){(uint8_t)kind, side, what});
+}
+
+/* The next of SIDE's queue goes out and comes back. */
+static void
+answer(uint8_t side, enum verdict verdict)
+{
+	happen(OFFER, side, 0);
+	happen(PROCESS, side, (uint8_t)verdict);
+	happen(DELIVER, side, 0);
+}
+
+/* Refuses the only message once, looks how long it is held, and lets that pass. */
+static uint32_t
+refuse_and_wait(void)
+{
+	uint32_t wait;
+
+	answer(0, REFUSED);
+	wait = xf_lanes_tick(&world.lanes, world.now);
+	CHECK(wait > 0 && world.sides[0].queue.count == 0);
+	world.now += wait - 1;
+	CHECK(xf_lanes_tick(&world.lanes, world.now) == 1 && world.sides[0].queue.count == 0);
+	world.now++;
+	CHECK(xf_lanes_tick(&world.lanes, world.now) == UINT32_MAX && world.sides[0].queue.count == 1);
+	return wait;
+}
+
+static void
+a_retry_waits_longer_each_time(void **state)
+{
+	uint32_t full = RETRY_FIRST_MS;
+
+	(void)state;
+	world_start(&by_hand_plain);
+	happen(ACCEPT, 0, 0);
+	for (unsigned i = 0; i < 12; i++) {
+		uint32_t wait = refuse_and_wait();
+
+		CHECK(wait >= full / 2 && wait <= full);
+		full = full * 2 > RETRY_LONGEST_MS ? RETRY_LONGEST_MS : full * 2;
+	}
+	CHECK(xf_read(&world.lanes.counters[0].retried) == 12);
+	/* A success ends it ... */
+	answer(0, STORED);
+	happen(ACCEPT, 0, 0);
+	CHECK(refuse_and_wait() <= RETRY_FIRST_MS);
+	CHECK(refuse_and_wait() <= 2 * RETRY_FIRST_MS);
+	CHECK(refuse_and_wait() <= 4 * RETRY_FIRST_MS);
+	/* ... and so does a new connection, which also ends the wait itself. */
+	answer(0, REFUSED);
+	happen(DOWN, 0, 0);
+	happen(UP, 0, 0);
+	happen(NOTICE, 0, 0);
+	CHECK(world.sides[0].queue.count == 0 && xf_lanes_tick(&world.lanes, world.now) == UINT32_MAX);
+	happen(NOTICE, 0, 0);
+	CHECK(world.sides[0].queue.count == 1);
+	CHECK(refuse_and_wait() <= RETRY_FIRST_MS);
+	check_comes_to_rest();
+}
+
+static void
+a_slow_hand_over_shows_as_stuck(void **state)
+{
+	(void)state;
+	world_start(&by_hand);
+	happen(ACCEPT, 0, 0);
+	happen(OFFER, 0, 0);
+	happen(SET, 0, 1);
+	happen(ACCEPT, 0, 0);
+	CHECK(map_has(world.lanes.moving, 0) && world.sides[1].queue.count == 0);
+	CHECK(xf_lanes_tick(&world.lanes, world.now) == world.lanes.handover_timeout_ms);
+	world.now += world.lanes.handover_timeout_ms - 1;
+	CHECK(xf_lanes_tick(&world.lanes, world.now) == 1 && !map_has(world.lanes.stuck, 0));
+	world.now++;
+	CHECK(xf_lanes_tick(&world.lanes, world.now) == UINT32_MAX && map_has(world.lanes.stuck, 0));
+	/* Turned back, and out again: the time is taken anew. */
+	happen(SET, 0, 0);
+	CHECK(!map_has(world.lanes.stuck, 0) && !map_has(world.lanes.moving, 0) && world.sides[0].queue.count == 1);
+	happen(SET, 0, 1);
+	happen(TICK, 0, 0);
+	CHECK(map_has(world.lanes.stuck, 0));
+	happen(PROCESS, 0, STORED);
+	happen(OFFER, 0, 0);
+	happen(PROCESS, 0, STORED);
+	happen(DELIVER, 0, 0);
+	happen(DELIVER, 0, 0);
+	CHECK(!map_has(world.lanes.stuck, 0) && lane_find(0)->side == 1);
+	check_comes_to_rest();
+}
+
+static void
+hand_over_time_is_recorded(void **state)
+{
+	struct xf_histogram_snapshot snapshot;
+
+	(void)state;
+	world_start(&by_hand);
+	happen(ACCEPT, 0, 0);
+	happen(SET, 0, 1);
+	world.now += 7;
+	answer(0, STORED);
+	xf_histogram_read(&world.lanes.handover, &snapshot);
+	CHECK(snapshot.count == 1 && snapshot.sum_us == 7000);
+	happen(SET, 0, 0); /* nothing to wait for, nothing to record */
+	xf_histogram_read(&world.lanes.handover, &snapshot);
+	CHECK(snapshot.count == 1 && lane_find(0)->side == 0);
+	check_comes_to_rest();
+}
+
+/* The new side took two messages, has two in its queue, and says nothing any more. */
+static void
+a_turn_back_needs_nothing_from_the_side_that_is_left(void **state)
+{
+	(void)state;
+	world_start(&by_hand);
+	happen(SET, 0, 1);
+	for (unsigned i = 0; i < 4; i++)
+		happen(ACCEPT, 0, 0);
+	happen(OFFER, 1, 0);
+	happen(OFFER, 1, 0);
+	happen(SET, 0, 0);
+	happen(ACCEPT, 0, 0);
+	CHECK(world.sides[0].queue.count == 0 && lane_moves(lane_find(0)));
+	happen(FORCE, 0, 0);
+	CHECK(world.sides[0].queue.count == 5 && !lane_moves(lane_find(0)) && world.lanes.holders == NULL);
+	CHECK(xf_read(&world.lanes.counters[1].crossed) == 2 && xf_read(&world.lanes.counters[1].moved) == 2);
+	for (unsigned i = 0; i < 5; i++) {
+		answer(0, STORED);
+		CHECK(world.messages[i].settled && world.messages[i].released == (i == 4));
+	}
+	/* What it took it may store late, and what it did not take it never publishes. */
+	check_comes_to_rest();
+	CHECK(world.messages[0].stands[1] == 1 && world.messages[1].stands[1] == 1);
+	CHECK(world.messages[2].stands[1] == 0 && world.messages[3].stands[1] == 0);
+	CHECK(xf_read(&world.lanes.counters[1].confirmed) == 0);
+}
+
+/* A required copy is no reason to wait for one that is down if the YAML says drop. */
+static void
+what_is_dropped_is_counted(void **state)
+{
+	static const struct scenario drops = {.name = "drops", .sides = 2, .messages = 2, .lanes = "00", .window = 1,
+	                                      .start = REQUIRED(0), .drop_when_down = true, .new_down = true};
+
+	(void)state;
+	world_start(&drops);
+	happen(ACCEPT, 0, 0);
+	CHECK(xf_read(&world.lanes.counters[1].dropped) == 1 && !world.messages[0].settled);
+	happen(OFFER, 0, 0);
+	happen(DOWN, 0, 0);
+	happen(DELIVER, 0, 0);
+	CHECK(!world.messages[0].settled); /* what was out is tried again */
+	happen(NOTICE, 0, 0);
+	happen(ACCEPT, 0, 0);
+	CHECK(world.messages[1].settled && world.messages[1].released);
+	CHECK(xf_read(&world.lanes.counters[0].dropped) == 1 && xf_read(&world.lanes.counters[1].dropped) == 2);
+	check_comes_to_rest();
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_retry_waits_longer_each_time),
+		cmocka_unit_test(a_slow_hand_over_shows_as_stuck),
+		cmocka_unit_test(hand_over_time_is_recorded),
+		cmocka_unit_test(a_turn_back_needs_nothing_from_the_side_that_is_left),
+		cmocka_unit_test(what_is_dropped_is_counted),
+		cmocka_unit_test(random_walks),
+		cmocka_unit_test(all_states_of_a_plain_sink),
+		cmocka_unit_test(all_states_of_a_migration),
+		cmocka_unit_test(all_states_of_a_mirror),
+		cmocka_unit_test(all_states_of_a_required_mirror),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
