@@ -192,6 +192,7 @@ struct node {
 	/* of the search */
 	enum { NEW, OPEN, DONE } state;
 	size_t parent;
+	bool told; /* a loop that closes here */
 };
 
 struct graph {
@@ -236,29 +237,42 @@ node_feeds(const struct node *from, const struct node *to)
 	return false;
 }
 
-/* The way from TO down to FROM, which feeds TO again: 'a' -> 'b' -> 'a'. Reported where the last one publishes. */
+/* "'a' -> 'b' -> 'c' -> 'a'": the open nodes from TO to FROM, which feeds TO again. */
+static const char *
+loop_text(const struct graph *graph, size_t from, size_t to)
+{
+	enum { NAMES_MAX = 8 };
+	const struct xf_loading *l = graph->a->l;
+	const char *text = xf_arena_format(l->arena, "'%s'", l->routes[graph->nodes[to].route].name);
+	size_t names = 0, at = from;
+
+	for (; at != to && names < NAMES_MAX; at = graph->nodes[at].parent, names++)
+		text = xf_arena_format(l->arena, "'%s' -> %s", l->routes[graph->nodes[at].route].name, text);
+	return xf_arena_format(l->arena, "'%s' -> %s%s", l->routes[graph->nodes[to].route].name,
+	                       at != to ? "... -> " : "", text);
+}
+
+/* Reported where the last one publishes. */
 static void
 loop_report(const struct graph *graph, size_t from, size_t to)
 {
 	struct xf_loading *l = graph->a->l;
-	const char *text = xf_arena_format(l->arena, "'%s'", l->routes[graph->nodes[to].route].name);
+	const struct node *last = &graph->nodes[from], *first = &graph->nodes[to];
 
-	for (size_t at = from; at != to; at = graph->nodes[at].parent)
-		text = xf_arena_format(l->arena, "'%s' -> %s", l->routes[graph->nodes[at].route].name, text);
-	if (from == to || graph->nodes[from].route == graph->nodes[to].route)
-		xf_report_error(l->report, l->to[graph->nodes[from].route],
+	if (last->route == first->route)
+		xf_report_error(l->report, l->to[last->route],
 		                "route '%s': to: a publishing loop: it can publish '%s', which it consumes itself; expected "
 		                "a subject or transport that it does not consume",
-		                l->routes[graph->nodes[from].route].name, graph->nodes[to].source_subject);
+		                l->routes[last->route].name, first->source_subject);
 	else
-		xf_report_error(l->report, l->to[graph->nodes[from].route],
-		                "route '%s': to: a publishing loop: it can publish '%s', which comes back through '%s' -> "
-		                "%s; expected a subject or transport that they do not consume",
-		                l->routes[graph->nodes[from].route].name, graph->nodes[to].source_subject,
-		                l->routes[graph->nodes[to].route].name, text);
+		xf_report_error(l->report, l->to[last->route],
+		                "route '%s': to: a publishing loop: it can publish '%s', which comes back through %s; "
+		                "expected a subject or transport that they do not consume",
+		                l->routes[last->route].name, first->source_subject, loop_text(graph, from, to));
 }
 
-/* Depth first without recursion: a chain of routes may be long. Each way back to an open node is a loop. */
+/* Depth first without recursion: a chain of routes may be long. A way back to an open node is a loop; of each
+ * node's, the first is told. */
 static void
 loops_search(struct graph *graph, size_t start)
 {
@@ -278,7 +292,9 @@ loops_search(struct graph *graph, size_t start)
 			at = node->parent;
 		} else if (graph->nodes[to].state != DONE && node_feeds(node, &graph->nodes[to])) {
 			if (graph->nodes[to].state == OPEN) {
-				loop_report(graph, at, to);
+				if (!node->told)
+					loop_report(graph, at, to);
+				node->told = true;
 			} else {
 				graph->nodes[to].state = OPEN;
 				graph->nodes[to].parent = at;
