@@ -135,5 +135,10 @@ for _ in {1..100}; do
 done
 check 0 'orders: dualwrite, 0 % new, mirror on' migration show orders $c
 
+kill "$server"
+wait "$server" || { echo "FAILED: the server ended with $?:"; cat "$dir/log"; failures=$((failures + 1)); }
+server=
+[ -e "$dir/data/admin.sock" ] && { echo "FAILED: the socket is left behind"; failures=$((failures + 1)); }
+
 [ "$failures" = 0 ] && echo "all verbs do as they say"
 exit $((failures > 0))

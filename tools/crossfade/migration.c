@@ -147,14 +147,20 @@ sides_print(const cJSON *migration)
 static void
 stuck_explain(FILE *to, const cJSON *migration)
 {
+	static const char *const names[] = {"old", "new"};
 	const char *name = json_text(migration, "name");
 
 	fprintf(to,
 		"%" PRIu64 " of %d buckets are stuck: their first side has not confirmed everything within "
 		"handover_timeout.\n",
 		buckets(migration, "stuck"), BUCKETS);
-	fprintf(to, "  old is %s, new is %s\n", json_text(side(migration, "old"), "state"),
-		json_text(side(migration, "new"), "state"));
+	for (size_t i = 0; i < 2; i++) {
+		const cJSON *leg = side(migration, names[i]);
+
+		fprintf(to, "  %s (%s) is %s, %" PRIu64 " in flight, the oldest for %.1f s\n", names[i],
+		        json_text(leg, "transport"), json_text(leg, "state"), json_count(leg, "in_flight"),
+		        json_number(leg, "oldest_unconfirmed_seconds"));
+	}
 	fprintf(to, "  they move on by themselves once that broker answers; not to wait for it:\n"
 		"    crossfade migration set %s --percent %.6g --force\n"
 		"  or, to turn back to the old side:\n    crossfade migration rollback %s\n",
