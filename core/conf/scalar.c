@@ -15,7 +15,7 @@ struct unit {
 };
 
 static const struct unit durations[] = {
-	{"h", 3600000}, {"m", 60000}, {"s", 1000}, {"ms", 1},
+	{"h", 3600000}, {"m", 60000}, {"s", 1000}, {"ms", 1}, {"d", 86400000}, /* read, never written */
 };
 
 static const struct unit sizes[] = {
@@ -139,8 +139,6 @@ xf_scalar_duration(struct xf_str text, int64_t *ms, struct xf_error *error)
 		unit = "m";
 	else if (rest.data[0] == 'h' || rest.data[0] == 'H')
 		unit = "h";
-	else if (xf_str_is(rest, "d") && number < 10000)
-		return xf_error_set(error, "%s; did you mean '%lldh'?", expected, (long long)number * 24);
 	if (unit == NULL)
 		return xf_error_set(error, "%s", expected);
 	return xf_error_set(error, "%s; did you mean '%lld%s'?", expected, (long long)number, unit);
@@ -286,7 +284,7 @@ units_format(const struct unit *units, size_t count, int64_t value, char *out)
 void
 xf_scalar_duration_format(int64_t ms, char *out)
 {
-	units_format(durations, UNITS_DURATION, ms, out);
+	units_format(durations, UNITS_DURATION - 1, ms, out);
 }
 
 void
