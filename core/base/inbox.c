@@ -1,6 +1,5 @@
 /*
- * A stack that is reversed when it is taken. A pushed chain is reversed before
- * the push, so that reversing all of it restores every producer's order.
+ * A stack of chains. When it is taken, newest first, the chains are joined from the oldest on.
  *
  * No wake-up is lost: the taker stores asleep, then looks for work; a producer
  * stores work, then looks at asleep. Both pairs are sequentially consistent, so
@@ -31,21 +30,6 @@ xf_inbox_fini(struct xf_inbox *inbox)
 	inbox->bell = -1;
 }
 
-static struct xf_node *
-reversed(struct xf_node *first)
-{
-	struct xf_node *done = NULL;
-
-	while (first != NULL) {
-		struct xf_node *next = first->next;
-
-		first->next = done;
-		done = first;
-		first = next;
-	}
-	return done;
-}
-
 static void
 wake_sleeper(struct xf_inbox *inbox)
 {
@@ -64,12 +48,10 @@ xf_inbox_push(struct xf_inbox *inbox, struct xf_node *first, struct xf_node *las
 	struct xf_node *top = atomic_load_explicit(&inbox->top, memory_order_relaxed);
 
 	last->next = NULL;
-	if (first != last)
-		last = reversed(first);
-	/* last now leads the chain and first ends it */
+	first->last = last;
 	do
-		first->next = top;
-	while (!atomic_compare_exchange_weak(&inbox->top, &top, last));
+		first->chain = top;
+	while (!atomic_compare_exchange_weak(&inbox->top, &top, first));
 	wake_sleeper(inbox);
 }
 
@@ -83,9 +65,18 @@ xf_inbox_ring(struct xf_inbox *inbox)
 struct xf_node *
 xf_inbox_take(struct xf_inbox *inbox)
 {
+	struct xf_node *chain, *later = NULL;
+
 	if (atomic_load_explicit(&inbox->top, memory_order_relaxed) == NULL)
 		return NULL;
-	return reversed(atomic_exchange(&inbox->top, NULL));
+	for (chain = atomic_exchange(&inbox->top, NULL); chain != NULL;) {
+		struct xf_node *earlier = chain->chain;
+
+		chain->last->next = later;
+		later = chain;
+		chain = earlier;
+	}
+	return later;
 }
 
 bool

@@ -3,8 +3,8 @@
  *
  * Any number of threads push chains of nodes; one thread takes all that is there.
  * Chains of one producer come out in the order they went in. Nothing is
- * allocated and no lock is taken: a push is one compare-and-swap for a whole chain, and
- * a system call only where the taker sleeps.
+ * allocated and no lock is taken: a push is one compare-and-swap for a whole chain, whose
+ * nodes but the first and last are not touched, and a system call only where the taker sleeps.
  *
  * Bound: none of its own; whoever pushes is bounded (by credit).
  */
@@ -16,6 +16,9 @@
 
 struct xf_node {
 	struct xf_node *next;
+	/* the inbox's, of the first node of a chain */
+	struct xf_node *chain;
+	struct xf_node *last;
 };
 
 struct xf_inbox {

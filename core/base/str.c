@@ -1,6 +1,5 @@
 #include "base/str.h"
 
-#include <ctype.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,13 +7,21 @@
 #include "base/assert.h"
 #include "base/memory.h"
 
+static unsigned char
+lower(char c)
+{
+	return c >= 'A' && c <= 'Z' ? (unsigned char)(c | 0x20) : (unsigned char)c;
+}
+
 bool
 xf_str_equal_nocase(struct xf_str a, struct xf_str b)
 {
 	if (a.len != b.len)
 		return false;
+	if (a.len == 0 || memcmp(a.data, b.data, a.len) == 0)
+		return true;
 	for (size_t i = 0; i < a.len; i++)
-		if (tolower((unsigned char)a.data[i]) != tolower((unsigned char)b.data[i]))
+		if (lower(a.data[i]) != lower(b.data[i]))
 			return false;
 	return true;
 }

@@ -2,30 +2,39 @@
 
 #include "base/subject.h"
 
+#define EACH_BYTE(c) (UINT64_C(0x0101010101010101) * (c))
+
+/* Whether some byte is below LIMIT (at most 128), eight at a time. */
+static bool
+has_below(struct xf_str text, unsigned char limit)
+{
+	uint64_t i = 0, word;
+
+	for (; i + 8 <= text.len; i += 8) {
+		memcpy(&word, text.data + i, 8);
+		if ((word - EACH_BYTE(limit)) & ~word & EACH_BYTE(0x80))
+			return true;
+	}
+	for (; i < text.len; i++)
+		if ((unsigned char)text.data[i] < limit)
+			return true;
+	return false;
+}
+
 /* CR and LF end a line, NUL ends a string, somewhere behind every plugin. */
 static bool
 text_is_safe(struct xf_str text)
 {
-	for (uint64_t i = 0; i < text.len; i++) {
-		unsigned char c = (unsigned char)text.data[i];
-
-		if (c == '\r' || c == '\n' || c == '\0')
-			return false;
-	}
-	return true;
+	return !has_below(text, '\r' + 1) ||
+	       (memchr(text.data, '\r', text.len) == NULL && memchr(text.data, '\n', text.len) == NULL &&
+	        memchr(text.data, '\0', text.len) == NULL);
 }
 
 /* No white space, no control byte: fits where a protocol parts words by spaces. */
 static bool
 word_is_safe(struct xf_str word)
 {
-	for (uint64_t i = 0; i < word.len; i++) {
-		unsigned char c = (unsigned char)word.data[i];
-
-		if (c <= ' ' || c == 0x7f)
-			return false;
-	}
-	return true;
+	return !has_below(word, ' ' + 1) && (word.len == 0 || memchr(word.data, 0x7f, word.len) == NULL);
 }
 
 /* A token as of RFC 9110: what a header name may be. */

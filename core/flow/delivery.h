@@ -45,21 +45,21 @@ enum {
 struct xf_leg {
 	struct xf_node node; /* first: legs travel in inboxes and lists by it */
 	struct xf_delivery *delivery;
+	char *reason;      /* of a failure, on the heap; NULL: none */
+	uint64_t taken_ns; /* when the plugin took it */
 	_Atomic uint32_t state;
 	uint32_t generation; /* of the sink as the inlet knew it when it sent the leg */
-	uint32_t result;     /* XF_RESULT_*, once back */
-	uint32_t result_flags;
-	uint64_t taken_ns; /* when the plugin took it */
-	char *reason;      /* of a failure, on the heap; NULL: none */
+	uint32_t attempts;
+	uint8_t result; /* XF_RESULT_*, once back */
+	uint8_t result_flags;
 	uint8_t side;
 	bool copy;      /* not the authoritative one */
 	bool required;  /* its confirmation is needed to settle */
 	bool held;      /* in its lane's held list */
 	bool bounced;   /* came back because the sink is down: no fault of the message */
-	uint8_t maybe;  /* sides, as bits, to which it was sent once with its outcome unknown */
+	bool maybe;     /* was sent once with its outcome unknown */
 	bool abandoned; /* recalled: whatever comes back is too late */
 	bool extra;     /* allocated by itself */
-	uint32_t attempts;
 };
 
 struct xf_delivery {

@@ -227,8 +227,20 @@ struct own {
 	struct xf_str id;
 	struct xf_str key;
 	unsigned hops;
-	uint32_t others; /* headers that stay */
+	uint32_t count;
+	uint64_t which; /* a bit per header; there are at most 64 that can have one, the others are looked at again */
 };
+
+static unsigned
+hops_parse(struct xf_str text)
+{
+	unsigned hops = 0;
+
+	for (uint64_t i = 0; i < text.len && hops <= HOPS_MAX; i++)
+		if (text.data[i] >= '0' && text.data[i] <= '9')
+			hops = hops * 10 + (unsigned)(text.data[i] - '0');
+	return hops;
+}
 
 static bool
 header_is_own(const struct xf_inlet *inlet, const struct xf_header *header, struct own *own)
@@ -236,7 +248,7 @@ header_is_own(const struct xf_inlet *inlet, const struct xf_header *header, stru
 	static const char prefix[] = "crossfade-";
 	struct xf_str name = header->name;
 
-	if (name.len < sizeof(prefix) || (name.data[0] | 0x20) != 'c' ||
+	if (name.len < sizeof(prefix) || (name.data[0] | 0x20) != 'c' || name.data[sizeof(prefix) - 2] != '-' ||
 	    !xf_str_equal_nocase((struct xf_str){name.data, sizeof(prefix) - 1}, xf_str(prefix)))
 		return false;
 	name.data += sizeof(prefix) - 1;
@@ -250,10 +262,7 @@ header_is_own(const struct xf_inlet *inlet, const struct xf_header *header, stru
 		return true;
 	}
 	if (xf_str_equal_nocase(name, xf_str("hops"))) {
-		own->hops = 0;
-		for (uint64_t i = 0; i < header->value.len && own->hops <= HOPS_MAX; i++)
-			if (header->value.data[i] >= '0' && header->value.data[i] <= '9')
-				own->hops = own->hops * 10 + (unsigned)(header->value.data[i] - '0');
+		own->hops = hops_parse(header->value);
 		return true;
 	}
 	/* The marks of a copy are for whoever consumes it; a migration sets its own. */
@@ -265,8 +274,20 @@ static void
 own_find(const struct xf_inlet *inlet, const struct xf_incoming *message, struct own *own)
 {
 	*own = (struct own){.hops = 0};
-	for (uint32_t i = 0; i < message->header_count; i++)
-		own->others += !header_is_own(inlet, &message->headers[i], own);
+	for (uint32_t i = 0; i < message->header_count; i++) {
+		if (!header_is_own(inlet, &message->headers[i], own))
+			continue;
+		own->count++;
+		own->which |= i < 64 ? UINT64_C(1) << i : 0;
+	}
+}
+
+static bool
+own_has(const struct xf_inlet *inlet, const struct own *own, const struct xf_incoming *message, uint32_t i)
+{
+	struct own ignored;
+
+	return i < 64 ? own->which >> i & 1 : header_is_own(inlet, &message->headers[i], &ignored);
 }
 
 static struct xf_str
@@ -299,13 +320,12 @@ headers_put(struct xf_inlet *inlet, struct xf_delivery *delivery, const struct x
 {
 	static const char *const hops[HOPS_MAX + 1] = {"0", "1", "2", "3", "4", "5", "6", "7", "8",
 	                                              "9", "10", "11", "12", "13", "14", "15", "16"};
-	struct own ignored;
 	uint32_t n = 0;
 
 	for (uint32_t i = 0; i < message->header_count; i++) {
 		const struct xf_header *header = &message->headers[i];
 
-		if (own->others < message->header_count && header_is_own(inlet, header, &ignored))
+		if (own_has(inlet, own, message, i))
 			continue;
 		headers[n].name = bytes_put(at, header->name);
 		headers[n++].value = bytes_put(at, header->value);
@@ -365,12 +385,20 @@ message_resolve(struct xf_inlet *inlet, const struct xf_fields *fields, struct r
 	return XF_OK;
 }
 
+/* The copy's leg, rarely needed, is cleared when it is made; the bytes behind are all written. */
+static void
+delivery_clear(struct xf_delivery *delivery)
+{
+	memset(delivery, 0, offsetof(struct xf_delivery, legs) + sizeof(delivery->legs[0]));
+	memset((char *)delivery + offsetof(struct xf_delivery, inlet), 0, sizeof(*delivery) - offsetof(struct xf_delivery, inlet));
+}
+
 static struct xf_delivery *
 delivery_make(struct xf_inlet *inlet, const struct xf_incoming *message, const struct own *own,
               const struct resolved *resolved, struct xf_str id)
 {
 	bool adopt = message->release != NULL && message->payload_size >= ADOPT_BYTES;
-	size_t header_bytes = 0, size, header_slots = inlet->headers ? own->others + OWN_HEADERS : 0;
+	size_t header_bytes = 0, size, header_slots = inlet->headers ? message->header_count - own->count + OWN_HEADERS : 0;
 	struct xf_delivery *delivery;
 	struct xf_chunk *chunk;
 	char *at;
@@ -384,7 +412,7 @@ delivery_make(struct xf_inlet *inlet, const struct xf_incoming *message, const s
 		size += resolved->to_owned[side] != NULL ? resolved->to[side].len : 0;
 
 	delivery = xf_chunks_alloc(&inlet->chunks, size, &chunk);
-	memset(delivery, 0, sizeof(*delivery));
+	delivery_clear(delivery);
 	delivery->inlet = inlet;
 	delivery->chunk = chunk;
 	delivery->handle = message->handle;
@@ -502,12 +530,16 @@ inlet_emit(struct xf_endpoint *endpoint, const struct xf_incoming *messages, uin
 		count = inlet->credit;
 	}
 	for (uint32_t i = 0; i < count; i++) {
-		const void *at = (const char *)messages + (size_t)i * stride;
-		struct xf_incoming message = {.handle = 0};
+		const struct xf_incoming *message = (const void *)((const char *)messages + (size_t)i * stride);
+		struct xf_incoming whole;
 
-		memcpy(&message, at, stride < sizeof(message) ? stride : sizeof(message));
-		if (!message_accept(inlet, &message) && message.release != NULL)
-			message.release(message.release_context);
+		if (stride < sizeof(whole)) { /* of an older plugin: what it does not know is zero */
+			memset(&whole, 0, sizeof(whole));
+			memcpy(&whole, message, stride);
+			message = &whole;
+		}
+		if (!message_accept(inlet, message) && message->release != NULL)
+			message->release(message->release_context);
 	}
 	inlet->credit -= count < inlet->credit ? count : inlet->credit;
 	return count;
@@ -551,6 +583,7 @@ legs_take(struct xf_inlet *inlet)
 	while (leg != NULL) {
 		struct xf_leg *next = (struct xf_leg *)leg->node.next;
 
+		__builtin_prefetch(next);
 		inlet->pipes[leg->side].out--;
 		if (leg->result == XF_RESULT_STORED && !leg->abandoned)
 			xf_histogram_record(&inlet->lanes.counters[leg->side].publish, (now_ns - leg->taken_ns) / 1000, 1);

@@ -291,6 +291,7 @@ delivery_dispatch(struct xf_lanes *lanes, struct xf_lane *lane, struct xf_delive
 	leg_make(lanes, &delivery->legs[0], delivery, lane->side, false, true);
 	if (lanes->mirror != XF_MIRROR_OFF) {
 		copy = &delivery->legs[1];
+		*copy = (struct xf_leg){.side = 0};
 		leg_make(lanes, copy, delivery, !lane->side, true, lanes->mirror == XF_MIRROR_REQUIRED);
 	}
 	/* The delivery cannot go while its copy is not yet submitted: that is counted in out. */

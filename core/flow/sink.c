@@ -141,8 +141,8 @@ sink_complete(struct xf_endpoint *endpoint, const struct xf_result *results, uin
 			xf_runner_violation(&sink->runner, "completed a token that is not out");
 			continue;
 		}
-		leg->result = result->code;
-		leg->result_flags = result->flags;
+		leg->result = (uint8_t)(result->code <= XF_RESULT_REJECTED ? result->code : XF_RESULT_UNKNOWN);
+		leg->result_flags = (uint8_t)result->flags;
 		leg->bounced = false;
 		if (result->code != XF_RESULT_STORED && result->reason.len > 0) {
 			free(leg->reason);
