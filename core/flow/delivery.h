@@ -57,7 +57,7 @@ struct xf_leg {
 	bool required;  /* its confirmation is needed to settle */
 	bool held;      /* in its lane's held list */
 	bool bounced;   /* came back because the sink is down: no fault of the message */
-	bool maybe;     /* was sent once with its outcome unknown */
+	uint8_t maybe;  /* sides, as bits, to which it was sent once with its outcome unknown */
 	bool abandoned; /* recalled: whatever comes back is too late */
 	bool extra;     /* allocated by itself */
 };

@@ -1291,6 +1291,7 @@ explore_all(const struct scenario *of)
 		reduced.faults = reduced.messages > 2 && reduced.faults > 0;
 		reduced.messages -= reduced.messages > 2;
 		reduced.sets = reduced.sets > 0;
+		reduced.forces = reduced.downs == 0 && reduced.forces > 0;
 	}
 	on_heap = false;
 	world_start(&reduced);
