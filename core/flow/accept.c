@@ -4,20 +4,23 @@
 
 #define EACH_BYTE(c) (UINT64_C(0x0101010101010101) * (c))
 
-/* Whether some byte is below LIMIT (at most 128), eight at a time. */
+/* Whether some byte is below LIMIT (at most 128), eight at a time; the last eight may overlap. */
 static bool
 has_below(struct xf_str text, unsigned char limit)
 {
-	uint64_t i = 0, word;
+	uint64_t word;
 
-	for (; i + 8 <= text.len; i += 8) {
-		memcpy(&word, text.data + i, 8);
+	if (text.len < 8) {
+		for (uint64_t i = 0; i < text.len; i++)
+			if ((unsigned char)text.data[i] < limit)
+				return true;
+		return false;
+	}
+	for (uint64_t i = 0; i < text.len; i += 8) {
+		memcpy(&word, text.data + (i + 8 <= text.len ? i : text.len - 8), 8);
 		if ((word - EACH_BYTE(limit)) & ~word & EACH_BYTE(0x80))
 			return true;
 	}
-	for (; i < text.len; i++)
-		if ((unsigned char)text.data[i] < limit)
-			return true;
 	return false;
 }
 

@@ -245,7 +245,7 @@ hops_parse(struct xf_str text)
 static bool
 header_is_own(const struct xf_inlet *inlet, const struct xf_header *header, struct own *own)
 {
-	static const char prefix[] = "crossfade-";
+	static const char prefix[] = "Crossfade-"; /* as crossfade itself writes them, so that no letter need be looked at */
 	struct xf_str name = header->name;
 
 	if (name.len < sizeof(prefix) || (name.data[0] | 0x20) != 'c' || name.data[sizeof(prefix) - 2] != '-' ||
@@ -253,21 +253,21 @@ header_is_own(const struct xf_inlet *inlet, const struct xf_header *header, stru
 		return false;
 	name.data += sizeof(prefix) - 1;
 	name.len -= sizeof(prefix) - 1;
-	if (xf_str_equal_nocase(name, xf_str("id"))) {
+	if (xf_str_equal_nocase(name, xf_str("Id"))) {
 		own->id = header->value;
 		return true;
 	}
-	if (xf_str_equal_nocase(name, xf_str("key"))) {
+	if (xf_str_equal_nocase(name, xf_str("Key"))) {
 		own->key = header->value;
 		return true;
 	}
-	if (xf_str_equal_nocase(name, xf_str("hops"))) {
+	if (xf_str_equal_nocase(name, xf_str("Hops"))) {
 		own->hops = hops_parse(header->value);
 		return true;
 	}
 	/* The marks of a copy are for whoever consumes it; a migration sets its own. */
 	return inlet->setup.migration != NULL &&
-	       (xf_str_equal_nocase(name, xf_str("copy")) || xf_str_equal_nocase(name, xf_str("migration")));
+	       (xf_str_equal_nocase(name, xf_str("Copy")) || xf_str_equal_nocase(name, xf_str("Migration")));
 }
 
 static void

@@ -279,9 +279,8 @@ messages_arrive_in_order(void **state)
 	struct bench *b = bench_begin();
 
 	(void)state;
-	if (!row->no_source) {
-		harness_window(b->source, COUNT + 1, 64 << 20);
-	}
+	if (!row->no_source)
+		harness_settle_auto(b->source, XF_SETTLE_ACK, true);
 	publish(b, 0, COUNT);
 	assert_all_stored(b->sink);
 	if (!row->no_source) {
@@ -290,7 +289,6 @@ messages_arrive_in_order(void **state)
 			assert_int_equal(number_of(b->source, i), i);
 			assert_string_equal(harness_message(b->source, i)->in.subject.data, b->subject);
 		}
-		harness_settle_range(b->source, 0, COUNT, XF_SETTLE_ACK);
 		assert_true(harness_wait_settled(b->source, SOON));
 		harness_sleep_ms(100);
 		assert_int_equal(harness_received(b->source), COUNT);
@@ -640,9 +638,6 @@ a_killed_broker(void **state)
 		skip();
 	assert_non_null(seen);
 	b = bench_begin();
-	if (!row->no_source) {
-		harness_window(b->source, 4 * COUNT, 1 << 30);
-	}
 	publish(b, 0, 10);
 	assert_all_stored(b->sink);
 	if (!row->no_source)

@@ -733,10 +733,10 @@ input_read(struct sink *sink)
 {
 	struct wire *wire = &sink->wire;
 	struct codec_frame frame;
-	bool more;
+	enum wire_news news;
 
 	do {
-		more = wire_read(wire);
+		news = wire_read(wire);
 		while (wire_peek(wire, 0, &frame) == CODEC_OK) {
 			bool was_blocked = wire->blocked;
 
@@ -752,7 +752,7 @@ input_read(struct sink *sink)
 			if (was_blocked && !wire->blocked) /* the clock of confirms stood still */
 				sink->clock_from_ms = sink->host->now_ms();
 		}
-	} while (more && !wire->failed);
+	} while (news == WIRE_SOME && !wire->failed);
 }
 
 /* ---- The instance --------------------------------------------------------------------------------- */

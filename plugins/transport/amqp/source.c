@@ -827,9 +827,9 @@ frame_take(struct source *source)
 static void
 input_read(struct source *source, struct xf_work *work)
 {
-	bool readable = work->ready != 0 || source->more;
-	bool more = true;
+	enum wire_news news = work->ready != 0 || source->more ? WIRE_SOME : WIRE_ALL;
 	int reads = 0;
+	bool again;
 
 	/* What lies here from before comes first. */
 	do {
@@ -838,12 +838,14 @@ input_read(struct source *source, struct xf_work *work)
 		batch_flush(source);
 		if (source->wire.failed)
 			return;
-		more = readable && reads < READS_PER_WORK && wire_read(&source->wire);
-		reads++;
 		/* Control frames behind a delivery that waits for credit wait with it. */
-	} while (more && !source->stalled);
-	source->more = more; /* stopped before the socket was empty */
-	if (more && !source->stalled)
+		again = news == WIRE_SOME && !source->stalled && reads < READS_PER_WORK;
+		if (again)
+			news = wire_read(&source->wire);
+		reads++;
+	} while (again && news != WIRE_NOTHING);
+	source->more = news == WIRE_SOME; /* stopped before the socket was empty */
+	if (source->more && !source->stalled)
 		work->timeout_ms = 0;
 }
 

@@ -346,14 +346,14 @@ wire_flush(struct wire *wire)
 	}
 }
 
-bool
+enum wire_news
 wire_read(struct wire *wire)
 {
-	size_t unread = wire->in_end - wire->in_start;
+	size_t unread = wire->in_end - wire->in_start, room;
 	ssize_t n;
 
 	if (wire->failed)
-		return false;
+		return WIRE_NOTHING;
 	if (unread == 0) {
 		wire->in_start = wire->in_end = 0;
 	} else if (WIRE_IN_SIZE - wire->in_end < WIRE_IN_SIZE / 2 && wire->in_start > 0) {
@@ -361,21 +361,22 @@ wire_read(struct wire *wire)
 		wire->in_start = 0;
 		wire->in_end = unread;
 	}
-	if (wire->in_end == WIRE_IN_SIZE)
-		return false;
+	room = WIRE_IN_SIZE - wire->in_end;
+	if (room == 0)
+		return WIRE_NOTHING;
 	do {
-		n = recv(wire->fd, wire->in + wire->in_end, WIRE_IN_SIZE - wire->in_end, 0);
+		n = recv(wire->fd, wire->in + wire->in_end, room, 0);
 	} while (n < 0 && errno == EINTR);
 	if (n > 0) {
 		wire->in_end += (size_t)n;
 		wire->read_ms = wire->host->now_ms();
-		return true;
+		return (size_t)n < room ? WIRE_ALL : WIRE_SOME; /* poll() tells of what comes after */
 	}
 	if (n == 0)
 		wire_fail(wire, "the broker closed the connection");
 	else if (errno != EAGAIN && errno != EWOULDBLOCK)
 		wire_fail(wire, "reading: %s", strerror(errno));
-	return false;
+	return WIRE_NOTHING;
 }
 
 enum codec_status

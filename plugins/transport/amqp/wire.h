@@ -98,8 +98,14 @@ wire_end(const struct wire *wire)
 	return wire->sent + wire_pending(wire);
 }
 
-/* Reads once. True if there is news and perhaps more. Moves what is unread: pointers into it die. */
-bool wire_read(struct wire *wire);
+enum wire_news {
+	WIRE_NOTHING, /* nothing was there, or the connection failed */
+	WIRE_ALL,     /* read, and the socket is empty for now */
+	WIRE_SOME,    /* read, and there may be more */
+};
+
+/* Reads once. Moves what is unread: pointers into it die. */
+enum wire_news wire_read(struct wire *wire);
 
 /* The frame at BEHIND bytes after the unread start, not consumed. A malformed one fails the connection. */
 enum codec_status wire_peek(struct wire *wire, size_t behind, struct codec_frame *frame);
