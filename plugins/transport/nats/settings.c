@@ -66,7 +66,7 @@ const struct xf_option *const transport_options[] = {
 	[OPT_NAME] = ROW(.type = XF_OPTION_STRING, .key = "name",
 	                 .help = "Name of the connections in the server's reports; default: that of the endpoint"),
 	[OPT_PING_INTERVAL] = ROW(.type = XF_OPTION_DURATION, .key = "ping_interval", .def = "5s", .min = 100, .max = 600000,
-	                          .help = "A silent server is asked this often; the second answer missed ends the connection"),
+	                          .help = "A server silent for so long is asked; silent for twice as long, it is given up"),
 	[OPT_CONNECT_TIMEOUT] = ROW(.type = XF_OPTION_DURATION, .key = "connect_timeout", .def = "2s", .min = 100, .max = 4500,
 	                            .help = "How long one server may take to answer while connecting"),
 	[OPT_PUBLISH_TIMEOUT] = ROW(.type = XF_OPTION_DURATION, .key = "publish_timeout", .def = "5s", .min = 100, .max = 600000,
