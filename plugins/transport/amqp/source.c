@@ -12,7 +12,8 @@
  * a message that takes longer is acknowledged one by one, once it has waited a while or holds much of
  * the prefetch. There are as many slots as prefetch, and the broker never has more out. A handle is a
  * slot with a number that changes with each use; a settlement for a channel that is gone finds its
- * slot empty and is ignored.
+ * slot empty and is ignored. While others are still out, acks gather for a millisecond: each one sent
+ * costs a system call here and a wake-up there.
  *
  * RETRY waits here for its delay, then the message is put back into the queue. REJECT is acknowledged:
  * the core keeps such messages itself. EXTEND is nothing: the broker waits (for its consumer_timeout).
@@ -102,10 +103,13 @@ struct source {
 	struct slot *slots;
 	uint32_t free;
 	uint32_t head, tail;
+	uint32_t used;    /* in the list */
 	uint32_t settled; /* SLOT_SETTLED in the list */
 	uint32_t held;
 	uint64_t due_ms;    /* of the next held one, about */
 	uint64_t gap_since_ms;
+	uint64_t acked_ms; /* when acks were last written */
+	uint64_t look_ms;  /* when work() will be called at the latest, by what the last one asked for */
 	uint32_t generation;
 
 	/* What this work() call gathers. */
@@ -146,7 +150,7 @@ slots_clear(struct source *source)
 	}
 	source->free = 0;
 	source->head = source->tail = NIL;
-	source->settled = source->held = 0;
+	source->used = source->settled = source->held = 0;
 	source->due_ms = UINT64_MAX;
 	source->gap_since_ms = 0;
 }
@@ -174,6 +178,7 @@ slot_take(struct source *source, uint64_t tag)
 	else
 		source->head = index;
 	source->tail = index;
+	source->used++;
 	return index;
 }
 
@@ -194,6 +199,7 @@ slot_free(struct source *source, uint32_t index)
 		source->slots[slot->next].prev = slot->prev;
 	else
 		source->tail = slot->prev;
+	source->used--;
 	slot->state = SLOT_FREE;
 	slot->handle = 0;
 	slot->next = source->free;
@@ -224,11 +230,23 @@ held_release(struct source *source, uint64_t now)
 	}
 }
 
+/* Whether acks may gather: they hold little of the prefetch, and others are still to come. */
+static bool
+acks_wait(const struct source *source, uint64_t now)
+{
+	return now == source->acked_ms && source->settled < source->prefetch / 8 &&
+	       source->used > source->settled + source->held;
+}
+
 static void
 acks_write(struct source *source, uint64_t now)
 {
 	uint64_t last = 0;
 	uint32_t count = 0, index, next;
+
+	if (source->settled == 0 || acks_wait(source, now))
+		return;
+	source->acked_ms = now;
 
 	while (source->head != NIL && source->slots[source->head].state == SLOT_SETTLED) {
 		last = source->slots[source->head].tag;
@@ -254,6 +272,16 @@ acks_write(struct source *source, uint64_t now)
 		slot_free(source, index);
 	}
 	source->gap_since_ms = 0;
+}
+
+/* When acks_write() or held_release() have something to do. */
+static uint64_t
+acks_due(const struct source *source, uint64_t now)
+{
+	uint64_t due = source->due_ms;
+	uint64_t ack = acks_wait(source, now) ? now + 1 : source->gap_since_ms + GAP_ACK_MS;
+
+	return source->settled > 0 && ack < due ? ack : due;
 }
 
 /* Whether acks mean anything at the moment. */
@@ -1050,10 +1078,7 @@ source_tend(struct source *source, struct xf_work *work, uint64_t now)
 	if (source_consuming(source)) {
 		held_release(source, now);
 		acks_write(source, now);
-		if (source->held > 0)
-			timeout_lower(work, now, source->due_ms);
-		if (source->gap_since_ms > 0)
-			timeout_lower(work, now, source->gap_since_ms + GAP_ACK_MS);
+		timeout_lower(work, now, acks_due(source, now));
 	} else if (source->phase == PHASE_WAITING) {
 		timeout_lower(work, now, source->retry_at_ms);
 	}
@@ -1099,6 +1124,7 @@ source_work(void *instance, struct xf_work *work)
 		return;
 	}
 
+	source->look_ms = now + work->timeout_ms;
 	work->fd = wire->fd;
 	work->events = (source->stalled ? 0 : POLLIN) | (wire_pending(wire) > 0 ? POLLOUT : 0);
 }
@@ -1141,8 +1167,8 @@ source_settle(void *instance, const struct xf_settlement *settlements, uint32_t 
 	held_release(source, now);
 	acks_write(source, now);
 	wire_flush(&source->wire);
-	/* The wait was chosen before this: timers and what the socket did not take want another look. */
-	if (source->held > 0 || source->settled > 0 || wire_pending(&source->wire) > 0 || source->wire.failed)
+	/* The wait was chosen before this. */
+	if (acks_due(source, now) < source->look_ms || wire_pending(&source->wire) > 0 || source->wire.failed)
 		source->host->wake(source->endpoint);
 }
 
