@@ -24,7 +24,6 @@
 
 struct xf_lane;
 struct xf_chunk;
-struct xf_inlet;
 
 #define XF_SIDES 2 /* a migration's old and new; a plain destination has side 0 only */
 
@@ -78,8 +77,9 @@ struct xf_delivery {
 	uint8_t refused;      /* XF_REFUSED_* */
 	struct xf_leg legs[2];
 
+	struct xf_inbox *home; /* where its legs go back to */
+
 	/* the inlet's */
-	struct xf_inlet *inlet;
 	struct xf_chunk *chunk;
 	uint64_t handle;
 	void (*release)(void *context);

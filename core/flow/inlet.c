@@ -390,7 +390,7 @@ static void
 delivery_clear(struct xf_delivery *delivery)
 {
 	memset(delivery, 0, offsetof(struct xf_delivery, legs) + sizeof(delivery->legs[0]));
-	memset((char *)delivery + offsetof(struct xf_delivery, inlet), 0, sizeof(*delivery) - offsetof(struct xf_delivery, inlet));
+	memset((char *)delivery + offsetof(struct xf_delivery, home), 0, sizeof(*delivery) - offsetof(struct xf_delivery, home));
 }
 
 static struct xf_delivery *
@@ -413,7 +413,7 @@ delivery_make(struct xf_inlet *inlet, const struct xf_incoming *message, const s
 
 	delivery = xf_chunks_alloc(&inlet->chunks, size, &chunk);
 	delivery_clear(delivery);
-	delivery->inlet = inlet;
+	delivery->home = &inlet->runner.inbox;
 	delivery->chunk = chunk;
 	delivery->handle = message->handle;
 	at = (char *)(delivery + 1) + header_slots * sizeof(struct xf_header);

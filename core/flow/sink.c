@@ -14,7 +14,6 @@
 #include "base/clock.h"
 #include "base/counter.h"
 #include "base/memory.h"
-#include "flow/inlet.h"
 
 #define SLOTS 16384 /* twice what is ever out, so a free one is near */
 #define OUT_MAX (SLOTS / 2)
@@ -41,9 +40,9 @@ struct xf_sink {
 	struct xf_leg *batch_legs[BATCH];
 };
 
-/* Legs on their way back, gathered while they belong to one inlet. */
+/* Legs on their way back, gathered while they have the same home. */
 struct returning {
-	struct xf_runner *inlet;
+	struct xf_inbox *home;
 	struct xf_leg *first, *last;
 };
 
@@ -51,18 +50,18 @@ static void
 returning_flush(struct returning *returning)
 {
 	if (returning->first != NULL)
-		xf_inbox_push(&returning->inlet->inbox, &returning->first->node, &returning->last->node);
+		xf_inbox_push(returning->home, &returning->first->node, &returning->last->node);
 	*returning = (struct returning){NULL, NULL, NULL};
 }
 
 static void
 returning_add(struct returning *returning, struct xf_leg *leg)
 {
-	struct xf_runner *inlet = xf_inlet_runner(leg->delivery->inlet);
+	struct xf_inbox *home = leg->delivery->home;
 
-	if (returning->inlet != inlet)
+	if (returning->home != home)
 		returning_flush(returning);
-	returning->inlet = inlet;
+	returning->home = home;
 	leg->node.next = NULL;
 	if (returning->last != NULL)
 		returning->last->node.next = &leg->node;
