@@ -449,8 +449,7 @@ producer_copy(struct producer *producer, const struct xf_outgoing *messages, uin
 		}
 		producer->records[i] = r;
 		producer->results[i] = (struct xf_result){.token = m->token, .code = XF_RESULT_STORED};
-		producer->keys[i] = dedup_key(&broker->dedup, m->subject.data, m->subject.len, m->dedup_id.data,
-		                              m->dedup_id.len);
+		producer->keys[i] = dedup_key(&broker->dedup, m->subject, m->dedup_id);
 		dedup_prefetch(&broker->dedup, producer->keys[i]);
 	}
 	return i;

@@ -22,7 +22,7 @@ dedup_init(struct dedup *dedup, uint32_t window)
 		places *= 2;
 	dedup->mask = places - 1;
 	for (int i = 0; i < 2; i++) {
-		dedup->tables[i] = calloc(places, sizeof(struct dedup_key));
+		dedup->tables[i] = calloc(places, sizeof(uint64_t));
 		if (dedup->tables[i] == NULL) {
 			dedup_fini(dedup);
 			return false;
@@ -40,32 +40,33 @@ dedup_fini(struct dedup *dedup)
 }
 
 struct dedup_key
-dedup_key(const struct dedup *dedup, const char *subject, uint64_t subject_len, const char *id, uint64_t id_len)
+dedup_key(const struct dedup *dedup, struct xf_str subject, struct xf_str id)
 {
 	XXH128_hash_t hash;
 
-	if (dedup->window == 0 || id_len == 0)
+	if (dedup->window == 0 || id.len == 0)
 		return (struct dedup_key){0, 0};
-	hash = XXH3_128bits_withSeed(id, id_len, XXH3_64bits_withSeed(subject, subject_len, dedup->seed));
+	hash = XXH3_128bits_withSeed(id.data, id.len,
+	                             XXH3_64bits_withSeed(subject.data, subject.len, dedup->seed));
 	return (struct dedup_key){hash.low64 | 1, hash.high64};
 }
 
 void
 dedup_prefetch(const struct dedup *dedup, struct dedup_key key)
 {
-	if (key.low == 0)
+	if (key.mark == 0)
 		return;
-	__builtin_prefetch(&dedup->tables[0][key.high & dedup->mask], 1);
-	__builtin_prefetch(&dedup->tables[1][key.high & dedup->mask]);
+	__builtin_prefetch(&dedup->tables[0][key.place & dedup->mask], 1);
+	__builtin_prefetch(&dedup->tables[1][key.place & dedup->mask]);
 }
 
-/* The place of KEY in TABLE, or the empty one where it would stand. */
-static struct dedup_key *
-place_find(struct dedup_key *table, uint64_t mask, struct dedup_key key)
+/* Where KEY stands in TABLE, or the empty place where it would. */
+static uint64_t *
+place_find(uint64_t *table, uint64_t mask, struct dedup_key key)
 {
-	uint64_t at = key.high & mask;
+	uint64_t at = key.place & mask;
 
-	while (table[at].low != 0 && (table[at].low != key.low || table[at].high != key.high))
+	while (table[at] != 0 && table[at] != key.mark)
 		at = (at + 1) & mask;
 	return &table[at];
 }
@@ -73,16 +74,14 @@ place_find(struct dedup_key *table, uint64_t mask, struct dedup_key key)
 bool
 dedup_seen(struct dedup *dedup, struct dedup_key key)
 {
-	struct dedup_key *place, *full;
+	uint64_t *place, *full;
 
-	if (key.low == 0)
+	if (key.mark == 0)
 		return false;
-	if (place_find(dedup->tables[1], dedup->mask, key)->low != 0)
-		return true;
 	place = place_find(dedup->tables[0], dedup->mask, key);
-	if (place->low != 0)
+	if (*place != 0 || *place_find(dedup->tables[1], dedup->mask, key) != 0)
 		return true;
-	*place = key;
+	*place = key.mark;
 	if (++dedup->used == dedup->window) {
 		full = dedup->tables[0];
 		dedup->tables[0] = dedup->tables[1];

@@ -11,7 +11,7 @@
 #include <string.h>
 
 #define SEGMENT_MIN 4096u
-#define SEGMENT_MAX (256u << 10)
+#define SEGMENT_MAX (64u << 10)
 #define FREE_MAX 16 /* segments kept for the next sink */
 
 void

@@ -293,7 +293,7 @@ report_latency(struct report *report, const uint64_t *buckets, uint64_t max)
 
 /* Sums over producers. */
 struct sent_sums {
-	uint64_t sent, acked, rejected, retried, lost, both, rate;
+	uint64_t sent, acked, rejected, retried, lost, both, forgotten, rate;
 	bool finished;
 };
 
@@ -316,6 +316,7 @@ producers_sum_locked(struct ledger *ledger, int sides)
 		sums.rejected += p->rejected_count;
 		sums.retried += p->retried_count;
 		sums.rate += atomic_load(&p->rate);
+		sums.forgotten += p->forgotten * BITS_CHUNK;
 		sums.lost += p->forgotten_lost;
 		sums.both += p->forgotten_both;
 		sums.finished &= p->count > 0 && sent >= p->count && p->acked_count + p->rejected_count >= sent;
@@ -367,13 +368,14 @@ report_locked(struct ledger *ledger, int sides, struct report *report)
 	report_printf(report,
 	              "{\"sent\":%llu,\"acked\":%llu,\"rejected\":%llu,\"retried\":%llu,\"finished\":%s,\"rate\":%llu,"
 	              "\"received\":%llu,\"copies\":%llu,\"lost\":%llu,\"reordered\":%llu,\"reordered_across\":%llu,"
-	              "\"duplicates\":%llu,\"on_both_sides\":%llu,\"corrupted\":%llu,\"unexpected\":%llu,",
+	              "\"duplicates\":%llu,\"on_both_sides\":%llu,\"corrupted\":%llu,\"unexpected\":%llu,\"forgotten\":%llu,",
 	              (unsigned long long)sent.sent, (unsigned long long)sent.acked, (unsigned long long)sent.rejected,
 	              (unsigned long long)sent.retried, sent.finished ? "true" : "false", (unsigned long long)sent.rate,
 	              (unsigned long long)sum.received, (unsigned long long)sum.copies, (unsigned long long)sent.lost,
 	              (unsigned long long)sum.reordered, (unsigned long long)sum.reordered_across,
 	              (unsigned long long)sum.duplicates, (unsigned long long)sent.both,
-	              (unsigned long long)sum.corrupted, (unsigned long long)sum.unexpected);
+	              (unsigned long long)sum.corrupted, (unsigned long long)sum.unexpected,
+	              (unsigned long long)sent.forgotten);
 	report_latency(report, sum.latency, sum.latency_max);
 	report_printf(report, ",\"sides\":{");
 	for (int i = 0; i < sides; i++) {
