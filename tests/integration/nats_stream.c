@@ -1,5 +1,6 @@
 /*
- * nats_stream.c - the nats plugin against a real server: what is stored, told and given back when things go wrong.
+ * nats_stream.c - the nats plugin against a real server: what is stored, told and given back when things go
+ * wrong.
  */
 #include <inttypes.h>
 #include <setjmp.h>
@@ -142,7 +143,8 @@ test_round_trip(void **state)
 		assert_true(message->in.time_ms > 1000000000000);
 	}
 
-	/* Stored once within the window, and told so; without an id it has its place in the stream for one. */
+	/* Stored once within the window, and told so; without an id it has its place in the stream for one.
+	 * */
 	publish(sink, "orders.1", 5);
 	plain.subject = str("orders.plain");
 	harness_publish(sink, &plain);
@@ -163,7 +165,8 @@ test_settlements(void **state)
 	struct bench *bench = *state;
 	struct harness *harness = harness_open("nats", ORDERS(bench));
 	struct harness_endpoint *sink = harness_sink(harness, "r/to", NULL, NULL);
-	struct harness_endpoint *source = harness_source(harness, "r/from", "orders.>", OPTIONS("ack_wait=2s"));
+	struct harness_endpoint *source = harness_source(harness, "r/from", "orders.>",
+	                                                 OPTIONS("ack_wait=2s"));
 	const struct harness_message *message;
 	uint64_t begin;
 	unsigned i;
@@ -344,7 +347,8 @@ test_other_stream(void **state)
 
 	assert_true(harness_wait_state(sink, XF_STATE_UP, WAIT_MS));
 	expect_blocked(bench,
-	               OPTIONS(bench->url, "streams[0].name=ORDERS", "streams[0].subjects=orders.*"), "other subjects");
+	               OPTIONS(bench->url, "streams[0].name=ORDERS",
+	                       "streams[0].subjects=orders.*"), "other subjects");
 	expect_blocked(bench,
 	               OPTIONS(bench->url, "streams[0].name=ORDERS", "streams[0].subjects=orders.>",
 	                       "streams[0].storage=memory"),
@@ -353,7 +357,8 @@ test_other_stream(void **state)
 	               OPTIONS(bench->url, "streams[0].name=ORDERS", "streams[0].subjects=orders.>",
 	                       "streams[0].max_age=1h"),
 	               "max_age 0ms, not 3600000ms");
-	expect_blocked(bench, OPTIONS(bench->url, "streams[0].name=OTHER", "streams[0].subjects=orders.x"), "overlap");
+	expect_blocked(bench, OPTIONS(bench->url, "streams[0].name=OTHER", "streams[0].subjects=orders.x"),
+	               "overlap");
 
 	/* The same durable for another subject. */
 	first = harness_source(harness, "r/from", "orders.a", OPTIONS("durable=d"));
@@ -363,7 +368,8 @@ test_other_stream(void **state)
 	assert_non_null(strstr(harness_state_reason(second), "filter_subject 'orders.a', not 'orders.b'"));
 	harness_destroy(&second);
 	/* A longer wait is no difference in kind: the consumer is given it. */
-	second = harness_source(harness, "r/from2", "orders.a", OPTIONS("durable=d", "ack_wait=45s", "max_ack_pending=9000"));
+	second = harness_source(harness, "r/from2", "orders.a",
+	                        OPTIONS("durable=d", "ack_wait=45s", "max_ack_pending=9000"));
 	assert_true(harness_wait_state(second, XF_STATE_UP, WAIT_MS));
 	assert_int_equal(harness_log_count(second, XF_LOG_WARN), 0);
 	harness_destroy(&second);
@@ -376,7 +382,8 @@ static void
 test_full_stream(void **state)
 {
 	struct bench *bench = *state;
-	struct harness *harness = harness_open("nats", OPTIONS(bench->url, "publish_timeout=2s", "streams[0].name=W",
+	struct harness *harness = harness_open("nats",
+	                                       OPTIONS(bench->url, "publish_timeout=2s", "streams[0].name=W",
 	                                                       "streams[0].subjects=w.>", "streams[0].retention=workqueue"));
 	struct harness_endpoint *sink = harness_sink(harness, "r/to", NULL, NULL);
 	struct harness_endpoint *source = harness_source(harness, "r/from", ">", OPTIONS("stream=W"));
@@ -428,7 +435,8 @@ test_kill_under_load(void **state)
 	assert_int_equal(missing, 0);
 	/* What was lost on the way is asked for at once, not after ack_wait. */
 	assert_true(harness_now_ms() < begin + 15000);
-	print_message("killed 3 times: %zu sent, %zu received, %zu doubled\n", count, harness_received(source), doubled);
+	print_message("killed 3 times: %zu sent, %zu received, %zu doubled\n", count,
+	              harness_received(source), doubled);
 	free(seen);
 	harness_destroy(&source);
 	harness_destroy(&sink);
@@ -442,7 +450,8 @@ test_settle_across_restart(void **state)
 	struct bench *bench = *state;
 	struct harness *harness = harness_open("nats", ORDERS(bench));
 	struct harness_endpoint *sink = harness_sink(harness, "r/to", NULL, NULL);
-	struct harness_endpoint *source = harness_source(harness, "r/from", "orders.>", OPTIONS("ack_wait=3s"));
+	struct harness_endpoint *source = harness_source(harness, "r/from", "orders.>",
+	                                                 OPTIONS("ack_wait=3s"));
 	unsigned i;
 
 	for (i = 0; i < 100; i++)
@@ -480,7 +489,8 @@ test_settle_across_restart(void **state)
 	harness_close(&harness);
 }
 
-/* The next life of a source begins with what the last one left, in order, whether it could say goodbye or not. */
+/* The next life of a source begins with what the last one left, in order, whether it could say goodbye or
+ * not. */
 static void
 test_takes_up_in_order(void **state)
 {
@@ -566,8 +576,10 @@ test_core(void **state)
 	struct bench *bench = *state;
 	struct harness *harness = harness_open("nats", OPTIONS(bench->url));
 	struct harness_endpoint *sink = harness_sink(harness, "r/to", NULL, OPTIONS("mode=core"));
-	struct harness_endpoint *one = harness_source(harness, "r/one", "c.*", OPTIONS("mode=core", "group=g"));
-	struct harness_endpoint *two = harness_source(harness, "r/two", "c.*", OPTIONS("mode=core", "group=g"));
+	struct harness_endpoint *one = harness_source(harness, "r/one", "c.*",
+	                                              OPTIONS("mode=core", "group=g"));
+	struct harness_endpoint *two = harness_source(harness, "r/two", "c.*",
+	                                              OPTIONS("mode=core", "group=g"));
 	unsigned i;
 
 	harness_settle_auto(one, XF_SETTLE_ACK, true);

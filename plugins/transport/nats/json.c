@@ -53,7 +53,8 @@ skip_value(const char *at, const char *end)
 				return NULL;
 			depth--;
 		} else if (depth == 0) {
-			while (at < end && *at != ',' && *at != '}' && *at != ']' && !isspace((unsigned char)*at))
+			while (at < end && *at != ',' && *at != '}' && *at != ']' &&
+			       !isspace((unsigned char)*at))
 				at++;
 			return at > start ? at : NULL;
 		}

@@ -22,7 +22,8 @@ int64_t json_get_int(struct xf_str text, const char *path, int64_t fallback);
 /* True for the literal true at PATH. */
 bool json_get_true(struct xf_str text, const char *path);
 
-/* The string at PATH, unescaped and terminated, cut to SIZE; "" where there is none. Returns whether it was there. */
+/* The string at PATH, unescaped and terminated, cut to SIZE; "" where there is none. Returns whether it was
+ * there. */
 bool json_get_string(struct xf_str text, const char *path, char *out, size_t size);
 
 /* A value that is a string, likewise. */

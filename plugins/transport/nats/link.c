@@ -1,12 +1,13 @@
 /*
  * link.c - the protocol over one socket; see link.h.
  *
- * Reading: bytes gather in one buffer, and messages are handed out as slices of it. A large message gets memory of
- * its own, and what is missing of it is read straight into that. Writing: everything is framed into one buffer,
- * sent where a batch ends, and kept for POLLOUT where the socket is full.
+ * Reading: bytes gather in one buffer, and messages are handed out as slices of it. A large message gets
+ * memory of its own, and what is missing of it is read straight into that. Writing: everything is framed
+ * into one buffer, sent where a batch ends, and kept for POLLOUT where the socket is full.
  *
- * The library's connection object stays, for its socket and its goodbye; it is never asked to read or write again.
- * Its reader is not started (event loop), its flusher neither (send as soon as possible), nor its pings.
+ * The library's connection object stays, for its socket and its goodbye; it is never asked to read or write
+ * again. Its reader is not started (event loop), its flusher neither (send as soon as possible), nor its
+ * pings.
  */
 #include "link.h"
 
@@ -34,8 +35,9 @@ void
 link_init(struct link *link, const struct settings *settings, struct xf_str name)
 {
 	*link = (struct link){.settings = settings, .fd = -1};
-	link->name = settings->name != NULL ? copy_string((struct xf_str){settings->name, strlen(settings->name)})
-	                                    : copy_string(name);
+	if (settings->name != NULL)
+		name = (struct xf_str){settings->name, strlen(settings->name)};
+	link->name = copy_string(name);
 	link->url = random_below(settings->url_count);
 }
 
@@ -62,8 +64,8 @@ link_fail(struct link *link, const char *format, ...)
 
 /* ---- Opening ----------------------------------------------------------------- */
 
-/* The library's hooks for an event loop. All are called from within natsConnection_Connect() and _Destroy(), on
- * our thread. */
+/* The library's hooks for an event loop. All are called from within natsConnection_Connect() and
+ * _Destroy(), on our thread. */
 static natsStatus
 loop_attach(void **user, void *loop, natsConnection *nc, natsSock socket)
 {
@@ -99,7 +101,8 @@ link_options(struct link *link, const char *url, natsOptions **options)
 		return s;
 	s = natsOptions_SetURL(*options, url);
 	if (s == NATS_OK && settings->user != NULL)
-		s = natsOptions_SetUserInfo(*options, settings->user, settings->password != NULL ? settings->password : "");
+		s = natsOptions_SetUserInfo(*options, settings->user,
+		                            settings->password != NULL ? settings->password : "");
 	if (s == NATS_OK && settings->token != NULL)
 		s = natsOptions_SetToken(*options, settings->token);
 	if (s == NATS_OK)
@@ -119,7 +122,8 @@ link_options(struct link *link, const char *url, natsOptions **options)
 	if (s == NATS_OK)
 		s = natsOptions_SetIOBufSize(*options, 4096);
 	if (s == NATS_OK)
-		s = natsOptions_SetEventLoop(*options, link, loop_attach, loop_interest, loop_interest, loop_detach);
+		s = natsOptions_SetEventLoop(*options, link, loop_attach, loop_interest, loop_interest,
+		                             loop_detach);
 	return s;
 }
 
@@ -173,9 +177,11 @@ link_open(struct link *link)
 		/* "(conn.c:1905): what happened" */
 		if (text != NULL && text[0] == '(' && strstr(text, "): ") != NULL)
 			text = strstr(text, "): ") + 3;
-		if (s == NATS_NO_SERVER || text == NULL || text[0] == '\0' || last != s)
+		if (s == NATS_NO_SERVER)
+			text = "connection refused or no answer";
+		else if (text == NULL || text[0] == '\0' || last != s)
 			text = natsStatus_GetText(s);
-		link_fail(link, "%s: %s", link->server, s == NATS_NO_SERVER ? "connection refused or no answer" : text);
+		link_fail(link, "%s: %s", link->server, text);
 		natsConnection_Destroy(nc);
 		link->fd = -1;
 		return false;
@@ -288,8 +294,8 @@ parse_number(struct xf_str field, uint64_t *number)
 
 /* SUBJECT SID [REPLY] [HEADER-SIZE] SIZE */
 static bool
-parse_message_line(const char *at, const char *end, bool headers, struct link_message *message, uint64_t *header_size,
-                   uint64_t *size)
+parse_message_line(const char *at, const char *end, bool headers, struct link_message *message,
+                   uint64_t *header_size, uint64_t *size)
 {
 	struct xf_str field[5];
 	uint32_t n = 0, fixed = headers ? 4 : 3;
@@ -386,8 +392,8 @@ large_finished(struct link *link, struct link_message *message)
 
 /* BODY is what the buffer has of it. The names stand in the buffer, which moves on: they go along. */
 static void
-large_begin(struct link *link, struct link_message *message, const char *body, uint64_t have, uint64_t header_size,
-            uint64_t size)
+large_begin(struct link *link, struct link_message *message, const char *body, uint64_t have,
+            uint64_t header_size, uint64_t size)
 {
 	char *names;
 
@@ -447,8 +453,10 @@ link_next(struct link *link, struct link_message *message)
 
 		if (link->failed)
 			return LINK_NOTHING;
+		if (link->large != NULL && link->large_len < link->large_size)
+			return LINK_NOTHING;
 		if (link->large != NULL)
-			return link->large_len == link->large_size ? large_finished(link, message) : LINK_NOTHING;
+			return large_finished(link, message);
 		line = link->in + link->in_at;
 		have = link->in_end - link->in_at;
 		eol = have > 0 ? memchr(line, '\n', have) : NULL;
@@ -462,7 +470,8 @@ link_next(struct link *link, struct link_message *message)
 			eol--;
 		headers = *line == 'H';
 		if (headers || *line == 'M') {
-			if (eol - line < 5 || !parse_message_line(line + (headers ? 5 : 4), eol, headers, message,
+			if (eol - line < 5 ||
+			    !parse_message_line(line + (headers ? 5 : 4), eol, headers, message,
 			                                          &header_size, &size)) {
 				link_fail(link, "%s: a message line that makes no sense", link->server);
 				return LINK_NOTHING;
@@ -627,7 +636,8 @@ link_tick(struct link *link, uint64_t now)
 	if (link->failed || now < link->heard_ms + interval || now < link->ping_ms + interval)
 		return;
 	if (link->pings > link->pongs && now >= link->heard_ms + 2 * interval)
-		link_fail(link, "%s: silent for %llu ms", link->server, (unsigned long long)(now - link->heard_ms));
+		link_fail(link, "%s: silent for %llu ms", link->server,
+		          (unsigned long long)(now - link->heard_ms));
 	else
 		link_ping(link);
 }

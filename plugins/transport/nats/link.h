@@ -36,7 +36,7 @@ struct link_message {
 	uint32_t sid;
 	uint32_t status;   /* of a message of the server's own: 503, 408, ...; 0: an ordinary one */
 	struct xf_str status_text;
-	void *owned;       /* memory of its own, that all of this stands in; the link frees it unless taken; NULL: none */
+	void *owned; /* memory of its own that all this stands in, freed by the link unless taken; or NULL */
 };
 
 enum link_event {
@@ -98,11 +98,11 @@ void link_fail(struct link *link, const char *format, ...) __attribute__((format
 
 /* ---- In ---- */
 
-/* Reads once what is there. What link_next() gave before is gone. Returns whether there may be more to read. */
+/* Reads once. What link_next() gave before is gone. Returns whether there may be more to read. */
 bool link_read(struct link *link);
 
-/* The next thing that was read. Strings of a message are valid until link_read(); its owned memory until the next
- * call, unless taken. */
+/* The next thing that was read. Strings of a message are valid until link_read(); its owned memory until
+ * the next call, unless taken. */
 enum link_event link_next(struct link *link, struct link_message *message);
 
 /* Takes the owned memory of the message that link_next() gave last; free() it. */
@@ -125,7 +125,8 @@ link_put(struct link *link, const char *end)
 void link_printf(struct link *link, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Publishes; reply may be empty. */
-void link_publish(struct link *link, struct xf_str subject, struct xf_str reply, const void *payload, size_t size);
+void link_publish(struct link *link, struct xf_str subject, struct xf_str reply, const void *payload,
+                  size_t size);
 
 /* Sends what the socket takes. False: some is left, poll for POLLOUT (or it failed). */
 bool link_flush(struct link *link);
@@ -167,6 +168,13 @@ struct backoff {
 
 /* From 100 ms to 5 s, doubling, with jitter. */
 void backoff_next(struct backoff *backoff, uint64_t now);
+
+static inline uint32_t
+backoff_left(const struct backoff *backoff, uint64_t now)
+{
+	return now < backoff->until_ms ? (uint32_t)(backoff->until_ms - now) : 0;
+}
+
 uint32_t random_below(uint32_t bound);
 
 #endif

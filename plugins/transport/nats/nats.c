@@ -6,7 +6,8 @@
 #include "source.h"
 
 static int32_t
-transport_open(const struct xf_host *host, const struct xf_config *transport, struct xf_str name, void **shared,
+transport_open(const struct xf_host *host, const struct xf_config *transport, struct xf_str name,
+               void **shared,
                struct xf_error *error)
 {
 	struct settings *settings = settings_create(host, transport, error);

@@ -34,11 +34,14 @@ enum {
 static const struct xf_option *const stream_options[] = {
 	[STREAM_NAME] = ROW(.type = XF_OPTION_STRING, .key = "name", .flags = XF_OPTION_REQUIRED,
 	                    .help = "Name of the stream"),
-	[STREAM_SUBJECTS] = ROW(.type = XF_OPTION_SUBJECT, .key = "subjects", .flags = XF_OPTION_REQUIRED | XF_OPTION_LIST,
+	[STREAM_SUBJECTS] = ROW(.type = XF_OPTION_SUBJECT, .key = "subjects",
+	                        .flags = XF_OPTION_REQUIRED | XF_OPTION_LIST,
 	                        .help = "Subjects that the stream stores, wildcards allowed"),
-	[STREAM_STORAGE] = ROW(.type = XF_OPTION_ENUM, .key = "storage", .def = "file", .values = storage_words,
+	[STREAM_STORAGE] = ROW(.type = XF_OPTION_ENUM, .key = "storage", .def = "file",
+	                       .values = storage_words,
 	                       .help = "Where the server keeps the messages"),
-	[STREAM_RETENTION] = ROW(.type = XF_OPTION_ENUM, .key = "retention", .def = "limits", .values = retention_words,
+	[STREAM_RETENTION] = ROW(.type = XF_OPTION_ENUM, .key = "retention", .def = "limits",
+	                         .values = retention_words,
 	                         .help = "When the server forgets a message"),
 	[STREAM_MAX_AGE] = ROW(.type = XF_OPTION_DURATION, .key = "max_age", .max = INT64_MAX / 1000000,
 	                       .help = "Messages older than this are removed; without it they stay"),
@@ -46,10 +49,12 @@ static const struct xf_option *const stream_options[] = {
 	                         .help = "Bound of the stream in bytes"),
 	[STREAM_MAX_MESSAGES] = ROW(.type = XF_OPTION_I64, .key = "max_messages", .min = 1, .max = INT64_MAX,
 	                            .unit = "messages", .help = "Bound of the stream in messages"),
-	[STREAM_DUPLICATE_WINDOW] = ROW(.type = XF_OPTION_DURATION, .key = "duplicate_window", .def = "2m", .min = 100,
+	[STREAM_DUPLICATE_WINDOW] = ROW(.type = XF_OPTION_DURATION, .key = "duplicate_window", .def = "2m",
+	                                .min = 100,
 	                                .max = INT64_MAX / 1000000,
 	                                .help = "How long the server remembers message ids to store each once"),
-	[STREAM_REPLICAS] = ROW(.type = XF_OPTION_I64, .key = "replicas", .def = "1", .min = 1, .max = 5, .unit = "servers",
+	[STREAM_REPLICAS] = ROW(.type = XF_OPTION_I64, .key = "replicas", .def = "1", .min = 1, .max = 5,
+	                        .unit = "servers",
 	                        .help = "On how many servers of a cluster each message is kept"),
 	NULL,
 };
@@ -65,13 +70,17 @@ const struct xf_option *const transport_options[] = {
 	                  .help = "Token, instead of user and password"),
 	[OPT_NAME] = ROW(.type = XF_OPTION_STRING, .key = "name",
 	                 .help = "Name of the connections in the server's reports; default: that of the endpoint"),
-	[OPT_PING_INTERVAL] = ROW(.type = XF_OPTION_DURATION, .key = "ping_interval", .def = "5s", .min = 100, .max = 600000,
+	[OPT_PING_INTERVAL] = ROW(.type = XF_OPTION_DURATION, .key = "ping_interval", .def = "5s", .min = 100,
+	                          .max = 600000,
 	                          .help = "A server silent for so long is asked; silent for twice as long, it is given up"),
-	[OPT_CONNECT_TIMEOUT] = ROW(.type = XF_OPTION_DURATION, .key = "connect_timeout", .def = "2s", .min = 100, .max = 4500,
+	[OPT_CONNECT_TIMEOUT] = ROW(.type = XF_OPTION_DURATION, .key = "connect_timeout", .def = "2s",
+	                            .min = 100, .max = 4500,
 	                            .help = "How long one server may take to answer while connecting"),
-	[OPT_PUBLISH_TIMEOUT] = ROW(.type = XF_OPTION_DURATION, .key = "publish_timeout", .def = "5s", .min = 100, .max = 600000,
+	[OPT_PUBLISH_TIMEOUT] = ROW(.type = XF_OPTION_DURATION, .key = "publish_timeout", .def = "5s",
+	                            .min = 100, .max = 600000,
 	                            .help = "A message not confirmed within this is of unknown fate, its connection dead"),
-	[OPT_STREAMS] = ROW(.type = XF_OPTION_MAP, .key = "streams", .flags = XF_OPTION_LIST, .fields = stream_options,
+	[OPT_STREAMS] = ROW(.type = XF_OPTION_MAP, .key = "streams", .flags = XF_OPTION_LIST,
+	                    .fields = stream_options,
 	                    .help = "Streams that are created where missing and checked at every connect, never changed"),
 	NULL,
 };
@@ -83,13 +92,16 @@ const struct xf_option *const source_options[] = {
 	                      .help = "Stream to read; default: the one that stores the subject"),
 	[SOURCE_DURABLE] = ROW(.type = XF_OPTION_STRING, .key = "durable",
 	                       .help = "Name of the durable consumer, created where missing; default: crossfade-ROUTE"),
-	[SOURCE_ACK_WAIT] = ROW(.type = XF_OPTION_DURATION, .key = "ack_wait", .def = "30s", .min = 1000, .max = 86400000,
+	[SOURCE_ACK_WAIT] = ROW(.type = XF_OPTION_DURATION, .key = "ack_wait", .def = "30s", .min = 1000,
+	                        .max = 86400000,
 	                        .help = "The server offers a message again when it hears nothing of it for so long"),
-	[SOURCE_MAX_ACK_PENDING] = ROW(.type = XF_OPTION_I64, .key = "max_ack_pending", .min = 1, .max = 10000000,
+	[SOURCE_MAX_ACK_PENDING] = ROW(.type = XF_OPTION_I64, .key = "max_ack_pending", .min = 1,
+	                               .max = 10000000,
 	                               .unit = "messages",
 	                               .help = "Bound of unacknowledged messages at the server; default: what the route may "
 	                                       "have in flight"),
-	[SOURCE_DELIVER] = ROW(.type = XF_OPTION_ENUM, .key = "deliver", .def = "all", .values = deliver_words,
+	[SOURCE_DELIVER] = ROW(.type = XF_OPTION_ENUM, .key = "deliver", .def = "all",
+	                       .values = deliver_words,
 	                       .help = "Where a consumer begins when it is created"),
 	[SOURCE_GROUP] = ROW(.type = XF_OPTION_STRING, .key = "group",
 	                     .help = "Queue group of a core subscription: its members share the messages"),
@@ -99,7 +111,8 @@ const struct xf_option *const source_options[] = {
 const struct xf_option *const sink_options[] = {
 	[SINK_MODE] = ROW(.type = XF_OPTION_ENUM, .key = "mode", .def = "jetstream", .values = mode_words,
 	                  .help = "jetstream is confirmed by the stream that stores it; core by the server that passed it on"),
-	[SINK_WINDOW] = ROW(.type = XF_OPTION_I64, .key = "window", .def = "4096", .min = 1, .max = 65536, .unit = "messages",
+	[SINK_WINDOW] = ROW(.type = XF_OPTION_I64, .key = "window", .def = "4096", .min = 1, .max = 65536,
+	                    .unit = "messages",
 	                    .help = "How many messages may await their confirmation"),
 	NULL,
 };
@@ -184,7 +197,8 @@ url_address(const char *url, char *out, size_t size, struct xf_error *error)
 			port = c + 1;
 	}
 	if (host_len == 0 || (*end == '/' && end[1] != '\0')) {
-		snprintf(error->text, sizeof(error->text), "url: expected nats://host:port and nothing after");
+		snprintf(error->text, sizeof(error->text),
+		         "url: expected nats://host:port and nothing after");
 		return false;
 	}
 	if (port != NULL) {
@@ -193,7 +207,8 @@ url_address(const char *url, char *out, size_t size, struct xf_error *error)
 		for (i = 0; i < len && isdigit((unsigned char)port[i]); i++)
 			;
 		if (len == 0 || len > 5 || i != len || atoi(port) < 1 || atoi(port) > 65535) {
-			snprintf(error->text, sizeof(error->text), "url: the port is a number from 1 to 65535");
+			snprintf(error->text, sizeof(error->text),
+			         "url: the port is a number from 1 to 65535");
 			return false;
 		}
 		memcpy(digits, port, len);
@@ -225,7 +240,8 @@ stream_check(const struct xf_host *host, const struct xf_config *stream, struct 
 		return -1;
 	}
 	if (host->option(stream, STREAM_SUBJECTS)->count == 0) {
-		snprintf(error->text, sizeof(error->text), "stream %.*s: subjects is empty", (int)name.len, name.data);
+		snprintf(error->text, sizeof(error->text), "stream %.*s: subjects is empty", (int)name.len,
+		         name.data);
 		return -1;
 	}
 	return 0;
@@ -270,7 +286,8 @@ settings_check(const struct xf_host *host, const struct xf_config *transport, st
 			struct xf_str other = host->option(item(streams, j)->map, STREAM_NAME)->str;
 
 			if (other.len == name.len && memcmp(other.data, name.data, name.len) == 0) {
-				snprintf(error->text, sizeof(error->text), "stream %.*s is named twice", (int)name.len,
+				snprintf(error->text, sizeof(error->text), "stream %.*s is named twice",
+				         (int)name.len,
 				         name.data);
 				return -1;
 			}
@@ -393,7 +410,8 @@ string_order(const void *a, const void *b)
  * published to a stream, and a stream stores what is published on the core; both are one place.
  */
 uint32_t
-settings_address(const struct xf_host *host, const struct xf_config *transport, const struct xf_config *endpoint,
+settings_address(const struct xf_host *host, const struct xf_config *transport,
+                 const struct xf_config *endpoint,
                  char *out, uint32_t size)
 {
 	const struct xf_value *urls = host->option(transport, OPT_URL);

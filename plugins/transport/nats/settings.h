@@ -83,14 +83,16 @@ struct settings {
 };
 
 /* NULL with a reason in ERROR. */
-struct settings *settings_create(const struct xf_host *host, const struct xf_config *transport, struct xf_error *error);
+struct settings *settings_create(const struct xf_host *host, const struct xf_config *transport,
+                                 struct xf_error *error);
 void settings_destroy(struct settings **settings);
 
 /* [pure] 0, or -1 with a reason. */
 int32_t settings_check(const struct xf_host *host, const struct xf_config *transport, struct xf_error *error);
 
 /* [pure] See xf_source_ops. */
-uint32_t settings_address(const struct xf_host *host, const struct xf_config *transport, const struct xf_config *endpoint,
+uint32_t settings_address(const struct xf_host *host, const struct xf_config *transport,
+                          const struct xf_config *endpoint,
                           char *out, uint32_t size);
 
 /* A name that may stand as a token in JetStream's subjects. */

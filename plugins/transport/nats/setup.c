@@ -4,8 +4,8 @@
  *   for each stream of the settings: STREAM_INFO -> there: compare | missing: STREAM_CREATE
  *   for a source: FIND_STREAM -> READ_STREAM -> CONSUMER_INFO -> there: compare | missing: CONSUMER_CREATE
  *
- * Endpoints of one transport walk at the same time. Creating what another one has just created succeeds where the
- * settings are the same, and where they are not, the server says so.
+ * Endpoints of one transport walk at the same time. Creating what another one has just created succeeds
+ * where the settings are the same, and where they are not, the server says so.
  */
 #include "setup.h"
 
@@ -84,7 +84,8 @@ stream_create(struct setup *setup, struct link *link)
 	            "],\"retention\":\"%s\",\"storage\":\"%s\",\"discard\":\"old\",\"max_consumers\":-1,"
 	            "\"max_msgs_per_subject\":-1,\"max_msg_size\":-1,\"max_msgs\":%lld,\"max_bytes\":%lld,"
 	            "\"max_age\":%lld,\"duplicate_window\":%lld,\"num_replicas\":%lld}",
-	            stream->retention, stream->storage, (long long)stream->max_messages, (long long)stream->max_bytes,
+	            stream->retention, stream->storage, (long long)stream->max_messages,
+	            (long long)stream->max_bytes,
 	            (long long)stream->max_age_ms * MS, (long long)stream->duplicate_window_ms * MS,
 	            (long long)stream->replicas);
 	ask(setup, link, STEP_STREAM_CREATE, &body, "$JS.API.STREAM.CREATE.%s", stream->name);
@@ -130,7 +131,8 @@ number_differs(struct setup *setup, struct xf_str config, const char *key, const
 	if (!given || found == wanted * unit)
 		return false;
 	block(setup, "stream %s has %s %lld%s, not %lld%s as the settings say; it is left as it is",
-	      setup->settings->streams[setup->stream].name, option, (long long)(found / unit), unit == MS ? "ms" : "",
+	      setup->settings->streams[setup->stream].name, option, (long long)(found / unit),
+	      unit == MS ? "ms" : "",
 	      (long long)wanted, unit == MS ? "ms" : "");
 	return true;
 }
@@ -145,17 +147,20 @@ stream_fits(struct setup *setup, struct xf_str config)
 	json_get(config, "subjects", &subjects);
 	if (subjects_differ(stream, subjects)) {
 		block(setup, "stream %s has other subjects (%.*s) than the settings say; it is left as it is",
-		      stream->name, subjects.len > 200 ? 200 : (int)subjects.len, subjects.len > 0 ? subjects.data : "");
+		      stream->name, subjects.len > 200 ? 200 : (int)subjects.len,
+		      subjects.len > 0 ? subjects.data : "");
 		return false;
 	}
 	return !word_differs(setup, config, "storage", stream->storage, stream->storage_given) &&
 	       !word_differs(setup, config, "retention", stream->retention, stream->retention_given) &&
-	       !number_differs(setup, config, "max_age", "max_age", MS, stream->max_age_ms, 0, stream->max_age_given) &&
+	       !number_differs(setup, config, "max_age", "max_age", MS, stream->max_age_ms, 0,
+	                       stream->max_age_given) &&
 	       !number_differs(setup, config, "max_bytes", "max_bytes", 1, stream->max_bytes, -1,
 	                       stream->max_bytes_given) &&
 	       !number_differs(setup, config, "max_msgs", "max_messages", 1, stream->max_messages, -1,
 	                       stream->max_messages_given) &&
-	       !number_differs(setup, config, "duplicate_window", "duplicate_window", MS, stream->duplicate_window_ms, 0,
+	       !number_differs(setup, config, "duplicate_window", "duplicate_window", MS,
+	                       stream->duplicate_window_ms, 0,
 	                       stream->window_given) &&
 	       !number_differs(setup, config, "num_replicas", "replicas", 1, stream->replicas, 1,
 	                       stream->replicas_given);
@@ -202,10 +207,12 @@ stream_found(struct setup *setup, struct link *link, struct xf_str answer)
 			snprintf(setup->consumer.stream, sizeof(setup->consumer.stream), "%s", name);
 	}
 	if (count == 0)
-		block(setup, "no stream stores '%s'; create one, or have it created by listing it under 'streams' of the "
+		block(setup,
+		      "no stream stores '%s'; create one, or have it created by listing it under 'streams' of the "
 		             "transport", setup->want->subject);
 	else if (count > 1)
-		block(setup, "%u streams store '%s' (%s, %s, ...); say which with 'stream'", count, setup->want->subject,
+		block(setup, "%u streams store '%s' (%s, %s, ...); say which with 'stream'", count,
+		      setup->want->subject,
 		      setup->consumer.stream, name);
 	else
 		ask(setup, link, STEP_READ_STREAM, NULL, "$JS.API.STREAM.INFO.%s", setup->consumer.stream);
@@ -233,7 +240,8 @@ pattern_covers(const char *wide, const char *narrow)
 	}
 }
 
-/* The server wants a filter to lie within the stream's subjects; where the pattern takes all of them, it is none. */
+/* The server wants a filter to lie within the stream's subjects; where the pattern takes all of them, it is
+ * none. */
 static bool
 covers_stream(const char *pattern, struct xf_str subjects)
 {
@@ -271,7 +279,8 @@ consumer_create(struct setup *setup, struct link *link)
 	            "\"ack_wait\":%lld,\"max_deliver\":-1,\"max_ack_pending\":%lld,\"max_waiting\":512}}",
 	            want->deliver_new ? "new" : "all", (long long)want->ack_wait_ms * MS,
 	            (long long)want->max_ack_pending);
-	ask(setup, link, STEP_CONSUMER_CREATE, &body, "$JS.API.CONSUMER.DURABLE.CREATE.%s.%s", setup->consumer.stream,
+	ask(setup, link, STEP_CONSUMER_CREATE, &body, "$JS.API.CONSUMER.DURABLE.CREATE.%s.%s",
+	    setup->consumer.stream,
 	    want->durable);
 	text_fini(&body);
 }
@@ -293,7 +302,8 @@ replace_number(struct text *out, struct xf_str config, const char *key, int64_t 
 }
 
 static void
-consumer_update(struct setup *setup, struct link *link, struct xf_str config, int64_t ack_wait, int64_t max_ack_pending)
+consumer_update(struct setup *setup, struct link *link, struct xf_str config, int64_t ack_wait,
+                int64_t max_ack_pending)
 {
 	struct text first = {0}, second = {0}, body = {0};
 
@@ -304,7 +314,8 @@ consumer_update(struct setup *setup, struct link *link, struct xf_str config, in
 	text_printf(&body, ",\"config\":");
 	text_add(&body, second.data, second.len);
 	text_add(&body, "}", 1);
-	ask(setup, link, STEP_CONSUMER_UPDATE, &body, "$JS.API.CONSUMER.DURABLE.CREATE.%s.%s", setup->consumer.stream,
+	ask(setup, link, STEP_CONSUMER_UPDATE, &body, "$JS.API.CONSUMER.DURABLE.CREATE.%s.%s",
+	    setup->consumer.stream,
 	    setup->want->durable);
 	text_fini(&first);
 	text_fini(&second);
@@ -319,24 +330,29 @@ consumer_fits(struct setup *setup, struct xf_str config)
 	int64_t max_deliver;
 
 	if (json_get_string(config, "deliver_subject", word, sizeof(word)) && word[0] != '\0') {
-		block(setup, "consumer %s of stream %s is a push consumer; name another with 'durable'", durable, stream);
+		block(setup, "consumer %s of stream %s is a push consumer; name another with 'durable'",
+		      durable, stream);
 		return false;
 	}
 	json_get_string(config, "ack_policy", word, sizeof(word));
 	if (strcmp(word, "explicit") != 0) {
-		block(setup, "consumer %s of stream %s has ack_policy %s, not explicit; name another with 'durable'", durable,
+		block(setup,
+		      "consumer %s of stream %s has ack_policy %s, not explicit; name another with 'durable'", durable,
 		      stream, word);
 		return false;
 	}
 	max_deliver = json_get_int(config, "max_deliver", -1);
 	if (max_deliver > 0) {
-		block(setup, "consumer %s of stream %s has max_deliver %lld and would lose messages, it must be -1; mend it or "
+		block(setup,
+		      "consumer %s of stream %s has max_deliver %lld and would lose messages, it must be -1; mend it or "
 		             "name another with 'durable'", durable, stream, (long long)max_deliver);
 		return false;
 	}
 	json_get_string(config, "filter_subject", word, sizeof(word));
-	if (strcmp(word, setup->filter) != 0 && !(setup->filter[0] == '\0' && strcmp(word, setup->want->subject) == 0)) {
-		block(setup, "consumer %s of stream %s has filter_subject '%s', not '%s'; name another with 'durable'", durable,
+	if (strcmp(word, setup->filter) != 0 &&
+	    !(setup->filter[0] == '\0' && strcmp(word, setup->want->subject) == 0)) {
+		block(setup,
+		      "consumer %s of stream %s has filter_subject '%s', not '%s'; name another with 'durable'", durable,
 		      stream, word, setup->filter);
 		return false;
 	}
@@ -393,7 +409,8 @@ consumer_found(struct setup *setup, struct link *link, struct xf_str answer)
 	max_ack_pending = setup->consumer.max_ack_pending;
 	wanted_wait = want->ack_wait_given ? (int64_t)want->ack_wait_ms * MS : ack_wait;
 	wanted_pending =
-	    max_ack_pending > 0 && max_ack_pending < want->max_ack_pending ? want->max_ack_pending : max_ack_pending;
+	    max_ack_pending > 0 && max_ack_pending < want->max_ack_pending ? want->max_ack_pending
+	                                                                  : max_ack_pending;
 	if (wanted_wait == ack_wait && wanted_pending == max_ack_pending)
 		return;
 	setup->state = SETUP_RUNNING;
@@ -446,14 +463,16 @@ answer_error(struct setup *setup, const struct link_message *message, int64_t *c
 		block(setup, "stream %s: %s", setup->settings->streams[setup->stream].name, description);
 		break;
 	case STEP_READ_STREAM:
-		block(setup, "stream %s: %s; create it, or have it created by listing it under 'streams' of the transport",
+		block(setup,
+		      "stream %s: %s; create it, or have it created by listing it under 'streams' of the transport",
 		      setup->consumer.stream, description);
 		break;
 	case STEP_FIND_STREAM:
 		block(setup, "looking for a stream that stores '%s': %s", setup->want->subject, description);
 		break;
 	default:
-		block(setup, "consumer %s of stream %s: %s", setup->want->durable, setup->consumer.stream, description);
+		block(setup, "consumer %s of stream %s: %s", setup->want->durable, setup->consumer.stream,
+		      description);
 		break;
 	}
 	return true;
@@ -480,7 +499,8 @@ setup_answer(struct setup *setup, struct link *link, const struct link_message *
 			consumer_create(setup, link);
 		} else if (setup->step == STEP_CONSUMER_UPDATE) {
 			/* It works as it is. */
-			snprintf(setup->notice, sizeof(setup->notice), "%.*s; ack_wait and max_ack_pending stay as they were",
+			snprintf(setup->notice, sizeof(setup->notice),
+			         "%.*s; ack_wait and max_ack_pending stay as they were",
 			         220, setup->reason);
 			setup->state = SETUP_DONE;
 		}

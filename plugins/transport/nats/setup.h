@@ -1,9 +1,9 @@
 /*
  * setup.h - what must exist at the server before messages flow: streams, and a source's consumer.
  *
- * A walk of questions and answers on the JetStream API over a link that was just opened, one question at a time and
- * never blocking. What is missing is created. What is there but different is left as it is and named: the
- * walk ends BLOCKED, and its owner begins it anew after a while. Only a consumer's ack_wait and
+ * A walk of questions and answers on the JetStream API over a link that was just opened, one question at a
+ * time and never blocking. What is missing is created. What is there but different is left as it is and
+ * named: the walk ends BLOCKED, and its owner begins it anew after a while. Only a consumer's ack_wait and
  * max_ack_pending, which lose nothing, are changed to what is asked for.
  */
 #ifndef NATS_SETUP_H

@@ -1,16 +1,17 @@
 /*
  * sink.c - publishes, to a stream or on the core; see sink.h.
  *
- * A message taken has a slot in a ring, in the order of publishing. To a stream it goes with a reply subject that
- * ends with the slot's number, and the PubAck finds its slot by that; acks may come in any order. On the core a PING
- * follows each batch, and its PONG confirms all slots before it: the server has passed them on.
+ * A message taken has a slot in a ring, in the order of publishing. To a stream it goes with a reply
+ * subject that ends with the slot's number, and the PubAck finds its slot by that; acks may come in any
+ * order. On the core a PING follows each batch, and its PONG confirms all slots before it: the server has
+ * passed them on.
  *
- * When the connection is lost every slot is completed: NOT_SENT where not a whole message had left us, else UNKNOWN.
- * Only then DOWN is told, and publish() takes nothing before the next UP.
+ * When the connection is lost every slot is completed: NOT_SENT where not a whole message had left us, else
+ * UNKNOWN. Only then DOWN is told, and publish() takes nothing before the next UP.
  *
- * What the server refuses for a reason outside (no stream, a full stream, a permission) is NOT_SENT and the state
- * BLOCKED. While nothing is confirmed there is room for a few probes now and then; the first confirmation lifts that,
- * and a while without refusals ends BLOCKED.
+ * What the server refuses for a reason outside (no stream, a full stream, a permission) is NOT_SENT and the
+ * state BLOCKED. While nothing is confirmed there is room for a few probes now and then; the first
+ * confirmation lifts that, and a while without refusals ends BLOCKED.
  */
 #include "sink.h"
 
@@ -155,7 +156,8 @@ slots_give_up(struct sink *sink, const char *reason)
 		struct slot *slot = &sink->slots[i & sink->mask];
 
 		if (!slot->done)
-			slot_finish(sink, slot, slot->begin >= sent ? XF_RESULT_NOT_SENT : XF_RESULT_UNKNOWN, 0, reason);
+			slot_finish(sink, slot, slot->begin >= sent ? XF_RESULT_NOT_SENT : XF_RESULT_UNKNOWN,
+			            0, reason);
 	}
 	sink->head = sink->next;
 	results_flush(sink);
@@ -418,7 +420,8 @@ sink_unblock(struct sink *sink, uint64_t now)
 	if (now >= sink->refused_ms + (sink->confirmed_since ? BLOCKED_MS : FORGOTTEN_MS)) {
 		sink->refused_ms = 0;
 		sink_tell(sink, XF_STATE_UP, NULL);
-	} else if (!sink->confirmed_since && sink->settings->stream_count > 0 && now >= sink->setup_again_ms &&
+	} else if (!sink->confirmed_since && sink->settings->stream_count > 0 &&
+	           now >= sink->setup_again_ms &&
 	           sink->head == sink->next) {
 		/* A stream of ours may have been deleted: have a look, at times. */
 		sink->setup_again_ms = now + 5 * SETUP_RETRY_MS;
@@ -454,7 +457,7 @@ sink_work(void *instance, struct xf_work *work)
 		now = sink->host->now_ms();
 	}
 	if (sink->phase == PHASE_WAIT) {
-		work->timeout_ms = now < sink->backoff.until_ms ? (uint32_t)(sink->backoff.until_ms - now) : 0;
+		work->timeout_ms = backoff_left(&sink->backoff, now);
 		return;
 	}
 	sink_read(sink);
@@ -468,7 +471,7 @@ sink_work(void *instance, struct xf_work *work)
 	results_flush(sink);
 	if (sink->link.failed) {
 		sink_lost(sink, now);
-		work->timeout_ms = (uint32_t)(sink->backoff.until_ms - now);
+		work->timeout_ms = backoff_left(&sink->backoff, now);
 		return;
 	}
 	work->fd = sink->link.fd;
@@ -506,8 +509,8 @@ put_header(char *out, const char *name, size_t name_len, struct xf_str value)
 
 #define PUT_HEADER(out, name, value) put_header(out, name, sizeof(name) - 1, value)
 
-/* Headers that are the server's own instructions ("Nats-Rollup", "Nats-Expected-Stream", another's message id) are not
- * passed on; what they say was meant for the broker that the message comes from. */
+/* Headers that are the server's own instructions ("Nats-Rollup", "Nats-Expected-Stream", another's message
+ * id) are not passed on; what they say was meant for the broker that the message comes from. */
 static bool
 header_passes(const struct xf_header *header)
 {
@@ -563,8 +566,8 @@ put_headers(const struct sink *sink, char *out, const struct xf_outgoing *messag
 }
 
 /*
- * HPUB SUBJECT REPLY HEADER-SIZE SIZE, headers, payload. The sizes stand in front of what they count, so they are
- * written with a fixed width, after the headers.
+ * HPUB SUBJECT REPLY HEADER-SIZE SIZE, headers, payload. The sizes stand in front of what they count, so
+ * they are written with a fixed width, after the headers.
  */
 static void
 frame(struct sink *sink, const struct xf_outgoing *message, uint64_t number)
@@ -611,9 +614,11 @@ sink_rejects(struct sink *sink, const struct xf_outgoing *message)
 	char reason[256];
 
 	if (reserved != NULL) {
-		snprintf(reason, sizeof(reason), "the subject begins with '%s', which is the server's own", reserved);
+		snprintf(reason, sizeof(reason), "the subject begins with '%s', which is the server's own",
+		         reserved);
 	} else if (sink->link.max_payload > 0 && size + 64 > (uint64_t)sink->link.max_payload) {
-		snprintf(reason, sizeof(reason), "%llu bytes with headers are more than the server's max_payload of %lld",
+		snprintf(reason, sizeof(reason),
+		         "%llu bytes with headers are more than the server's max_payload of %lld",
 		         (unsigned long long)size, (long long)sink->link.max_payload);
 	} else {
 		return false;
@@ -632,7 +637,8 @@ sink_publish(void *instance, const struct xf_outgoing *messages, uint32_t stride
 
 	if (sink->phase != PHASE_READY || sink->link.failed)
 		return 0;
-	while (taken < count && sink->next - sink->head < sink->window && link_unsent(&sink->link) <= UNSENT_MAX) {
+	while (taken < count && sink->next - sink->head < sink->window &&
+	       link_unsent(&sink->link) <= UNSENT_MAX) {
 		const struct xf_outgoing *message =
 		    (const struct xf_outgoing *)((const char *)messages + (size_t)stride * taken);
 
@@ -666,7 +672,8 @@ sink_publish(void *instance, const struct xf_outgoing *messages, uint32_t stride
 /* ---- Life ------------------------------------------------------------------------------------ */
 
 static int32_t
-sink_create(const struct xf_host *host, struct xf_endpoint *endpoint, void *shared, const struct xf_config *transport,
+sink_create(const struct xf_host *host, struct xf_endpoint *endpoint, void *shared,
+            const struct xf_config *transport,
             const struct xf_config *config, const struct xf_endpoint_info *info, void **instance,
             struct xf_error *error)
 {

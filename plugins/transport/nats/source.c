@@ -1,22 +1,22 @@
 /*
  * source.c - reads a stream through a durable pull consumer, or subscribes on the core; see source.h.
  *
- * Pulling. A few requests are out at a time, each with an inbox (a subscription) of its own, so that the server
- * always has somebody to send to; together they never ask for more than the core gives credit for. A request ends
- * when all of it came, or the server says so, or its time is over.
+ * Pulling. A few requests are out at a time, each with an inbox (a subscription) of its own, so that the
+ * server always has somebody to send to; together they never ask for more than the core gives credit for. A
+ * request ends when all of it came, or the server says so, or its time is over.
  *
- * Every message that was emitted has a slot with its ack subject until it is settled. JetStream takes acks on any
- * connection, so slots outlive one: what is settled while the server is away is sent once the very same consumer (told
- * by its time of creation) is found again. A consumer that was made anew counts from 1 again, and an old ack might
- * hit a message that nobody has seen: all old slots are void then.
+ * Every message that was emitted has a slot with its ack subject until it is settled. JetStream takes acks
+ * on any connection, so slots outlive one: what is settled while the server is away is sent once the very
+ * same consumer (told by its time of creation) is found again. A consumer that was made anew counts from 1
+ * again, and an old ack might hit a message that nobody has seen: all old slots are void then.
  *
- * Order. What the server had sent, but was lost with a connection or with a former process, would come again only
- * after ack_wait, long behind later messages. So when the only reader of a consumer connects, it naks what is pending
- * there and not in its hands, and the server begins with that. With several readers on a consumer there is no order to
- * keep, and nobody's messages are touched.
+ * Order. What the server had sent, but was lost with a connection or with a former process, would come
+ * again only after ack_wait, long behind later messages. So when the only reader of a consumer connects, it
+ * naks what is pending there and not in its hands, and the server begins with that. With several readers on
+ * a consumer there is no order to keep, and nobody's messages are touched.
  *
- * What comes beyond the credit (it shrank after we asked) is held, in order, and emitted first when there is credit;
- * it goes back to the server when that takes too long.
+ * What comes beyond the credit (it shrank after we asked) is held, in order, and emitted first when there
+ * is credit; it goes back to the server when that takes too long.
  */
 #include "source.h"
 
@@ -261,7 +261,8 @@ slot_settle(struct source *source, struct slot *slot, uint32_t outcome, uint32_t
 static void
 held_add(struct source *source, const struct link_message *message)
 {
-	uint64_t size = message->subject.len + message->reply.len + message->headers.len + message->payload.len;
+	uint64_t size = message->subject.len + message->reply.len + message->headers.len +
+	                message->payload.len;
 	struct held *held = need(malloc(sizeof(*held) + size));
 	struct xf_str *strings[] = {&held->message.subject, &held->message.reply, &held->message.headers,
 	                            &held->message.payload};
@@ -351,7 +352,8 @@ parse_delivery(struct xf_str reply, struct delivery *delivery)
 		return false;
 	first = count >= 11 ? 4 : 2;
 	delivery->stream = token[first];
-	if (!number(token[first + 2], &delivery->delivered) || !number(token[first + 3], &delivery->stream_sequence) ||
+	if (!number(token[first + 2], &delivery->delivered) ||
+	    !number(token[first + 3], &delivery->stream_sequence) ||
 	    !number(token[first + 5], &time))
 		return false;
 	delivery->time_ns = (int64_t)time;
@@ -408,7 +410,8 @@ batch_emit(struct source *source)
 
 	if (source->batch_count == 0)
 		return;
-	taken = source->host->emit(source->endpoint, source->batch, sizeof(source->batch[0]), source->batch_count);
+	taken = source->host->emit(source->endpoint, source->batch, sizeof(source->batch[0]),
+	                           source->batch_count);
 	/* The core takes all within credit; should it not, the message comes again in time. */
 	for (i = taken; i < source->batch_count; i++) {
 		struct xf_incoming *in = &source->batch[i];
@@ -540,7 +543,8 @@ pull_send(struct source *source, struct pull *pull, uint32_t want, int64_t bytes
 	snprintf(reply, sizeof(reply), "%sp.%u", source->link.inbox, (unsigned)(pull - source->pulls));
 	snprintf(body, sizeof(body), "{\"batch\":%u,\"expires\":%llu,\"max_bytes\":%lld}", want,
 	         (unsigned long long)PULL_MS * 1000000ull, (long long)bytes);
-	link_publish(&source->link, (struct xf_str){subject, strlen(subject)}, (struct xf_str){reply, strlen(reply)}, body,
+	link_publish(&source->link, (struct xf_str){subject, strlen(subject)},
+	             (struct xf_str){reply, strlen(reply)}, body,
 	             strlen(body));
 }
 
@@ -590,8 +594,8 @@ text_has(struct xf_str text, const char *word)
 
 static void setup_start(struct source *source);
 
-/* A word of the server about a request: 404 none there, 408 its time is over, 409 something ended it, 503 no such
- * consumer, 100 still there. */
+/* A word of the server about a request: 404 none there, 408 its time is over, 409 something ended it, 503
+ * no such consumer, 100 still there. */
 static void
 pull_status(struct source *source, struct pull *pull, const struct link_message *message)
 {
@@ -687,8 +691,8 @@ slots_void(struct source *source)
 	}
 }
 
-/* Slots that the consumer, having lost its latest state in a crash, will deliver as new. Their acks would be for
- * deliveries that it does not know. */
+/* Slots that the consumer, having lost its latest state in a crash, will deliver as new. Their acks would
+ * be for deliveries that it does not know. */
 static void
 slots_drop_unknown(struct source *source)
 {
@@ -749,7 +753,8 @@ reclaim_lost(struct source *source)
 			i++;
 		if (i < count && ours[i] == sequence)
 			continue;
-		snprintf(reply, sizeof(reply), "$JS.ACK.%s.%s.1.%llu.%llu.0.0", consumer->stream, source->want.durable,
+		snprintf(reply, sizeof(reply), "$JS.ACK.%s.%s.1.%llu.%llu.0.0", consumer->stream,
+		         source->want.durable,
 		         (unsigned long long)sequence, (unsigned long long)consumer->delivered_consumer);
 		send_outcome(source, (struct xf_str){reply, strlen(reply)}, XF_SETTLE_RETRY, 0);
 		memcpy(last, reply, sizeof(last));
@@ -757,9 +762,10 @@ reclaim_lost(struct source *source)
 	free(ours);
 	if (last[0] == '\0')
 		return;
-	/* The last one again, with an answer: requests go another way through the server and might overtake. */
+	/* The last one again, with an answer: requests go another way and might overtake. */
 	snprintf(inbox, sizeof(inbox), "%sz", source->link.inbox);
-	link_publish(&source->link, (struct xf_str){last, strlen(last)}, (struct xf_str){inbox, strlen(inbox)}, "-NAK", 4);
+	link_publish(&source->link, (struct xf_str){last, strlen(last)},
+	             (struct xf_str){inbox, strlen(inbox)}, "-NAK", 4);
 	source->reclaiming = true;
 	source->pull_at_ms = source->host->now_ms() + RECLAIM_MS;
 }
@@ -773,8 +779,9 @@ source_ready(struct source *source, uint64_t now)
 	source->up_ms = now;
 	source->setup_at_ms = 0;
 	if (source->mode == MODE_CORE) {
-		link_printf(&source->link, "SUB %s %s%s%u\r\n", source->subject, source->group != NULL ? source->group : "",
-		            source->group != NULL ? " " : "", LINK_SID_FIRST);
+		const char *group = source->group != NULL ? source->group : "";
+
+		link_printf(&source->link, "SUB %s %s %u\r\n", source->subject, group, LINK_SID_FIRST);
 	} else {
 		/* The server writes down a time a little later than the one it first tells. */
 		if (llabs(source->consumer_created - consumer->created_ns) > SAME_CONSUMER_NS) {
@@ -831,7 +838,9 @@ source_refused(struct source *source)
 static char
 inbox_token(const struct source *source, const struct link_message *message)
 {
-	return message->subject.len > source->link.inbox_len ? message->subject.data[source->link.inbox_len] : '\0';
+	size_t len = source->link.inbox_len;
+
+	return message->subject.len > len ? message->subject.data[len] : '\0';
 }
 
 static void
@@ -910,13 +919,12 @@ source_work(void *instance, struct xf_work *work)
 
 	source->credit = work->credit_messages;
 	source->credit_bytes = work->credit_bytes > INT64_MAX ? INT64_MAX : (int64_t)work->credit_bytes;
-	if (source->phase == PHASE_WAIT && now >= source->backoff.until_ms && !work->draining) {
+	if (source->phase == PHASE_WAIT && now >= source->backoff.until_ms) {
 		source_connect(source);
 		now = source->host->now_ms();
 	}
 	if (source->phase == PHASE_WAIT) {
-		if (!work->draining)
-			work->timeout_ms = now < source->backoff.until_ms ? (uint32_t)(source->backoff.until_ms - now) : 0;
+		work->timeout_ms = backoff_left(&source->backoff, now);
 		return;
 	}
 	held_emit(source, now);
@@ -933,7 +941,7 @@ source_work(void *instance, struct xf_work *work)
 	link_flush(&source->link);
 	if (source->link.failed) {
 		source_lost(source, now);
-		work->timeout_ms = (uint32_t)(source->backoff.until_ms - now);
+		work->timeout_ms = backoff_left(&source->backoff, now);
 		return;
 	}
 	work->fd = source->link.fd;
@@ -971,8 +979,8 @@ source_settle(void *instance, const struct xf_settlement *settlements, uint32_t 
 
 /* ---- Life -------------------------------------------------------------------------------------------- */
 
-/* Waits for the PONG, so that the server has read all before it, or for the answer to a question. What still comes
- * goes back. */
+/* Waits for the PONG, so that the server has read all before it, or for the answer to a question. What
+ * still comes goes back. */
 static bool
 stop_wait(struct source *source, bool answer, uint64_t until)
 {
@@ -1023,15 +1031,16 @@ slots_return(struct source *source)
 	for (i = 0; i < n; i++) {
 		struct slot *slot = &source->slots[order[i].index];
 
-		slot_settle(source, slot, slot->outcome != 0 ? slot->outcome : XF_SETTLE_RETRY, slot->delay_ms);
+		slot_settle(source, slot, slot->outcome != 0 ? slot->outcome : XF_SETTLE_RETRY,
+		            slot->delay_ms);
 	}
 	free(order);
 }
 
 /*
- * Gives everything back, in order. First the server must forget our requests, or it would give what comes back to
- * those: ending their subscriptions is not enough for that (2.9 looks at them when it is next asked for a message, and
- * takes the message for sent), but asking for the consumer's state is.
+ * Gives everything back, in order. First the server must forget our requests, or it would give what comes
+ * back to those: ending their subscriptions is not enough for that (2.9 looks at them when it is next asked
+ * for a message, and takes the message for sent), but asking for the consumer's state is.
  */
 static void
 stop_return(struct source *source)
@@ -1045,7 +1054,8 @@ stop_return(struct source *source)
 	snprintf(subject, sizeof(subject), "$JS.API.CONSUMER.INFO.%s.%s", source->setup.consumer.stream,
 	         source->want.durable);
 	snprintf(inbox, sizeof(inbox), "%ss", source->link.inbox);
-	link_publish(&source->link, (struct xf_str){subject, strlen(subject)}, (struct xf_str){inbox, strlen(inbox)}, NULL,
+	link_publish(&source->link, (struct xf_str){subject, strlen(subject)},
+	             (struct xf_str){inbox, strlen(inbox)}, NULL,
 	             0);
 	stop_wait(source, true, until);
 	if (source->link.failed)
@@ -1107,7 +1117,8 @@ durable_name(struct xf_str given, struct xf_str route)
 }
 
 static int32_t
-source_create(const struct xf_host *host, struct xf_endpoint *endpoint, void *shared, const struct xf_config *transport,
+source_create(const struct xf_host *host, struct xf_endpoint *endpoint, void *shared,
+              const struct xf_config *transport,
               const struct xf_config *config, const struct xf_endpoint_info *info, void **instance,
               struct xf_error *error)
 {
@@ -1167,7 +1178,8 @@ static int32_t
 source_check(const struct xf_host *host, const struct xf_config *transport, const struct xf_config *endpoint,
              const struct xf_endpoint_info *info, struct xf_error *error)
 {
-	static const uint32_t jetstream_rows[] = {SOURCE_STREAM, SOURCE_DURABLE, SOURCE_ACK_WAIT, SOURCE_MAX_ACK_PENDING,
+	static const uint32_t jetstream_rows[] = {SOURCE_STREAM, SOURCE_DURABLE, SOURCE_ACK_WAIT,
+	                                          SOURCE_MAX_ACK_PENDING,
 	                                          SOURCE_DELIVER};
 	const struct xf_value *value = host->option(endpoint, SOURCE_GROUP);
 	bool core = host->option(endpoint, SOURCE_MODE)->i64 == MODE_CORE;
@@ -1177,11 +1189,13 @@ source_check(const struct xf_host *host, const struct xf_config *transport, cons
 	if (settings_check(host, transport, error) != 0)
 		return -1;
 	if (!core && value->present) {
-		snprintf(error->text, sizeof(error->text), "group goes with 'mode: core'; readers of a stream share a 'durable'");
+		snprintf(error->text, sizeof(error->text),
+		         "group goes with 'mode: core'; readers of a stream share a 'durable'");
 		return -1;
 	}
 	if (core && value->present && !stream_name_valid(value->str)) {
-		snprintf(error->text, sizeof(error->text), "group may not hold spaces, dots, '*', '>' or slashes");
+		snprintf(error->text, sizeof(error->text),
+		         "group may not hold spaces, dots, '*', '>' or slashes");
 		return -1;
 	}
 	for (i = 0; core && i < sizeof(jetstream_rows) / sizeof(jetstream_rows[0]); i++) {
@@ -1194,7 +1208,8 @@ source_check(const struct xf_host *host, const struct xf_config *transport, cons
 	for (i = SOURCE_STREAM; i <= SOURCE_DURABLE; i++) {
 		value = host->option(endpoint, (uint32_t)i);
 		if (value->str.len > 0 && !stream_name_valid(value->str)) {
-			snprintf(error->text, sizeof(error->text), "%s may not hold spaces, dots, '*', '>' or slashes",
+			snprintf(error->text, sizeof(error->text),
+			         "%s may not hold spaces, dots, '*', '>' or slashes",
 			         source_options[i]->key);
 			return -1;
 		}
