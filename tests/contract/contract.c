@@ -346,7 +346,7 @@ static void
 headers_are_carried(void **state)
 {
 	struct xf_header headers[64];
-	char names[64][16], values[64][16];
+	char names[64][24], values[64][24];
 	struct bench *b = bench_begin();
 	struct xf_outgoing message = {.subject = xf_str(b->subject), .headers = headers, .header_count = 64};
 
@@ -630,12 +630,13 @@ a_killed_broker(void **state)
 {
 	enum { COUNT = 20000 };
 	struct bench *b;
-	bool *seen = calloc(COUNT + 10, sizeof(*seen));
 	size_t missing, held;
+	bool *seen;
 
 	(void)state;
 	if (broker == NULL)
 		skip();
+	seen = calloc(COUNT + 10, sizeof(*seen));
 	assert_non_null(seen);
 	b = bench_begin();
 	publish(b, 0, 10);
