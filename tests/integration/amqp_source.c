@@ -42,7 +42,7 @@ broker_down(void **state)
 static struct harness *
 transport(void)
 {
-	return harness_open("amqp", OPTIONS(url, "heartbeat=2s", "confirm_timeout=5s"));
+	return harness_open("amqp", OPTIONS(url, "heartbeat=5s", "confirm_timeout=10s"));
 }
 
 /* Puts COUNT numbers into QUEUE, with SIZE bytes each if that is more than the number. */
@@ -128,7 +128,7 @@ test_bounds(void **state)
 	/* A pause, during which heartbeats go on; then little by little. */
 	harness_window(source, 0, 0);
 	harness_settle_range(source, 0, 50, XF_SETTLE_ACK);
-	harness_sleep_ms(6000);
+	harness_sleep_ms(11000);
 	assert_int_equal(harness_received(source), 50);
 	assert_int_equal(harness_state(source), XF_STATE_UP);
 	assert_int_equal(harness_state_count(source, XF_STATE_DOWN), 0);
