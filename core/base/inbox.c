@@ -65,17 +65,20 @@ xf_inbox_ring(struct xf_inbox *inbox)
 struct xf_node *
 xf_inbox_take(struct xf_inbox *inbox)
 {
-	struct xf_node *chain, *later = NULL;
+	struct xf_node *chain, *last, *later = NULL;
 
 	if (atomic_load_explicit(&inbox->top, memory_order_relaxed) == NULL)
 		return NULL;
-	for (chain = atomic_exchange(&inbox->top, NULL); chain != NULL;) {
+	chain = atomic_exchange(&inbox->top, NULL);
+	last = chain->last;
+	while (chain != NULL) {
 		struct xf_node *earlier = chain->chain;
 
 		chain->last->next = later;
 		later = chain;
 		chain = earlier;
 	}
+	later->last = last;
 	return later;
 }
 

@@ -37,7 +37,7 @@ void xf_inbox_push(struct xf_inbox *inbox, struct xf_node *first, struct xf_node
 /* [any] Makes the taker look. */
 void xf_inbox_ring(struct xf_inbox *inbox);
 
-/* Taker: everything, oldest first, or NULL. */
+/* Taker: everything, oldest first, or NULL. It is one chain: the first node's last is its end. */
 struct xf_node *xf_inbox_take(struct xf_inbox *inbox);
 
 /* Taker: about to sleep. False: there is something already; do not sleep. Every true is

@@ -18,6 +18,7 @@
 #define SLOTS 16384 /* twice what is ever out, so a free one is near */
 #define OUT_MAX (SLOTS / 2)
 #define BATCH 256
+#define PREFETCH_BYTES 768
 
 struct slot {
 	_Atomic uint64_t token; /* 0: free */
@@ -106,19 +107,27 @@ queue_bounce(struct xf_sink *sink)
 static void
 queue_take_inbox(struct xf_sink *sink)
 {
-	struct xf_leg *leg = (struct xf_leg *)xf_inbox_take(&sink->runner.inbox);
+	struct xf_node *first = xf_inbox_take(&sink->runner.inbox);
 
-	while (leg != NULL) {
-		struct xf_leg *next = (struct xf_leg *)leg->node.next;
+	if (first == NULL)
+		return;
+	if (sink->queue_last != NULL)
+		sink->queue_last->node.next = first;
+	else
+		sink->queue_first = (struct xf_leg *)first;
+	sink->queue_last = (struct xf_leg *)first->last;
+}
 
-		leg->node.next = NULL;
-		if (sink->queue_last != NULL)
-			sink->queue_last->node.next = &leg->node;
-		else
-			sink->queue_first = leg;
-		sink->queue_last = leg;
-		leg = next;
-	}
+/* What the inlet's thread has written is in its processor's cache: all of a small message is asked for at once, while
+ * the one before it is dealt with. It lies behind its leg (inlet.c). */
+static void
+queue_prefetch(const struct xf_sink *sink)
+{
+	const char *leg = (const char *)sink->queue_first;
+
+	if (leg != NULL)
+		for (size_t at = 0; at < PREFETCH_BYTES; at += 64)
+			__builtin_prefetch(leg + at);
 }
 
 /* ---- What the plugin calls ------------------------------------------------------------ */
@@ -253,6 +262,7 @@ batch_fill(struct xf_sink *sink, uint32_t room)
 		uint32_t state = XF_LEG_QUEUED;
 		struct slot *slot;
 
+		queue_prefetch(sink);
 		if (leg->generation != sink->generation ||
 		    !atomic_compare_exchange_strong_explicit(&leg->state, &state, XF_LEG_TAKEN, memory_order_acq_rel,
 		                                             memory_order_relaxed)) {
