@@ -15,6 +15,14 @@ token_take(struct xf_str *rest)
 	return token;
 }
 
+enum byte_kind { BYTE_PLAIN, BYTE_DOT, BYTE_BAD };
+
+static const unsigned char byte_kinds[256] = {
+	[0 ... ' '] = BYTE_BAD,
+	['.'] = BYTE_DOT,
+	[0x7f] = BYTE_BAD,
+};
+
 static const char *
 tokens_check(struct xf_str text, bool pattern)
 {
@@ -23,12 +31,12 @@ tokens_check(struct xf_str text, bool pattern)
 	if (text.len == 0)
 		return "is empty";
 	for (uint64_t i = 0; i <= text.len; i++) {
-		unsigned char c = i < text.len ? (unsigned char)text.data[i] : '.';
+		unsigned char kind = i < text.len ? byte_kinds[(unsigned char)text.data[i]] : BYTE_DOT;
 
-		if (c <= ' ' || c == 0x7f)
-			return "has a space or control character";
-		if (c != '.')
+		if (kind == BYTE_PLAIN)
 			continue;
+		if (kind == BYTE_BAD)
+			return "has a space or control character";
 		if (i == start)
 			return "has an empty token";
 		if (i - start == 1 && (text.data[start] == '*' || text.data[start] == '>')) {

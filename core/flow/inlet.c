@@ -41,6 +41,7 @@ struct pipe {
 	uint32_t out; /* legs sent and not back */
 	struct xf_leg *first, *last; /* to be pushed */
 	const struct xf_template *subject; /* NULL: the subject as it is */
+	struct xf_buffer scratch; /* what it made of the message at hand */
 };
 
 struct xf_inlet {
@@ -290,6 +291,22 @@ own_has(const struct xf_inlet *inlet, const struct own *own, const struct xf_inc
 	return i < 64 ? own->which >> i & 1 : header_is_own(inlet, &message->headers[i], &ignored);
 }
 
+/* Most texts are short, and calling memcpy costs more than two words that may overlap. */
+static inline void
+bytes_copy(char *to, const char *from, uint64_t len)
+{
+	uint64_t head, tail;
+
+	if (len < 8 || len > 16) {
+		memcpy(to, from, len);
+		return;
+	}
+	memcpy(&head, from, sizeof(head));
+	memcpy(&tail, from + len - sizeof(tail), sizeof(tail));
+	memcpy(to, &head, sizeof(head));
+	memcpy(to + len - sizeof(tail), &tail, sizeof(tail));
+}
+
 static struct xf_str
 bytes_put(char **at, struct xf_str bytes)
 {
@@ -297,7 +314,7 @@ bytes_put(char **at, struct xf_str bytes)
 
 	if (bytes.len == 0)
 		return (struct xf_str){NULL, 0};
-	memcpy(*at, bytes.data, bytes.len);
+	bytes_copy(*at, bytes.data, bytes.len);
 	*at += bytes.len;
 	return copy;
 }
@@ -348,15 +365,8 @@ headers_put(struct xf_inlet *inlet, struct xf_delivery *delivery, const struct x
 struct resolved {
 	struct xf_str key;
 	struct xf_str to[XF_SIDES];
-	char *to_owned[XF_SIDES];
+	bool made[XF_SIDES];
 };
-
-static void
-resolved_fini(struct resolved *resolved)
-{
-	free(resolved->to_owned[0]);
-	free(resolved->to_owned[1]);
-}
 
 static enum xf_status
 message_resolve(struct xf_inlet *inlet, const struct xf_fields *fields, struct resolved *resolved, struct xf_error *error)
@@ -369,13 +379,14 @@ message_resolve(struct xf_inlet *inlet, const struct xf_fields *fields, struct r
 		resolved->to[side] = fields->subject;
 		if (inlet->pipes[side].subject == NULL)
 			continue;
-		if (xf_template_eval(inlet->pipes[side].subject, fields, &inlet->scratch, &value, error) != XF_OK)
+		if (xf_template_eval(inlet->pipes[side].subject, fields, &inlet->pipes[side].scratch, &value, error) !=
+		    XF_OK)
 			return XF_FAILED;
 		wrong = value.len > inlet->setup.server->max_subject ? "is too long" : xf_subject_check(value);
 		if (wrong != NULL)
 			return xf_error_set(error, "the subject for side %u %s", side, wrong);
-		resolved->to_owned[side] = xf_strndup(value.data, value.len);
-		resolved->to[side] = (struct xf_str){resolved->to_owned[side], value.len};
+		resolved->to[side] = value;
+		resolved->made[side] = true;
 	}
 	if (inlet->key != NULL &&
 	    xf_template_eval(inlet->key, fields, &inlet->scratch, &resolved->key, error) != XF_OK) {
@@ -409,7 +420,7 @@ delivery_make(struct xf_inlet *inlet, const struct xf_incoming *message, const s
 	       sizeof("/copy") + resolved->key.len + message->reply.len + message->content_type.len +
 	       (adopt ? 0 : message->payload_size);
 	for (unsigned side = 0; side < inlet->side_count; side++)
-		size += resolved->to_owned[side] != NULL ? resolved->to[side].len : 0;
+		size += resolved->made[side] ? resolved->to[side].len : 0;
 
 	delivery = xf_chunks_alloc(&inlet->chunks, size, &chunk);
 	delivery_clear(delivery);
@@ -420,7 +431,7 @@ delivery_make(struct xf_inlet *inlet, const struct xf_incoming *message, const s
 	delivery->subject = bytes_put(&at, message->subject);
 	for (unsigned side = 0; side < inlet->side_count; side++)
 		delivery->to[side] =
-			resolved->to_owned[side] != NULL ? bytes_put(&at, resolved->to[side]) : delivery->subject;
+			resolved->made[side] ? bytes_put(&at, resolved->to[side]) : delivery->subject;
 	delivery->id = bytes_put(&at, id);
 	bytes_put(&at, xf_str("/copy"));
 	delivery->key = bytes_put(&at, resolved->key);
@@ -507,11 +518,9 @@ message_accept(struct xf_inlet *inlet, const struct xf_incoming *message)
 		fields.id = id_make(inlet, id);
 	if (message_resolve(inlet, &fields, &resolved, &error) != XF_OK) {
 		message_reject(inlet, message, &fields, error.text);
-		resolved_fini(&resolved);
 		return false;
 	}
 	delivery = delivery_make(inlet, message, &own, &resolved, fields.id);
-	resolved_fini(&resolved);
 	if (inlet->key != NULL)
 		delivery->bucket =
 			(uint16_t)(XXH3_64bits_withSeed(resolved.key.data, resolved.key.len, inlet->key_seed) % XF_BUCKETS);
@@ -844,6 +853,8 @@ xf_inlet_destroy(struct xf_inlet **pointer)
 		inlet->ops->destroy(inlet->runner.instance);
 	free(inlet->settlements);
 	xf_buffer_fini(&inlet->scratch);
+	for (unsigned side = 0; side < XF_SIDES; side++)
+		xf_buffer_fini(&inlet->pipes[side].scratch);
 	xf_runner_fini(&inlet->runner);
 	free(inlet);
 }
