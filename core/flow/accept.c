@@ -81,6 +81,14 @@ header_check(const struct xf_header *header, const struct xf_conf_server *limits
 }
 
 const char *
+xf_accept_check_key(struct xf_str key, const struct xf_conf_server *limits)
+{
+	if (key.len > limits->max_header_value || !text_is_safe(key))
+		return "the key is too long or has a line break or NUL";
+	return NULL;
+}
+
+const char *
 xf_accept_check(const struct xf_incoming *message, const struct xf_conf_server *limits)
 {
 	if (message->subject.len == 0)
@@ -95,8 +103,6 @@ xf_accept_check(const struct xf_incoming *message, const struct xf_conf_server *
 		return "there are too many headers";
 	if (message->id.len > limits->max_header_value || !text_is_safe(message->id))
 		return "the id is too long or has a line break or NUL";
-	if (message->key.len > limits->max_header_value || !text_is_safe(message->key))
-		return "the key is too long or has a line break or NUL";
 	if (message->reply.len > limits->max_subject || !word_is_safe(message->reply))
 		return "the reply subject is too long or has a space or a control character";
 	if (message->content_type.len > 256 || !text_is_safe(message->content_type))
@@ -107,5 +113,5 @@ xf_accept_check(const struct xf_incoming *message, const struct xf_conf_server *
 		if (wrong != NULL)
 			return wrong;
 	}
-	return NULL;
+	return xf_accept_check_key(message->key, limits);
 }

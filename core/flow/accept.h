@@ -14,4 +14,7 @@
 /* NULL, or what is wrong: a static text. */
 const char *xf_accept_check(const struct xf_incoming *message, const struct xf_conf_server *limits);
 
+/* The same for a key, also for one that a template made. */
+const char *xf_accept_check_key(struct xf_str key, const struct xf_conf_server *limits);
+
 #endif
