@@ -49,11 +49,8 @@ xf_chunks_alloc(struct xf_chunks *chunks, size_t size, struct xf_chunk **chunk)
 	void *memory;
 
 	size = (size + 15) & ~(size_t)15;
-	if (current == NULL || current->size - current->used < size) {
-		if (current != NULL && current->live == 0)
-			chunk_retire(chunks, current);
+	if (current == NULL || current->size - current->used < size)
 		current = chunks->current = chunk_get(chunks, size);
-	}
 	memory = current->memory + current->used;
 	current->used += size;
 	current->live++;
@@ -67,23 +64,14 @@ xf_chunks_free(struct xf_chunks *chunks, struct xf_chunk *chunk)
 	XF_ASSERT(chunk->live > 0);
 	if (--chunk->live > 0)
 		return;
-	if (chunk != chunks->current)
-		chunk_retire(chunks, chunk);
-	else if (chunk->size == CHUNK_BYTES)
-		chunk->used = 0;
-	else {
-		chunks->current = NULL;
-		chunk_retire(chunks, chunk);
-	}
+	if (chunk == chunks->current)
+		chunks->current = NULL; /* at rest nothing counts, however small the bound */
+	chunk_retire(chunks, chunk);
 }
 
 void
 xf_chunks_fini(struct xf_chunks *chunks)
 {
-	if (chunks->current != NULL) {
-		XF_ASSERT(chunks->current->live == 0);
-		chunk_retire(chunks, chunks->current);
-	}
 	XF_ASSERT(chunks->bytes == 0);
 	while (chunks->pool != NULL) {
 		struct xf_chunk *next = chunks->pool->next;

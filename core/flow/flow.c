@@ -208,6 +208,18 @@ flow_in_flight(const struct xf_flow *flow)
 	return sum;
 }
 
+/* A source in the middle of a turn may take in more: only when it has heard of the drain does zero mean zero. */
+static bool
+flow_drained(const struct xf_flow *flow)
+{
+	bool drained = true;
+
+	for (size_t i = 0; i < flow->conf->route_count; i++)
+		for (size_t s = 0; s < flow->routes[i].conf->source_count; s++)
+			drained = drained && xf_inlet_drained(flow->routes[i].inlets[s]);
+	return drained;
+}
+
 static void
 sleep_ms(unsigned ms)
 {
@@ -225,9 +237,7 @@ xf_flow_drain(struct xf_flow *flow, uint64_t timeout_ms)
 	for (size_t i = 0; i < flow->conf->route_count; i++)
 		for (size_t s = 0; s < flow->routes[i].conf->source_count; s++)
 			xf_inlet_drain(flow->routes[i].inlets[s]);
-	/* The sources need a turn to hear of it; after that, nothing new comes in. */
-	sleep_ms(20);
-	while (flow_in_flight(flow) > 0 && xf_now_ms() < until && !atomic_load(&flow->drain_now))
+	while (!flow_drained(flow) && xf_now_ms() < until && !atomic_load(&flow->drain_now))
 		sleep_ms(5);
 	for (size_t i = 0; i < flow->conf->route_count; i++)
 		for (size_t s = 0; s < flow->routes[i].conf->source_count; s++)

@@ -58,6 +58,7 @@ struct xf_inlet {
 	struct xf_lanes lanes;
 	struct pipe pipes[XF_SIDES];
 	struct xf_chunks chunks;
+	uint64_t adopted_bytes; /* payloads that stayed where their plugin has them */
 	uint32_t knobs_version;
 	uint16_t forces;
 	uint64_t now_ms;
@@ -69,6 +70,7 @@ struct xf_inlet {
 	uint32_t unsynced; /* rejects written and not on disk: no settlement may leave before */
 	uint32_t settle_within_ms;
 	uint64_t extend_at;
+	bool closed; /* paused, or rejects_full: nothing is to come in */
 	bool rejects_full;
 	uint64_t rejects_look_at;
 
@@ -78,6 +80,7 @@ struct xf_inlet {
 
 	_Atomic bool paused;
 	_Atomic bool draining;
+	_Atomic bool intake_ended; /* the source had a turn in which it was draining */
 	/* for others to read */
 	_Atomic uint64_t accepted, acked, rejected, overflow, filtered, redelivered;
 	_Atomic uint64_t in_flight, bytes, oldest_ms;
@@ -128,8 +131,10 @@ reject_keep(struct xf_inlet *inlet, const struct xf_fields *fields, const char *
 	struct xf_error error;
 
 	if (xf_rejects_append(inlet->setup.rejects, inlet->setup.route->name, reason, fields, &error) != XF_OK) {
-		if (!inlet->rejects_full)
+		if (!inlet->rejects_full) {
 			xf_log(XF_LOG_ERROR, inlet->runner.name, "route pauses: %s", error.text);
+			inlet->rejects_look_at = inlet->now_ms + 1000;
+		}
 		inlet->rejects_full = true;
 		atomic_store(&inlet->blocked_by_rejects, true);
 		return false;
@@ -141,10 +146,25 @@ reject_keep(struct xf_inlet *inlet, const struct xf_fields *fields, const char *
 	return true;
 }
 
+/* A message of a source that cannot be held back finds no place. */
+static void
+message_drop(struct xf_inlet *inlet, uint64_t handle)
+{
+	if (xf_read(&inlet->overflow) == 0)
+		xf_log(XF_LOG_WARN, inlet->runner.name,
+		       "messages are dropped: the source cannot be held back, and the route is paused or full");
+	xf_count(&inlet->overflow, 1);
+	settlement_add(inlet, handle, XF_SETTLE_ACK, 0);
+}
+
 /* The source keeps the message and offers it again; until then it counts as not accepted. */
 static void
 hand_back(struct xf_inlet *inlet, uint64_t handle)
 {
+	if (inlet->lossy) { /* it would not come again */
+		message_drop(inlet, handle);
+		return;
+	}
 	xf_count(&inlet->accepted, (uint64_t)-1);
 	settlement_add(inlet, handle, XF_SETTLE_RETRY, REJECT_RETRY_MS);
 }
@@ -209,8 +229,10 @@ lanes_release(void *context, struct xf_delivery *delivery)
 {
 	struct xf_inlet *inlet = context;
 
-	if (delivery->release != NULL)
+	if (delivery->release != NULL) {
+		inlet->adopted_bytes -= delivery->payload_size;
 		delivery->release(delivery->release_context);
+	}
 	xf_chunks_free(&inlet->chunks, delivery->chunk);
 }
 
@@ -289,6 +311,13 @@ own_has(const struct xf_inlet *inlet, const struct own *own, const struct xf_inc
 	struct own ignored;
 
 	return i < 64 ? own->which >> i & 1 : header_is_own(inlet, &message->headers[i], &ignored);
+}
+
+/* What is pinned in memory; the route's bound counts it. */
+static uint64_t
+bytes_in_flight(const struct xf_inlet *inlet)
+{
+	return inlet->chunks.bytes + inlet->adopted_bytes;
 }
 
 /* Most texts are short, and calling memcpy costs more than two words that may overlap. */
@@ -371,10 +400,11 @@ struct resolved {
 static enum xf_status
 message_resolve(struct xf_inlet *inlet, const struct xf_fields *fields, struct resolved *resolved, struct xf_error *error)
 {
+	const char *wrong;
+
 	*resolved = (struct resolved){.key = fields->key};
 	for (unsigned side = 0; side < inlet->side_count; side++) {
 		struct xf_str value;
-		const char *wrong;
 
 		resolved->to[side] = fields->subject;
 		if (inlet->pipes[side].subject == NULL)
@@ -384,16 +414,19 @@ message_resolve(struct xf_inlet *inlet, const struct xf_fields *fields, struct r
 			return XF_FAILED;
 		wrong = value.len > inlet->setup.server->max_subject ? "is too long" : xf_subject_check(value);
 		if (wrong != NULL)
-			return xf_error_set(error, "the subject for side %u %s", side, wrong);
+			return xf_error_set(error, "the subject for '%s' %s", inlet->setup.sink_conf[side]->transport->name, wrong);
 		resolved->to[side] = value;
 		resolved->made[side] = true;
 	}
-	if (inlet->key != NULL &&
-	    xf_template_eval(inlet->key, fields, &inlet->scratch, &resolved->key, error) != XF_OK) {
+	if (inlet->key == NULL)
+		return XF_OK;
+	if (xf_template_eval(inlet->key, fields, &inlet->scratch, &resolved->key, error) != XF_OK) {
 		xf_error_prefix(error, "key");
 		return XF_FAILED;
 	}
-	return XF_OK;
+	/* It may come from a payload, which nobody has looked at. */
+	wrong = xf_accept_check_key(resolved->key, inlet->setup.server);
+	return wrong != NULL ? xf_error_set(error, "%s", wrong) : XF_OK;
 }
 
 /* The copy's leg, rarely needed, is cleared when it is made; the bytes behind are all written. */
@@ -444,6 +477,7 @@ delivery_make(struct xf_inlet *inlet, const struct xf_incoming *message, const s
 		delivery->payload = message->payload;
 		delivery->release = message->release;
 		delivery->release_context = message->release_context;
+		inlet->adopted_bytes += message->payload_size;
 	} else
 		delivery->payload = bytes_put(&at, (struct xf_str){message->payload, message->payload_size}).data;
 	delivery->time_ms = message->time_ms;
@@ -492,13 +526,9 @@ message_accept(struct xf_inlet *inlet, const struct xf_incoming *message)
 		settlement_add(inlet, message->handle, XF_SETTLE_ACK, 0);
 		return false;
 	}
-	if (inlet->lossy && (inlet->lanes.open >= inlet->setup.route->max_in_flight ||
-	                     inlet->chunks.bytes >= inlet->setup.route->max_in_flight_bytes)) {
-		if (xf_read(&inlet->overflow) == 0)
-			xf_log(XF_LOG_WARN, inlet->runner.name,
-			       "messages are dropped: the route's bound is reached and the source cannot be held back");
-		xf_count(&inlet->overflow, 1);
-		settlement_add(inlet, message->handle, XF_SETTLE_ACK, 0);
+	if (inlet->lossy && (inlet->closed || inlet->lanes.open >= inlet->setup.route->max_in_flight ||
+	                     bytes_in_flight(inlet) >= inlet->setup.route->max_in_flight_bytes)) {
+		message_drop(inlet, message->handle);
 		return false;
 	}
 	if (wrong != NULL) {
@@ -655,8 +685,10 @@ pipes_flush(struct xf_inlet *inlet)
 static void
 open_extend(struct xf_inlet *inlet)
 {
-	if (inlet->settle_within_ms == 0 || inlet->lanes.oldest == NULL)
+	if (inlet->settle_within_ms == 0 || inlet->lanes.oldest == NULL) {
+		inlet->extend_at = 0;
 		return;
+	}
 	if (inlet->extend_at == 0)
 		inlet->extend_at = inlet->now_ms + inlet->settle_within_ms / 3;
 	if (inlet->now_ms < inlet->extend_at)
@@ -680,12 +712,12 @@ rejects_look(struct xf_inlet *inlet)
 static void
 credit_set(struct xf_inlet *inlet, struct xf_work *work)
 {
-	uint64_t bytes = inlet->chunks.bytes, bytes_max = inlet->setup.route->max_in_flight_bytes;
+	uint64_t bytes = bytes_in_flight(inlet), bytes_max = inlet->setup.route->max_in_flight_bytes;
 	uint32_t open = inlet->lanes.open, open_max = inlet->setup.route->max_in_flight;
-	bool closed = atomic_load_explicit(&inlet->paused, memory_order_relaxed) || inlet->rejects_full;
 
+	inlet->closed = atomic_load_explicit(&inlet->paused, memory_order_relaxed) || inlet->rejects_full;
 	work->draining = atomic_load_explicit(&inlet->draining, memory_order_relaxed);
-	if (!closed && !work->draining && open < open_max && bytes < bytes_max) {
+	if (!inlet->closed && !work->draining && open < open_max && bytes < bytes_max) {
 		work->credit_messages = open_max - open;
 		work->credit_bytes = bytes_max - bytes;
 	}
@@ -695,10 +727,25 @@ credit_set(struct xf_inlet *inlet, struct xf_work *work)
 static void
 numbers_publish(struct xf_inlet *inlet)
 {
-	atomic_store_explicit(&inlet->bytes, inlet->chunks.bytes, memory_order_relaxed);
+	atomic_store_explicit(&inlet->bytes, bytes_in_flight(inlet), memory_order_relaxed);
 	atomic_store_explicit(&inlet->oldest_ms, inlet->lanes.oldest != NULL ? inlet->lanes.oldest->accepted_ms : 0,
 	                      memory_order_relaxed);
 	atomic_store_explicit(&inlet->in_flight, inlet->lanes.open, memory_order_release);
+}
+
+/* Not to sleep past what is to be done at a certain time. */
+static void
+wait_limit(const struct xf_inlet *inlet, struct xf_work *work)
+{
+	uint64_t until = inlet->now_ms + work->timeout_ms;
+
+	if (inlet->lanes.holders != NULL && inlet->tick_at < until)
+		until = inlet->tick_at;
+	if (inlet->extend_at != 0 && inlet->extend_at < until)
+		until = inlet->extend_at;
+	if (inlet->rejects_full && inlet->rejects_look_at < until)
+		until = inlet->rejects_look_at;
+	work->timeout_ms = until > inlet->now_ms ? (uint32_t)(until - inlet->now_ms) : 0;
 }
 
 static bool
@@ -707,6 +754,7 @@ inlet_turn(struct xf_runner *runner, struct xf_work *work)
 	struct xf_inlet *inlet = (struct xf_inlet *)runner;
 	uint32_t gates[XF_SIDES], tick;
 	uint64_t before;
+	bool draining;
 
 	inlet->now_ms = xf_now_ms();
 	for (unsigned side = 0; side < inlet->side_count; side++)
@@ -725,17 +773,15 @@ inlet_turn(struct xf_runner *runner, struct xf_work *work)
 	settlements_flush(inlet);
 
 	credit_set(inlet, work);
+	draining = work->draining;
 	before = xf_read(&inlet->accepted);
 	inlet->ops->work(runner->instance, work);
 	pipes_flush(inlet);
 	settlements_flush(inlet);
 	numbers_publish(inlet);
-	if (inlet->lanes.holders != NULL) {
-		uint64_t until = inlet->tick_at > inlet->now_ms ? inlet->tick_at - inlet->now_ms : 0;
-
-		if (until < work->timeout_ms)
-			work->timeout_ms = (uint32_t)until + 1;
-	}
+	if (draining)
+		atomic_store(&inlet->intake_ended, true);
+	wait_limit(inlet, work);
 	/* Where something came there may be more. */
 	return xf_read(&inlet->accepted) != before && inlet->lanes.open < inlet->setup.route->max_in_flight;
 }
@@ -891,6 +937,12 @@ xf_inlet_drain(struct xf_inlet *inlet)
 {
 	atomic_store(&inlet->draining, true);
 	xf_inbox_ring(&inlet->runner.inbox);
+}
+
+bool
+xf_inlet_drained(const struct xf_inlet *inlet)
+{
+	return atomic_load(&inlet->intake_ended) && xf_inlet_in_flight(inlet) == 0;
 }
 
 uint64_t
