@@ -519,15 +519,15 @@ setup_fini(struct setup *setup)
 	assert_int_equal(system(command), 0);
 }
 
-static void
+/* False: refused, while the side is down. */
+static bool
 knob_turn(struct setup *setup, uint32_t percent, bool force)
 {
 	struct xf_migration_change change = {.has_percent = true, .to.percent = percent, .force = force};
 	struct xf_migration_effect effect;
 	struct xf_error error;
 
-	/* Refused while the side is down: tried again later by the caller's loop. */
-	xf_flow_migration_set(setup->flow, 0, &change, "test", &effect, &error);
+	return xf_flow_migration_set(setup->flow, 0, &change, "test", &effect, &error) == XF_OK;
 }
 
 static void
@@ -733,9 +733,8 @@ test_rollback_from_a_hung_side(void **state)
 	(void)state;
 	world_init(5000, (struct faults){.late = true}, XF_MIRROR_OFF, seed_get());
 	setup_make(&setup, XF_MIRROR_OFF);
-	for (int i = 0; i < 200 && !xf_flow_ready(setup.flow); i++)
-		nap_ms(5);
-	knob_turn(&setup, 10000, false);
+	while (!knob_turn(&setup, 10000, false) && xf_now_ms() < until)
+		nap_ms(5); /* the new side is not up yet */
 	pthread_mutex_lock(&world.brokers[1].lock);
 	world.brokers[1].hung = true;
 	pthread_mutex_unlock(&world.brokers[1].lock);
