@@ -35,6 +35,8 @@ struct xf_sink {
 	_Atomic uint32_t out; /* tokens taken and not completed */
 	_Atomic uint32_t gate;
 	uint32_t generation;
+	bool publishing; /* the plugin is in publish(): its state takes effect after it */
+	bool up, fell;   /* as it says; and whether it was DOWN since the gate was last set */
 	struct xf_runner **inlets;
 	size_t inlet_count;
 	struct xf_outgoing batch[BATCH];
@@ -149,7 +151,9 @@ sink_complete(struct xf_endpoint *endpoint, const struct xf_result *results, uin
 			xf_runner_violation(&sink->runner, "completed a token that is not out");
 			continue;
 		}
-		leg->result = (uint8_t)(result->code <= XF_RESULT_REJECTED ? result->code : XF_RESULT_UNKNOWN);
+		leg->result = XF_RESULT_UNKNOWN;
+		if (result->code >= XF_RESULT_STORED && result->code <= XF_RESULT_REJECTED)
+			leg->result = (uint8_t)result->code;
 		leg->result_flags = (uint8_t)result->flags;
 		leg->bounced = false;
 		if (result->code != XF_RESULT_STORED && result->reason.len > 0) {
@@ -160,7 +164,8 @@ sink_complete(struct xf_endpoint *endpoint, const struct xf_result *results, uin
 		done++;
 	}
 	/* Before the legs are back: who finds them back may rely on what is out. */
-	atomic_fetch_sub(&sink->out, done);
+	if (atomic_fetch_sub(&sink->out, done) >= OUT_MAX)
+		xf_inbox_ring(&sink->runner.inbox); /* the plugin may have room that could not be used */
 	returning_flush(&returning);
 }
 
@@ -180,12 +185,10 @@ sink_complete_rest(struct xf_sink *sink)
 }
 
 static void
-sink_state(struct xf_endpoint *endpoint, uint32_t state, const char *reason)
+gate_set(struct xf_sink *sink, bool up)
 {
-	struct xf_sink *sink = (struct xf_sink *)endpoint;
-	bool was_up = atomic_load_explicit(&sink->gate, memory_order_relaxed) & 1, up = state != XF_STATE_DOWN;
+	bool was_up = atomic_load_explicit(&sink->gate, memory_order_relaxed) & 1;
 
-	xf_runner_state(&sink->runner, state, reason);
 	if (up == was_up)
 		return;
 	if (!up) {
@@ -196,6 +199,30 @@ sink_state(struct xf_endpoint *endpoint, uint32_t state, const char *reason)
 	atomic_store(&sink->gate, xf_gate(sink->generation, up));
 	for (size_t i = 0; i < sink->inlet_count; i++)
 		xf_inbox_ring(&sink->inlets[i]->inbox);
+}
+
+static void
+gate_follow(struct xf_sink *sink)
+{
+	if (sink->fell)
+		gate_set(sink, false);
+	sink->fell = false;
+	gate_set(sink, sink->up);
+}
+
+static void
+sink_state(struct xf_endpoint *endpoint, uint32_t state, const char *reason)
+{
+	struct xf_sink *sink = (struct xf_sink *)endpoint;
+
+	xf_runner_state(&sink->runner, state, reason);
+	if (state > XF_STATE_BLOCKED)
+		return;
+	sink->up = state != XF_STATE_DOWN;
+	sink->fell = sink->fell || !sink->up;
+	/* Within publish() nobody knows yet which legs of the batch the plugin took. */
+	if (!sink->publishing)
+		gate_follow(sink);
 }
 
 static uint32_t
@@ -292,9 +319,14 @@ batch_untake(struct xf_sink *sink, uint32_t taken, uint32_t count)
 
 	for (uint32_t i = count; i-- > taken;) {
 		struct xf_leg *leg = sink->batch_legs[i];
+		uint64_t token = sink->batch[i].token;
 		uint32_t state = XF_LEG_TAKEN;
 
-		atomic_store(&sink->slots[sink->batch[i].token % SLOTS].token, 0);
+		if (!atomic_compare_exchange_strong(&sink->slots[token % SLOTS].token, &token, 0)) {
+			xf_runner_violation(&sink->runner, "completed what it did not take");
+			continue;
+		}
+		atomic_fetch_sub(&sink->out, 1);
 		if (!atomic_compare_exchange_strong(&leg->state, &state, XF_LEG_QUEUED)) {
 			leg_bounce(&returning, leg);
 			continue;
@@ -307,6 +339,25 @@ batch_untake(struct xf_sink *sink, uint32_t taken, uint32_t count)
 	returning_flush(&returning);
 }
 
+/* Offers the first N legs of the batch to the plugin; returns how many it took. */
+static uint32_t
+batch_publish(struct xf_sink *sink, uint32_t n)
+{
+	uint32_t taken;
+
+	atomic_fetch_add(&sink->out, n);
+	sink->publishing = true;
+	taken = sink->ops->publish(sink->runner.instance, sink->batch, sizeof(sink->batch[0]), n);
+	sink->publishing = false;
+	if (taken > n) {
+		xf_runner_violation(&sink->runner, "took more than it was offered");
+		taken = n;
+	}
+	batch_untake(sink, taken, n);
+	gate_follow(sink);
+	return taken;
+}
+
 static bool
 sink_publish(struct xf_sink *sink, uint32_t room)
 {
@@ -317,16 +368,7 @@ sink_publish(struct xf_sink *sink, uint32_t room)
 
 		if (n == 0)
 			break;
-		atomic_fetch_add(&sink->out, n);
-		taken = sink->ops->publish(sink->runner.instance, sink->batch, sizeof(sink->batch[0]), n);
-		if (taken > n) {
-			xf_runner_violation(&sink->runner, "took more than it was offered");
-			taken = n;
-		}
-		if (taken < n) {
-			atomic_fetch_sub(&sink->out, n - taken);
-			batch_untake(sink, taken, n);
-		}
+		taken = batch_publish(sink, n);
 		any = any || taken > 0;
 		room -= taken;
 		if (taken < n)

@@ -1,0 +1,498 @@
+/*
+ * What an inlet lets in and how it ends, by a source and a sink that do as each test says: bounds in bytes, keys out of
+ * payloads, what cannot be held back, a sink that goes down while it is handed messages, a drain in the middle of a turn.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "flow/flow.h"
+
+#define OUT_MAX 4096
+
+/* The source's fields are its thread's, the sink's are its; what is atomic the test reads, or sets to steer. */
+static struct world {
+	const struct xf_host *host;
+	struct xf_endpoint *source, *sink;
+
+	/* the source */
+	_Atomic uint32_t to_emit; /* messages like the one below */
+	struct xf_incoming message;
+	bool lossy;
+	_Atomic bool slow; /* hears of nothing for 100 ms, then emits one */
+	_Atomic uint32_t emitted, acked, rejected, retried, released;
+
+	/* the sink */
+	_Atomic bool keeps; /* completes nothing */
+	_Atomic uint32_t falls; /* times to go down when it is handed something */
+	bool down;
+	uint64_t out[OUT_MAX];
+	uint32_t out_count;
+	_Atomic uint32_t stored;
+} world;
+
+static void
+nap_ms(long ms)
+{
+	struct timespec time = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+
+	nanosleep(&time, NULL);
+}
+
+/* Waits until *NUMBER is EXPECTED, and asserts that it is. */
+static void
+assert_becomes(_Atomic uint32_t *number, uint32_t expected)
+{
+	for (int i = 0; i < 2000 && *number != expected; i++)
+		nap_ms(5);
+	assert_int_equal(*number, expected);
+}
+
+/* ---- The source ------------------------------------------------------------------------- */
+
+static int32_t
+source_create(const struct xf_host *host, struct xf_endpoint *endpoint, void *shared, const struct xf_config *transport,
+              const struct xf_config *config, const struct xf_endpoint_info *info, void **instance,
+              struct xf_error *error)
+{
+	(void)shared, (void)transport, (void)config, (void)info, (void)error;
+	world.host = host;
+	world.source = endpoint;
+	*instance = &world;
+	return 0;
+}
+
+static void
+source_start(void *instance)
+{
+	(void)instance;
+	world.host->state(world.source, XF_STATE_UP, NULL);
+}
+
+static void
+payload_release(void *context)
+{
+	free(context);
+	world.released++;
+}
+
+static void
+source_emit(void)
+{
+	struct xf_incoming message = world.message;
+
+	message.handle = world.emitted++;
+	if (message.release != NULL)
+		message.payload = message.release_context = xf_alloc(message.payload_size);
+	assert_int_equal(world.host->emit(world.source, &message, sizeof(message), 1), 1);
+}
+
+static void
+source_work(void *instance, struct xf_work *work)
+{
+	uint32_t credit = work->credit_messages;
+	int64_t bytes = (int64_t)work->credit_bytes;
+
+	(void)instance;
+	work->timeout_ms = 1;
+	if (world.slow && credit > 0) {
+		nap_ms(100);
+		world.slow = false;
+		source_emit();
+		return;
+	}
+	while (world.to_emit > 0 && (world.lossy || (credit > 0 && bytes > 0))) {
+		source_emit();
+		world.to_emit--;
+		credit--;
+		bytes -= (int64_t)world.message.payload_size;
+	}
+}
+
+static void
+source_settle(void *instance, const struct xf_settlement *settlements, uint32_t count)
+{
+	(void)instance;
+	for (uint32_t i = 0; i < count; i++) {
+		switch (settlements[i].outcome) {
+		case XF_SETTLE_ACK:
+			world.acked++;
+			break;
+		case XF_SETTLE_REJECT:
+			world.rejected++;
+			break;
+		case XF_SETTLE_RETRY:
+			world.retried++;
+		}
+	}
+}
+
+static void
+instance_ignore(void *instance)
+{
+	(void)instance;
+}
+
+/* ---- The sink ----------------------------------------------------------------------------- */
+
+static int32_t
+sink_create(const struct xf_host *host, struct xf_endpoint *endpoint, void *shared, const struct xf_config *transport,
+            const struct xf_config *config, const struct xf_endpoint_info *info, void **instance,
+            struct xf_error *error)
+{
+	(void)host, (void)shared, (void)transport, (void)config, (void)info, (void)error;
+	world.sink = endpoint;
+	*instance = &world;
+	return 0;
+}
+
+static void
+out_complete(void)
+{
+	for (uint32_t i = 0; i < world.out_count; i++) {
+		struct xf_result result = {.token = world.out[i], .code = XF_RESULT_STORED};
+
+		world.host->complete(world.sink, &result, 1);
+	}
+	world.stored += world.out_count;
+	world.out_count = 0;
+}
+
+static void
+sink_work(void *instance, struct xf_work *work)
+{
+	(void)instance;
+	work->timeout_ms = 1;
+	world.host->state(world.sink, XF_STATE_UP, NULL);
+	if (!world.keeps)
+		out_complete();
+	work->room = OUT_MAX - world.out_count;
+}
+
+static uint32_t
+sink_publish(void *instance, const struct xf_outgoing *messages, uint32_t stride, uint32_t count)
+{
+	(void)instance;
+	if (world.falls > 0) {
+		world.falls--;
+		world.host->state(world.sink, XF_STATE_DOWN, "while publishing");
+		return 0;
+	}
+	for (uint32_t i = 0; i < count; i++)
+		world.out[world.out_count++] = ((const struct xf_outgoing *)(const void *)((const char *)messages + (size_t)i * stride))->token;
+	return count;
+}
+
+static void
+sink_stop(void *instance)
+{
+	(void)instance;
+	out_complete();
+}
+
+static const struct xf_source_ops source_ops = {
+	.struct_size = sizeof(source_ops),
+	.create = source_create,
+	.start = source_start,
+	.work = source_work,
+	.settle = source_settle,
+	.stop = instance_ignore,
+	.destroy = instance_ignore,
+};
+
+static const struct xf_sink_ops sink_ops = {
+	.struct_size = sizeof(sink_ops),
+	.create = sink_create,
+	.start = instance_ignore,
+	.work = sink_work,
+	.publish = sink_publish,
+	.stop = sink_stop,
+	.destroy = instance_ignore,
+};
+
+static const struct xf_transport_class scripted = {
+	.head = {sizeof(scripted), XF_KIND_TRANSPORT, "scripted", "does as it is told"},
+	.source = &source_ops,
+	.sink = &sink_ops,
+};
+
+/* ---- The flow ------------------------------------------------------------------------------- */
+
+struct setup {
+	struct xf_conf_transport transport;
+	struct xf_conf_endpoint source, sink;
+	struct xf_conf_route route;
+	struct xf_conf conf;
+	char folder[64];
+	struct xf_state *state;
+	struct xf_flow *flow;
+};
+
+static void
+setup_make(struct setup *setup)
+{
+	struct xf_error error;
+	size_t column;
+
+	memset(setup, 0, sizeof(*setup));
+	memset(&world, 0, sizeof(world));
+	world.message = (struct xf_incoming){.subject = {"orders", 6}, .payload = "{}", .payload_size = 2};
+	snprintf(setup->folder, sizeof(setup->folder), "/tmp/xf-inlet-XXXXXX");
+	assert_non_null(mkdtemp(setup->folder));
+	setup->transport = (struct xf_conf_transport){.name = "t", .plugin = "scripted", .class = &scripted};
+	setup->source = (struct xf_conf_endpoint){.transport = &setup->transport, .subject = ">"};
+	setup->sink = (struct xf_conf_endpoint){
+		.transport = &setup->transport,
+		.subject = "{subject}",
+		.template = xf_template_create(xf_str("{subject}"), &column, &error),
+	};
+	setup->route = (struct xf_conf_route){
+		.name = "r",
+		.sources = &setup->source,
+		.source_count = 1,
+		.sink = &setup->sink,
+		.max_in_flight = 1000,
+		.max_in_flight_bytes = 64 << 20,
+	};
+	setup->conf = (struct xf_conf){
+		.server = {.name = "test", .data_dir = setup->folder, .max_subject = 1024, .max_header_value = 4096,
+	                   .max_headers = 64, .max_payload = 8 << 20},
+		.transports = &setup->transport,
+		.transport_count = 1,
+		.routes = &setup->route,
+		.route_count = 1,
+	};
+}
+
+static void
+setup_start(struct setup *setup)
+{
+	struct xf_error error;
+
+	setup->state = xf_state_open(setup->folder, &error);
+	assert_non_null(setup->state);
+	setup->flow = xf_flow_create(&setup->conf, setup->state, &error);
+	assert_non_null(setup->flow);
+	xf_flow_start(setup->flow);
+	for (int i = 0; i < 2000 && !xf_flow_ready(setup->flow); i++)
+		nap_ms(5);
+}
+
+/* Drained, the books balance and the plugins have broken no promise. */
+static void
+setup_fini(struct setup *setup)
+{
+	struct xf_route_status status;
+	char command[128];
+
+	world.keeps = false;
+	assert_int_equal(xf_flow_drain(setup->flow, 10000), 0);
+	xf_flow_route_status(setup->flow, 0, &status);
+	assert_int_equal(status.accepted, status.acked + status.rejected + status.overflow + status.filtered);
+	assert_int_equal(status.in_flight_bytes, 0);
+	assert_int_equal(status.legs[0].accepted, status.legs[0].confirmed);
+	assert_int_equal(status.sources[0].violations, 0);
+	assert_int_equal(status.legs[0].sink.violations, 0);
+	xf_route_status_fini(&status);
+	xf_flow_destroy(&setup->flow);
+	xf_state_close(&setup->state);
+	xf_template_destroy(&setup->sink.template);
+	xf_template_destroy(&setup->route.key);
+	snprintf(command, sizeof(command), "rm -rf '%s'", setup->folder);
+	assert_int_equal(system(command), 0);
+}
+
+static uint64_t
+overflow_get(struct setup *setup)
+{
+	struct xf_route_status status;
+	uint64_t overflow;
+
+	xf_flow_route_status(setup->flow, 0, &status);
+	overflow = status.overflow;
+	xf_route_status_fini(&status);
+	return overflow;
+}
+
+/* ---- Tests -------------------------------------------------------------------------------------- */
+
+static void
+a_bound_below_a_chunk_flows(void **state)
+{
+	struct setup setup;
+
+	(void)state;
+	setup_make(&setup);
+	setup.route.max_in_flight_bytes = 1024;
+	setup_start(&setup);
+	world.to_emit = 50;
+	assert_becomes(&world.acked, 50);
+	world.to_emit = 50;
+	assert_becomes(&world.acked, 100);
+	setup_fini(&setup);
+}
+
+static void
+adopted_payloads_count_against_the_bound(void **state)
+{
+	struct setup setup;
+
+	(void)state;
+	setup_make(&setup);
+	setup.route.max_in_flight_bytes = 1 << 20;
+	world.message.payload_size = 64 << 10;
+	world.message.release = payload_release;
+	world.keeps = true;
+	setup_start(&setup);
+	world.to_emit = 100;
+	nap_ms(200);
+	assert_in_range(world.emitted, 1, 17);
+	world.keeps = false;
+	assert_becomes(&world.acked, 100);
+	assert_becomes(&world.released, 100);
+	setup_fini(&setup);
+}
+
+static void
+a_key_from_a_payload_is_checked(void **state)
+{
+	static const char breaks[] = "{\"k\": \"a\\r\\nNats-Msg-Id: b\"}", good[] = "{\"k\": \"a b\"}";
+	struct xf_error error;
+	struct setup setup;
+	size_t column;
+	char *longest;
+
+	(void)state;
+	setup_make(&setup);
+	setup.route.key = xf_template_create(xf_str("{json./k}"), &column, &error);
+	world.message.payload = breaks;
+	world.message.payload_size = sizeof(breaks) - 1;
+	setup_start(&setup);
+	world.to_emit = 1;
+	assert_becomes(&world.rejected, 1);
+
+	longest = xf_format("{\"k\": \"%05000d\"}", 1);
+	world.message.payload = longest;
+	world.message.payload_size = strlen(longest);
+	world.to_emit = 1;
+	assert_becomes(&world.rejected, 2);
+	assert_int_equal(world.stored, 0);
+	free(longest);
+
+	world.message.payload = good;
+	world.message.payload_size = sizeof(good) - 1;
+	world.to_emit = 1;
+	assert_becomes(&world.acked, 1);
+	setup_fini(&setup);
+}
+
+static void
+a_pause_drops_what_cannot_be_held_back(void **state)
+{
+	struct setup setup;
+
+	(void)state;
+	setup_make(&setup);
+	setup.source.traits = XF_TRAIT_LOSSY;
+	world.lossy = true;
+	setup_start(&setup);
+	world.to_emit = 10;
+	assert_becomes(&world.stored, 10);
+	xf_flow_route_pause(setup.flow, 0, true, "test");
+	nap_ms(50);
+	world.to_emit = 10;
+	assert_becomes(&world.acked, 20);
+	assert_int_equal(world.stored, 10);
+	assert_int_equal(overflow_get(&setup), 10);
+	xf_flow_route_pause(setup.flow, 0, false, "test");
+	nap_ms(50);
+	world.to_emit = 10;
+	assert_becomes(&world.stored, 20);
+	setup_fini(&setup);
+}
+
+/* What is refused and cannot be kept goes back to its broker, or is counted as lost where that cannot be. */
+static void
+what_cannot_be_kept_is_accounted(void **state)
+{
+	for (unsigned lossy = 0; lossy < 2; lossy++) {
+		struct setup setup;
+		char path[96];
+
+		(void)state;
+		setup_make(&setup);
+		setup.source.traits = lossy ? XF_TRAIT_LOSSY : 0;
+		world.lossy = lossy;
+		world.message.subject = xf_str("not a subject");
+		setup_start(&setup);
+		snprintf(path, sizeof(path), "%s/rejected.ndjson", setup.folder);
+		assert_int_equal(unlink(path), 0);
+		assert_int_equal(mkdir(path, 0700), 0);
+		world.to_emit = 1;
+		assert_becomes(lossy ? &world.acked : &world.retried, 1);
+		assert_int_equal(world.rejected, 0);
+		assert_int_equal(overflow_get(&setup), lossy);
+		setup_fini(&setup);
+	}
+}
+
+/* A connection that breaks while it is written to: nothing of the batch is lost, doubled or told to be unknown. */
+static void
+a_sink_may_go_down_while_publishing(void **state)
+{
+	struct setup setup;
+
+	(void)state;
+	setup_make(&setup);
+	setup_start(&setup);
+	world.falls = 3;
+	world.to_emit = 100;
+	assert_becomes(&world.acked, 100);
+	assert_int_equal(world.falls, 0);
+	assert_int_equal(world.stored, 100);
+	setup_fini(&setup);
+}
+
+static void
+a_drain_waits_for_a_turn_that_has_begun(void **state)
+{
+	struct setup setup;
+
+	(void)state;
+	setup_make(&setup);
+	setup_start(&setup);
+	world.slow = true;
+	nap_ms(20);
+	assert_int_equal(xf_flow_drain(setup.flow, 10000), 0);
+	assert_int_equal(world.emitted, 1);
+	assert_int_equal(world.acked, 1);
+	setup_fini(&setup);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_bound_below_a_chunk_flows),
+		cmocka_unit_test(adopted_payloads_count_against_the_bound),
+		cmocka_unit_test(a_key_from_a_payload_is_checked),
+		cmocka_unit_test(a_pause_drops_what_cannot_be_held_back),
+		cmocka_unit_test(what_cannot_be_kept_is_accounted),
+		cmocka_unit_test(a_sink_may_go_down_while_publishing),
+		cmocka_unit_test(a_drain_waits_for_a_turn_that_has_begun),
+	};
+
+	xf_log_setup(XF_LOG_ERROR, false);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
