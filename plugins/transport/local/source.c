@@ -9,7 +9,9 @@
 #include "broker.h"
 #include "local.h"
 
-#define WORK_MAX 4096 /* messages in one call of work() */
+/* Messages in one call of work(): so few that they are still in the cache when their sinks take them, and come back
+ * before more are read. 4096 cost a sixth more CPU per message. */
+#define WORK_MAX 512
 
 struct source {
 	struct member member;
