@@ -3,8 +3,11 @@
 bool
 xf_utf8_valid(struct xf_str bytes)
 {
-	const unsigned char *at = (const unsigned char *)bytes.data, *end = at + bytes.len;
+	const unsigned char *at = (const unsigned char *)bytes.data, *end;
 
+	if (bytes.len == 0)
+		return true;
+	end = at + bytes.len;
 	while (at < end) {
 		unsigned char lead = *at++;
 		unsigned more = lead < 0x80 ? 0 : lead < 0xe0 ? 1 : lead < 0xf0 ? 2 : 3;

@@ -39,6 +39,7 @@ enum {
 	XF_REFUSED_NOT,
 	XF_REFUSED_KEPT,
 	XF_REFUSED_NOT_KEPT, /* to be offered again */
+	XF_REFUSED_UNSURE,   /* kept, but perhaps not on disk: to be offered again */
 };
 
 struct xf_leg {

@@ -68,6 +68,7 @@ struct xf_inlet {
 	struct xf_settlement *settlements; /* to be handed over */
 	uint32_t settlement_count, settlement_size;
 	uint32_t unsynced; /* rejects written and not on disk: no settlement may leave before */
+	uint64_t rejects_losses; /* of the file, before the first of them */
 	uint32_t settle_within_ms;
 	uint64_t extend_at;
 	bool closed; /* paused, or rejects_full: nothing is to come in */
@@ -103,22 +104,32 @@ settlement_add(struct xf_inlet *inlet, uint64_t handle, uint32_t outcome, uint32
 	inlet->settlements[inlet->settlement_count++] = (struct xf_settlement){handle, outcome, delay_ms};
 }
 
+/* Not on disk, so not acked: what is unsure is offered again. */
+static void
+rejects_sync(struct xf_inlet *inlet)
+{
+	struct xf_error error;
+
+	if (inlet->unsynced == 0)
+		return;
+	inlet->unsynced = 0;
+	if (xf_rejects_sync(inlet->setup.rejects, inlet->rejects_losses, &error) == XF_OK)
+		return;
+	xf_log(XF_LOG_ERROR, inlet->runner.name, "%s", error.text);
+	for (uint32_t i = 0; i < inlet->settlement_count; i++)
+		if (inlet->settlements[i].outcome == XF_SETTLE_REJECT)
+			inlet->settlements[i] =
+				(struct xf_settlement){inlet->settlements[i].handle, XF_SETTLE_RETRY, REJECT_RETRY_MS};
+	/* Those whose other leg is still out. */
+	for (struct xf_delivery *at = inlet->lanes.oldest; at != NULL; at = at->newer)
+		if (at->refused == XF_REFUSED_KEPT)
+			at->refused = XF_REFUSED_UNSURE;
+}
+
 static void
 settlements_flush(struct xf_inlet *inlet)
 {
-	if (inlet->unsynced > 0) {
-		struct xf_error error;
-
-		if (xf_rejects_sync(inlet->setup.rejects, &error) != XF_OK) {
-			/* Not on disk, so not acked: what is unsure is offered again. */
-			xf_log(XF_LOG_ERROR, inlet->runner.name, "%s", error.text);
-			for (uint32_t i = 0; i < inlet->settlement_count; i++)
-				if (inlet->settlements[i].outcome == XF_SETTLE_REJECT)
-					inlet->settlements[i] = (struct xf_settlement){
-						inlet->settlements[i].handle, XF_SETTLE_RETRY, REJECT_RETRY_MS};
-		}
-		inlet->unsynced = 0;
-	}
+	rejects_sync(inlet);
 	if (inlet->settlement_count > 0 && inlet->ops->settle != NULL)
 		inlet->ops->settle(inlet->runner.instance, inlet->settlements, inlet->settlement_count);
 	inlet->settlement_count = 0;
@@ -130,6 +141,8 @@ reject_keep(struct xf_inlet *inlet, const struct xf_fields *fields, const char *
 {
 	struct xf_error error;
 
+	if (inlet->unsynced == 0)
+		inlet->rejects_losses = xf_rejects_losses(inlet->setup.rejects);
 	if (xf_rejects_append(inlet->setup.rejects, inlet->setup.route->name, reason, fields, &error) != XF_OK) {
 		if (!inlet->rejects_full) {
 			xf_log(XF_LOG_ERROR, inlet->runner.name, "route pauses: %s", error.text);
@@ -195,6 +208,8 @@ lanes_settle(void *context, struct xf_delivery *delivery)
 		hand_back(inlet, delivery->handle);
 	else if (delivery->refused == XF_REFUSED_KEPT)
 		settlement_add(inlet, delivery->handle, XF_SETTLE_REJECT, 0);
+	else if (delivery->refused == XF_REFUSED_UNSURE)
+		settlement_add(inlet, delivery->handle, XF_SETTLE_RETRY, REJECT_RETRY_MS);
 	else {
 		xf_count(&inlet->acked, 1);
 		settlement_add(inlet, delivery->handle, XF_SETTLE_ACK, 0);

@@ -14,11 +14,25 @@
 #include "base/utf8.h"
 
 struct xf_rejects {
+	const char *folder;
 	pthread_mutex_t lock; /* guards all below */
 	char *path;
 	int fd;
 	uint64_t size;
+	uint64_t losses;
 };
+
+/* So that the name of a new file is on disk too. */
+static enum xf_status
+folder_sync(const char *folder)
+{
+	int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int failed = fd < 0 || fsync(fd) != 0;
+
+	if (fd >= 0)
+		close(fd);
+	return failed ? XF_FAILED : XF_OK;
+}
 
 /* Opens the file that stands at the path now; a file that was moved away is let go. */
 static enum xf_status
@@ -32,12 +46,17 @@ rejects_reopen_locked(struct xf_rejects *rejects, struct xf_error *error)
 		return XF_OK;
 	}
 	if (rejects->fd >= 0) {
-		fsync(rejects->fd);
+		rejects->losses += fsync(rejects->fd) != 0;
 		close(rejects->fd);
 	}
 	rejects->fd = open(rejects->path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
-	if (rejects->fd < 0 || fstat(rejects->fd, &ours) != 0)
-		return xf_error_set(error, "cannot open '%s': %s", rejects->path, strerror(errno));
+	if (rejects->fd < 0 || fstat(rejects->fd, &ours) != 0 || folder_sync(rejects->folder) != XF_OK) {
+		xf_error_set(error, "cannot open '%s': %s", rejects->path, strerror(errno));
+		if (rejects->fd >= 0)
+			close(rejects->fd);
+		rejects->fd = -1;
+		return XF_FAILED;
+	}
 	rejects->size = (uint64_t)ours.st_size;
 	return XF_OK;
 }
@@ -48,6 +67,7 @@ xf_rejects_open(const char *data_dir, struct xf_error *error)
 	struct xf_rejects *rejects = xf_alloc(sizeof(*rejects));
 
 	pthread_mutex_init(&rejects->lock, NULL);
+	rejects->folder = data_dir;
 	rejects->path = xf_format("%s/rejected.ndjson", data_dir);
 	rejects->fd = -1;
 	if (rejects_reopen_locked(rejects, error) != XF_OK)
@@ -109,6 +129,7 @@ bytes_add(cJSON *object, const char *name, struct xf_str bytes)
 	free(text);
 }
 
+/* NULL: it is larger than cJSON can print. */
 static char *
 line_format(const char *route, const char *reason, const struct xf_fields *message)
 {
@@ -134,7 +155,7 @@ line_format(const char *route, const char *reason, const struct xf_fields *messa
 	bytes_add(object, "payload", message->payload);
 	text = cJSON_PrintUnformatted(object);
 	cJSON_Delete(object);
-	line = xf_format("%s\n", text != NULL ? text : "{}");
+	line = text != NULL ? xf_format("%s\n", text) : NULL;
 	cJSON_free(text);
 	return line;
 }
@@ -144,12 +165,15 @@ xf_rejects_append(struct xf_rejects *rejects, const char *route, const char *rea
                   struct xf_error *error)
 {
 	char *line = line_format(route, reason, message);
-	size_t len = strlen(line), done = 0;
+	size_t len = line != NULL ? strlen(line) : 0, done = 0;
 	enum xf_status status;
 
+	if (line == NULL)
+		return xf_error_set(error, "a message is too large for '%s'", rejects->path);
 	pthread_mutex_lock(&rejects->lock);
 	status = rejects_reopen_locked(rejects, error);
-	if (status == XF_OK && rejects->size + len > XF_REJECTS_MAX)
+	/* An empty file takes any line: a large message must not come back for ever. */
+	if (status == XF_OK && rejects->size > 0 && rejects->size + len > XF_REJECTS_MAX)
 		status = xf_error_set(error, "'%s' is full (64 MiB); look at it, then move it away", rejects->path);
 	while (status == XF_OK && done < len) {
 		ssize_t n = write(rejects->fd, line + done, len - done);
@@ -168,14 +192,28 @@ xf_rejects_append(struct xf_rejects *rejects, const char *route, const char *rea
 	return status;
 }
 
+uint64_t
+xf_rejects_losses(struct xf_rejects *rejects)
+{
+	uint64_t losses;
+
+	pthread_mutex_lock(&rejects->lock);
+	losses = rejects->losses;
+	pthread_mutex_unlock(&rejects->lock);
+	return losses;
+}
+
 enum xf_status
-xf_rejects_sync(struct xf_rejects *rejects, struct xf_error *error)
+xf_rejects_sync(struct xf_rejects *rejects, uint64_t losses, struct xf_error *error)
 {
 	enum xf_status status = XF_OK;
 
 	pthread_mutex_lock(&rejects->lock);
-	if (fdatasync(rejects->fd) != 0)
+	if (fdatasync(rejects->fd) != 0) {
 		status = xf_error_set(error, "cannot sync '%s': %s", rejects->path, strerror(errno));
+		rejects->losses++;
+	} else if (rejects->losses != losses) /* the kernel tells of a failure once; the other routes hear of it here */
+		status = xf_error_set(error, "what was written to '%s' may be lost", rejects->path);
 	pthread_mutex_unlock(&rejects->lock);
 	return status;
 }

@@ -19,6 +19,7 @@
 
 struct xf_rejects;
 
+/* Borrows DATA_DIR. */
 struct xf_rejects *xf_rejects_open(const char *data_dir, struct xf_error *error);
 void xf_rejects_close(struct xf_rejects **rejects);
 
@@ -26,8 +27,12 @@ void xf_rejects_close(struct xf_rejects **rejects);
 enum xf_status xf_rejects_append(struct xf_rejects *rejects, const char *route, const char *reason,
                                  const struct xf_fields *message, struct xf_error *error);
 
-/* Everything appended is on disk. */
-enum xf_status xf_rejects_sync(struct xf_rejects *rejects, struct xf_error *error);
+/*
+ * Everything appended since xf_rejects_losses() said LOSSES is on disk. After a failure it may not be, whatever a later
+ * call says.
+ */
+uint64_t xf_rejects_losses(struct xf_rejects *rejects);
+enum xf_status xf_rejects_sync(struct xf_rejects *rejects, uint64_t losses, struct xf_error *error);
 
 /* Looks whether the file was moved away. */
 bool xf_rejects_full(struct xf_rejects *rejects);
