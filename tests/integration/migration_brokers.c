@@ -61,15 +61,25 @@ broker_dies(struct world *w, struct xf_broker *broker)
 	       back, world_route_number(w, "sinks.0.reconnects"), world_route_number(w, "sinks.0.retried"));
 }
 
-/* All on side OLD of the ledger, in order by first appearance. */
-static void
+/* All on side OLD of the ledger. */
+static struct ledger_sum
 check_all_there(const struct ledger *ledger, const char *title)
 {
 	struct ledger_sum sum = ledger_sum(ledger);
 
 	ledger_print(title, &sum);
 	assert_int_equal(sum.here[OLD], MESSAGES);
-	assert_int_equal(sum.lost + sum.reordered[OLD] + sum.corrupted + sum.unexpected, 0);
+	assert_int_equal(sum.lost + sum.corrupted + sum.unexpected, 0);
+	return sum;
+}
+
+/* And in order by first appearance. */
+static void
+check_in_order(const struct ledger *ledger, const char *title)
+{
+	struct ledger_sum sum = check_all_there(ledger, title);
+
+	assert_int_equal(sum.reordered[OLD], 0);
 }
 
 static void
@@ -85,7 +95,7 @@ test_redis_dies(void **state)
 	broker_dies(w, w->redis);
 	world_reopen(w);
 	cache_read(w->old, w->name, side_arrived, &(struct side){ledger, OLD});
-	check_all_there(ledger, "Redis killed under load");
+	check_in_order(ledger, "Redis killed under load");
 	assert_int_equal(rabbit_count(w->queue, w->in), 0);
 	assert_int_equal(xf_server_stop(w->server), 0);
 	ledger_destroy(&ledger);
@@ -106,7 +116,7 @@ test_nats_dies(void **state)
 	broker_dies(w, w->nats);
 	world_reopen(w);
 	jet_read(w->new, w->name, side_arrived, &(struct side){ledger, OLD});
-	check_all_there(ledger, "NATS killed under load");
+	check_in_order(ledger, "NATS killed under load");
 	sum = ledger_sum(ledger);
 	assert_int_equal(sum.duplicates[OLD], 0); /* within its window the stream stores an id once */
 	assert_int_equal(rabbit_count(w->queue, w->in), 0);
@@ -130,10 +140,20 @@ test_rabbit_dies(void **state)
 	broker_dies(w, w->rabbit);
 	w->queue = rabbit_open(xf_broker_url(w->rabbit));
 	rabbit_read(w->queue, "rabbitkill.out", side_arrived, &(struct side){ledger, OLD});
-	check_all_there(ledger, "RabbitMQ killed under load");
+	check_in_order(ledger, "RabbitMQ killed under load");
 	assert_int_equal(cache_number(w->old, "XLEN rabbitkill"), MESSAGES);
 	assert_int_equal(xf_server_stop(w->server), 0);
 	ledger_destroy(&ledger);
+}
+
+/* The one exception of the default order: what was under way together with messages that the broker refused for the
+ * moment may land before them. No more than that. */
+static void
+check_late(const struct ledger *ledger, const char *title)
+{
+	struct ledger_sum sum = check_all_there(ledger, title);
+
+	assert_true(sum.reordered[OLD] <= IN_FLIGHT);
 }
 
 /* A name that leads nowhere holds everything up, and says why, until it leads somewhere. */
@@ -163,14 +183,11 @@ test_missing_queue(void **state)
 	assert_int_equal(XF_CLI(w->server, &text, "status"), 0);
 	assert_non_null(strstr(text.data, "noqueue.out"));
 	xf_buffer_fini(&text);
-	/* Until the first ones that went out have all come back: while they do, some of a lane can find the queue and some
-	 * not, which is the one exception of the default order. */
-	xf_server_wait_number(w->server, w->route, "sinks.0.retried", 1);
 	rabbit_declare(w->queue, "noqueue.out");
 	xf_server_wait_settled(w->server, w->name, MESSAGES);
 	xf_server_wait_string(w->server, w->route, "sinks.0.state", "up");
 	rabbit_read(w->queue, "noqueue.out", side_arrived, &(struct side){ledger, OLD});
-	check_all_there(ledger, "queue made late");
+	check_late(ledger, "queue made late");
 	assert_int_equal(xf_server_stop(w->server), 0);
 	ledger_destroy(&ledger);
 }
@@ -190,7 +207,7 @@ test_missing_stream(void **state)
 	xf_server_wait_settled(w->server, w->name, MESSAGES);
 	xf_server_wait_string(w->server, w->route, "sinks.0.state", "up");
 	jet_read(w->new, w->name, side_arrived, &(struct side){ledger, OLD});
-	check_all_there(ledger, "stream made late");
+	check_late(ledger, "stream made late");
 	assert_int_equal(rabbit_count(w->queue, w->in), 0);
 	assert_int_equal(xf_server_stop(w->server), 0);
 	ledger_destroy(&ledger);

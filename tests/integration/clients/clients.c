@@ -177,7 +177,7 @@ void
 rabbit_publish(struct rabbit *rabbit, const char *exchange, struct xf_str routing_key, const void *payload, size_t size,
                const char *id, struct xf_str key)
 {
-	amqp_basic_properties_t properties = {._flags = AMQP_BASIC_DELIVERY_MODE_FLAG, .delivery_mode = 2};
+	amqp_basic_properties_t properties = {._flags = AMQP_BASIC_DELIVERY_MODE_FLAG, .delivery_mode = 1};
 	amqp_table_entry_t entry;
 	int status;
 

@@ -28,7 +28,8 @@ void rabbit_declare(struct rabbit *rabbit, const char *queue);
 void rabbit_bind(struct rabbit *rabbit, const char *queue, const char *exchange, const char *key);
 uint64_t rabbit_count(struct rabbit *rabbit, const char *queue);
 
-/* Persistent; with an id where it is not NULL, and a header `key` where it is not empty. */
+/* Transient, which is quick: no test kills the broker that feeds. With an id where it is not NULL, and a header `key`
+ * where it is not empty. */
 void rabbit_publish(struct rabbit *rabbit, const char *exchange, struct xf_str routing_key, const void *payload,
                     size_t size, const char *id, struct xf_str key);
 
