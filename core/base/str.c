@@ -1,6 +1,7 @@
 #include "base/str.h"
 
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -34,7 +35,7 @@ distance(struct xf_str a, struct xf_str b)
 	size_t rows[3][MAX + 1];
 
 	if (a.len > MAX || b.len > MAX)
-		return MAX;
+		return SIZE_MAX;
 	for (size_t j = 0; j <= b.len; j++)
 		rows[0][j] = j;
 	for (size_t i = 1; i <= a.len; i++) {

@@ -73,7 +73,9 @@ struct xf_delivery {
 	uint16_t bucket;
 	uint16_t unconfirmed; /* legs that must still confirm */
 	uint16_t out;         /* legs that exist */
+	uint16_t copies_due;  /* of unconfirmed: copies */
 	uint8_t copied;       /* sides, as bits, that have a copy which must confirm */
+	bool waived;          /* its copies need not confirm any more */
 	bool open;            /* not settled */
 	uint8_t refused;      /* XF_REFUSED_* */
 	struct xf_leg legs[2];

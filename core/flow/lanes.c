@@ -181,6 +181,12 @@ held_pop(struct xf_lanes *lanes, struct xf_lane *lane, unsigned side)
 
 /* ---- Deliveries and legs ------------------------------------------------------------- */
 
+static bool
+leg_is_needed(const struct xf_leg *leg)
+{
+	return leg->required && !(leg->copy && leg->delivery->waived);
+}
+
 static void
 leg_free(struct xf_lanes *lanes, struct xf_leg *leg)
 {
@@ -226,8 +232,10 @@ leg_done(struct xf_lanes *lanes, struct xf_leg *leg)
 
 	if (delivery->authority == leg)
 		delivery->authority = NULL;
-	if (leg->required)
+	if (leg_is_needed(leg)) {
+		delivery->copies_due = (uint16_t)(delivery->copies_due - leg->copy);
 		delivery_confirmed(lanes, delivery);
+	}
 	leg_free(lanes, leg);
 }
 
@@ -254,7 +262,7 @@ leg_submit(struct xf_lanes *lanes, struct xf_lane *lane, struct xf_leg *leg)
 
 	if (lanes->up[side] && !lane->stopped[side] && !side_holds(lane, side))
 		leg_send(lanes, lane, leg);
-	else if (!leg->required || (!lanes->up[side] && lanes->drop_when_down[side]))
+	else if (!leg_is_needed(leg) || (!lanes->up[side] && lanes->drop_when_down[side]))
 		leg_drop(lanes, leg);
 	else
 		leg_hold(lanes, lane, leg);
@@ -273,9 +281,10 @@ leg_make(struct xf_lanes *lanes, struct xf_leg *leg, struct xf_delivery *deliver
 	xf_count(&lanes->counters[side].accepted, 1);
 	if (copy) {
 		xf_count(&lanes->counters[side].copies, 1);
-		if (required)
+		if (required) {
 			delivery->copied |= (uint8_t)(1u << side);
-		else {
+			delivery->copies_due++;
+		} else {
 			lanes->copies_out++;
 			lanes->copy_bytes_out += delivery->payload_size;
 		}
@@ -338,6 +347,23 @@ xf_lanes_accept(struct xf_lanes *lanes, struct xf_delivery *delivery, uint64_t n
 	delivery_dispatch(lanes, lane, delivery);
 }
 
+/* Sends what is held, in order, once it may. */
+static void
+side_resume(struct xf_lanes *lanes, struct xf_lane *lane, unsigned side, uint64_t now_ms)
+{
+	struct xf_leg *leg;
+
+	if (lane->held == NULL || lane->under_way[side] > 0 ||
+	    (side_holds(lane, side) && (!lanes->up[side] || now_ms < lane->held->retry_at[side])))
+		return;
+	lane->stopped[side] = false;
+	while ((leg = held_pop(lanes, lane, side)) != NULL) {
+		if (leg->attempts > 0)
+			xf_count(&lanes->counters[side].retried, 1);
+		leg_send(lanes, lane, leg);
+	}
+}
+
 /* ---- Moving ------------------------------------------------------------------------------- */
 
 static void
@@ -386,7 +412,7 @@ leg_cross(struct xf_lanes *lanes, struct xf_lane *lane, struct xf_leg *leg, unsi
 
 	xf_count(leg->maybe >> from & 1 ? &lanes->counters[from].crossed : &lanes->counters[from].moved, 1);
 	xf_count(&lanes->counters[to].accepted, 1);
-	if (lanes->mirror == XF_MIRROR_REQUIRED && !(leg->delivery->copied >> from & 1)) {
+	if (lanes->mirror == XF_MIRROR_REQUIRED && !leg->delivery->waived && !(leg->delivery->copied >> from & 1)) {
 		struct xf_leg *copy = xf_alloc(sizeof(*copy));
 
 		copy->extra = true;
@@ -455,9 +481,61 @@ lane_aim(struct xf_lanes *lanes, struct xf_lane *lane, uint8_t target, uint64_t 
 	lane_try(lanes, lane, now_ms);
 }
 
+/* Drops the copies held on SIDE that nobody waits for any more; the others keep their places. */
+static void
+held_drop_waived(struct xf_lanes *lanes, struct xf_lane *lane, unsigned side)
+{
+	struct xf_leg *leg = lane->held->legs[side].first;
+
+	lane->held->legs[side] = (struct leg_list){NULL, NULL};
+	while (leg != NULL) {
+		struct xf_leg *next = leg_next(leg);
+
+		leg->held = false;
+		xf_count(&lanes->counters[side].held, (uint64_t)-1);
+		if (leg_is_needed(leg))
+			leg_hold(lanes, lane, leg);
+		else
+			leg_drop(lanes, leg);
+		leg = next;
+	}
+}
+
+/*
+ * The mirror is not required any more: no delivery waits for its copies, or a dead side would hold the source for
+ * as long as it is dead. Copies under way go on; held ones are dropped.
+ */
+static void
+copies_waive(struct xf_lanes *lanes, uint64_t now_ms)
+{
+	for (struct xf_delivery *delivery = lanes->oldest, *next; delivery != NULL; delivery = next) {
+		next = delivery->newer;
+		if (delivery->copies_due == 0)
+			continue;
+		delivery->waived = true;
+		delivery->unconfirmed = (uint16_t)(delivery->unconfirmed - delivery->copies_due + 1);
+		delivery->copies_due = 0;
+		/* The one that is left over stands for all of them. */
+		delivery_confirmed(lanes, delivery);
+	}
+	for (struct xf_lane_held *held = lanes->holders, *next; held != NULL; held = next) {
+		struct xf_lane *lane = held->lane;
+
+		next = held->next;
+		for (unsigned side = 0; side < XF_SIDES; side++) {
+			held_drop_waived(lanes, lane, side);
+			side_resume(lanes, lane, side, now_ms);
+		}
+		lane_try(lanes, lane, now_ms);
+		held_tidy(lanes, lane);
+	}
+}
+
 void
 xf_lanes_set(struct xf_lanes *lanes, uint32_t percent, enum xf_mirror mirror, uint64_t now_ms)
 {
+	if (lanes->mirror == XF_MIRROR_REQUIRED && mirror != XF_MIRROR_REQUIRED)
+		copies_waive(lanes, now_ms);
 	lanes->percent = percent;
 	lanes->mirror = mirror;
 	for (size_t p = 0; p < XF_BUCKETS / XF_LANE_PAGE; p++) {
@@ -522,23 +600,6 @@ xf_lanes_force(struct xf_lanes *lanes, uint64_t now_ms)
 
 /* ---- Coming back ------------------------------------------------------------------------------ */
 
-/* Sends what is held, in order, once it may. */
-static void
-side_resume(struct xf_lanes *lanes, struct xf_lane *lane, unsigned side, uint64_t now_ms)
-{
-	struct xf_leg *leg;
-
-	if (lane->held == NULL || !lanes->up[side] || lane->under_way[side] > 0 ||
-	    (side_holds(lane, side) && now_ms < lane->held->retry_at[side]))
-		return;
-	lane->stopped[side] = false;
-	while ((leg = held_pop(lanes, lane, side)) != NULL) {
-		if (leg->attempts > 0)
-			xf_count(&lanes->counters[side].retried, 1);
-		leg_send(lanes, lane, leg);
-	}
-}
-
 /* Doubles from RETRY_FIRST_MS, half of it jitter. */
 static uint64_t
 retry_delay(struct xf_lanes *lanes, uint32_t retries)
@@ -561,7 +622,7 @@ leg_failed(struct xf_lanes *lanes, struct xf_lane *lane, struct xf_leg *leg, uin
 
 	if (leg->result == XF_RESULT_UNKNOWN)
 		leg->maybe |= (uint8_t)(1u << side);
-	if (!leg->required || (leg->bounced && lanes->drop_when_down[side])) {
+	if (!leg_is_needed(leg) || (leg->bounced && lanes->drop_when_down[side])) {
 		leg_drop(lanes, leg);
 		return;
 	}

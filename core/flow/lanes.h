@@ -90,7 +90,8 @@ void xf_lanes_init(struct xf_lanes *lanes, const struct xf_lanes_ops *ops, void 
 /* Every leg is back. What is still open is released, not settled. */
 void xf_lanes_fini(struct xf_lanes *lanes);
 
-/* Takes charge of DELIVERY: its bucket, payload size and accepted_ms are set; the rest is set here. */
+/* Takes charge of DELIVERY: its bucket and payload size are set, all else that lanes use is zero. It may be released
+ * before this returns. */
 void xf_lanes_accept(struct xf_lanes *lanes, struct xf_delivery *delivery, uint64_t now_ms);
 
 /* A leg is back, its result, flags and reason set. */
@@ -100,7 +101,8 @@ void xf_lanes_returned(struct xf_lanes *lanes, struct xf_leg *leg, uint64_t now_
  * they have been returned. */
 void xf_lanes_side(struct xf_lanes *lanes, unsigned side, bool up, uint64_t now_ms);
 
-/* The knobs of the migration. Lanes head for their newest side. */
+/* The knobs of the migration. Lanes head for their newest side. Where the mirror is not required any more, no
+ * delivery waits for its copies. */
 void xf_lanes_set(struct xf_lanes *lanes, uint32_t percent, enum xf_mirror mirror, uint64_t now_ms);
 
 /* Every lane that moves stops waiting for the side it leaves. */

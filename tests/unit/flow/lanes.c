@@ -1120,7 +1120,8 @@ put_leg(struct picture *picture, const struct xf_leg *leg)
 	put(picture, index_of(leg->delivery) << 4 | (uint64_t)leg->copy << 3 | (uint64_t)leg->required << 2 |
 	                     (uint64_t)leg->maybe << 1 | leg->abandoned, 1);
 	put(picture, (uint64_t)(leg->generation == world.sides[leg->side].generation) << 4 | atomic_load(&leg->state) << 2 |
-	                     (uint64_t)(leg->delivery->authority == leg) << 1 | leg->extra, 1);
+	                     (uint64_t)(leg->delivery->authority == leg) << 1 | leg->extra |
+	                     (uint64_t)leg->delivery->waived << 5, 1);
 }
 
 static void
@@ -1653,6 +1654,28 @@ what_is_dropped_is_counted(void **state)
 	check_comes_to_rest();
 }
 
+/* A dead side holds the source while its copies are required; once they are not, it holds nothing. */
+static void
+a_mirror_that_is_not_required_any_more_frees_the_source(void **state)
+{
+	static const struct scenario waived = {.name = "waived", .sides = 2, .messages = 3, .lanes = "000", .window = 2,
+	                                       .start = REQUIRED(0), .setting_count = 1, .settings = {OFF(0)}, .sets = 1,
+	                                       .new_down = true};
+
+	(void)state;
+	world_start(&waived);
+	happen(ACCEPT, 0, 0);
+	happen(ACCEPT, 0, 0);
+	happen(OFFER, 0, 0);
+	answer(0, STORED);
+	CHECK(!world.messages[0].settled && xf_read(&world.lanes.counters[1].held) == 2);
+	happen(SET, 0, 0);
+	CHECK(world.messages[0].settled && world.messages[0].released);
+	CHECK(!world.messages[1].settled);
+	CHECK(xf_read(&world.lanes.counters[1].held) == 0 && xf_read(&world.lanes.counters[1].dropped) == 2);
+	check_comes_to_rest();
+}
+
 int
 main(void)
 {
@@ -1662,6 +1685,7 @@ main(void)
 		cmocka_unit_test(hand_over_time_is_recorded),
 		cmocka_unit_test(a_turn_back_needs_nothing_from_the_side_that_is_left),
 		cmocka_unit_test(what_is_dropped_is_counted),
+		cmocka_unit_test(a_mirror_that_is_not_required_any_more_frees_the_source),
 		cmocka_unit_test(random_walks),
 		cmocka_unit_test(all_states_of_a_plain_sink),
 		cmocka_unit_test(all_states_of_a_migration),
