@@ -34,7 +34,7 @@ the_nearest_word_is_found(void **state)
 {
 	static const char *const words[] = {"percent", "mirror", "key", "transport", "transports", "to"};
 	const size_t count = sizeof(words) / sizeof(words[0]);
-	char lengthy[100];
+	char lengthy[200];
 
 	(void)state;
 	assert_string_equal(xf_str_nearest(xf_str("pecrent"), words, count), "percent"); /* swapped */
