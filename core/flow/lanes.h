@@ -94,6 +94,16 @@ void xf_lanes_fini(struct xf_lanes *lanes);
  * before this returns. */
 void xf_lanes_accept(struct xf_lanes *lanes, struct xf_delivery *delivery, uint64_t now_ms);
 
+/* The lane of BUCKET will be needed shortly. */
+static inline void
+xf_lanes_prefetch(const struct xf_lanes *lanes, uint16_t bucket)
+{
+	const struct xf_lane *page = lanes->pages[bucket / XF_LANE_PAGE];
+
+	if (page != NULL)
+		__builtin_prefetch(&page[bucket % XF_LANE_PAGE], 1);
+}
+
 /* A leg is back, its result, flags and reason set. */
 void xf_lanes_returned(struct xf_lanes *lanes, struct xf_leg *leg, uint64_t now_ms);
 
