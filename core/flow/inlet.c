@@ -233,8 +233,7 @@ lanes_refused(void *context, struct xf_leg *leg)
 	char *reason = xf_format("%s%s refused it: %s", sink->name, leg->copy ? " (the copy)" : "",
 	                         leg->reason != NULL ? leg->reason : "no reason given");
 
-	/* A copy that nobody waits for is not kept: the message itself stands or falls on the other side. */
-	if (leg->required && delivery->refused == XF_REFUSED_NOT)
+	if (delivery->refused == XF_REFUSED_NOT) /* once, where both sides refuse it */
 		delivery->refused = reject_keep(inlet, &fields, reason) ? XF_REFUSED_KEPT : XF_REFUSED_NOT_KEPT;
 	free(reason);
 }

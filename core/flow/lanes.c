@@ -659,7 +659,8 @@ xf_lanes_returned(struct xf_lanes *lanes, struct xf_leg *leg, uint64_t now_ms)
 		break;
 	case XF_RESULT_REJECTED:
 		xf_count(&counters->refused, 1);
-		lanes->ops->refused(lanes->context, leg);
+		if (leg_is_needed(leg))
+			lanes->ops->refused(lanes->context, leg);
 		leg_done(lanes, leg);
 		break;
 	default:

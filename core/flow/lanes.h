@@ -51,7 +51,7 @@ struct xf_lanes_ops {
 	void (*send)(void *context, struct xf_leg *leg);
 	/* Every leg that must confirm has: settle. Once per delivery. */
 	void (*settle)(void *context, struct xf_delivery *delivery);
-	/* The sink refuses LEG for good. Called before the leg counts as done. */
+	/* The sink refuses for good a LEG that its delivery waits for. Called before the leg counts as done. */
 	void (*refused)(void *context, struct xf_leg *leg);
 	/* Settled and no leg out: the memory may go. The last call for a delivery. */
 	void (*release)(void *context, struct xf_delivery *delivery);

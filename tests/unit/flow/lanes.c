@@ -450,7 +450,7 @@ static void
 world_refused(void *context, struct xf_leg *leg)
 {
 	CHECK(context == &world);
-	CHECK(leg->result == XF_RESULT_REJECTED && !leg->abandoned);
+	CHECK(leg->result == XF_RESULT_REJECTED && !leg->abandoned && leg->delivery->open);
 	CHECK(!world.messages[index_of(leg->delivery)].released);
 }
 
