@@ -99,7 +99,7 @@ xf_inbox_awake(struct xf_inbox *inbox)
 	ssize_t n;
 
 	atomic_store(&inbox->asleep, false);
-	atomic_store(&inbox->rung, false);
+	atomic_exchange(&inbox->rung, false); /* reads it: what was done before a ring that this clears is seen */
 	n = read(inbox->bell, &count, sizeof(count)); /* always: a bell may have been rung after the nap */
 	(void)n;
 }

@@ -68,6 +68,6 @@ xf_log(uint32_t level, const char *who, const char *format, ...)
 	at += (size_t)snprintf(line + at, sizeof(line) - at, json ? "\",\"event\":\"" : ": ");
 	at = text_append(line, at, sizeof(line) - 8, text, json);
 	at += (size_t)snprintf(line + at, sizeof(line) - at, json ? "\"}\n" : "\n");
-	while (write(STDERR_FILENO, line, at) < 0)
-		break; /* nowhere left to complain to */
+	if (write(STDERR_FILENO, line, at) < 0)
+		return; /* nowhere left to complain to */
 }

@@ -70,7 +70,8 @@ enum xf_status xf_flow_migration_set(struct xf_flow *flow, size_t index, const s
 size_t xf_flow_route_find(const struct xf_flow *flow, struct xf_str name);
 size_t xf_flow_migration_find(const struct xf_flow *flow, struct xf_str name);
 
-/* A paused route takes nothing in; what is in flight goes on. */
+/* A paused route takes nothing in; what is in flight goes on. What a source brings that cannot be held back is dropped
+ * and counted. */
 void xf_flow_route_pause(struct xf_flow *flow, size_t index, bool paused, const char *who);
 
 #endif
