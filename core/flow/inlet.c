@@ -444,18 +444,13 @@ message_resolve(struct xf_inlet *inlet, const struct xf_fields *fields, struct r
 }
 
 /*
- * What neither delivery_make() nor the lanes set in every case. Field by field: for the whole the compiler takes a string
- * instruction, which is slow to start. The copy's leg, rarely needed, is cleared when it is made.
+ * The lanes' part as a whole, in two pieces: for a larger one the compiler takes a string instruction, which is slow to
+ * start. The copy's leg, rarely needed, is cleared when it is made; delivery_make() sets all of the inlet's part but this.
  */
 static void
 delivery_clear(struct xf_delivery *delivery)
 {
-	delivery->waiting_next = NULL;
-	delivery->bucket = 0;
-	delivery->unconfirmed = 0;
-	delivery->out = 0;
-	delivery->copied = 0;
-	delivery->refused = XF_REFUSED_NOT;
+	memset(delivery, 0, offsetof(struct xf_delivery, legs));
 	delivery->legs[0] = (struct xf_leg){.side = 0};
 	delivery->release = NULL;
 	delivery->release_context = NULL;
