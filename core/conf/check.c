@@ -39,13 +39,8 @@ static bool
 address_ask(const struct xf_loading *l, const struct xf_conf_endpoint *ep, bool sink, char *out, size_t size)
 {
 	struct xf_class_side side = sink ? xf_class_sink(ep->transport->class) : xf_class_source(ep->transport->class);
-	uint32_t len;
 
-	if (side.address == NULL)
-		return false;
-	len = side.address(l->catalogue->host, ep->transport->options, ep->options, out, (uint32_t)size - 1);
-	out[len < size ? len : size - 1] = '\0';
-	return len > 0;
+	return xf_class_address(&side, l->catalogue->host, ep, out, size);
 }
 
 /* *SUBJECT becomes what is read there instead of the endpoint's subject, if the address says so. */

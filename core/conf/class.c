@@ -42,6 +42,19 @@ xf_class_sink(const struct xf_transport_class *class)
 	return (struct xf_class_side){true, c.sink_options, ops.traits, ops.address, ops.check};
 }
 
+bool
+xf_class_address(const struct xf_class_side *side, const struct xf_host *host, const struct xf_conf_endpoint *endpoint,
+                 char *out, size_t size)
+{
+	uint32_t len;
+
+	if (side->address == NULL)
+		return false;
+	len = side->address(host, endpoint->transport->options, endpoint->options, out, (uint32_t)size - 1);
+	out[len < size ? len : size - 1] = '\0';
+	return len > 0;
+}
+
 const struct xf_option *const *
 xf_class_options(const struct xf_transport_class *class)
 {

@@ -28,6 +28,10 @@ struct xf_class_side {
 struct xf_class_side xf_class_source(const struct xf_transport_class *class);
 struct xf_class_side xf_class_sink(const struct xf_transport_class *class);
 
+/* The address of ENDPOINT as its plugin writes it, terminated. False: it gives none. */
+bool xf_class_address(const struct xf_class_side *side, const struct xf_host *host, const struct xf_conf_endpoint *endpoint,
+                      char *out, size_t size);
+
 /* Options of the transport itself; NULL: none. */
 const struct xf_option *const *xf_class_options(const struct xf_transport_class *class);
 

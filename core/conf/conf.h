@@ -71,6 +71,7 @@ struct xf_conf_endpoint {
 	const struct xf_conf_transport *transport;
 	const struct xf_config *options;
 	const char *subject;          /* source: a pattern; sink: the template's text */
+	const char *shown;            /* for people: the subject, or what a source reads instead: a queue's name */
 	struct xf_template *template; /* sink: never NULL; source: NULL */
 	enum xf_when_down when_down;
 	uint64_t traits; /* XF_TRAIT_* */

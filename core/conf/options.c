@@ -282,6 +282,11 @@ single_read(struct reading *r, const struct xf_yaml *node, struct xf_value *valu
 		expected = xf_arena_format(r->reader->arena, "expected %s",
 		                           xf_report_words(r->reader->report, r->row.values,
 		                                           words_count(r->row.values)));
+	/* {header.x|id} without quotes: one key, nothing behind it */
+	if (r->row.type == XF_OPTION_STRING && node->kind == XF_YAML_MAP && node->count == 1 &&
+	    node->entries[0].value->null)
+		expected = xf_arena_format(r->reader->arena, "expected text; a template stands in quotes: \"{%s}\"",
+		                           node->entries[0].key);
 	if (r->row.type == XF_OPTION_MAP ? node->kind != XF_YAML_MAP : node->kind != XF_YAML_SCALAR || node->null) {
 		value_refuse(r, node, expected);
 		return;

@@ -472,6 +472,7 @@ plugin_ask(struct xf_loading *l, struct xf_conf_endpoint *ep, const struct xf_cl
 {
 	const struct xf_config *transport = ep->transport->options;
 	struct xf_error error = {{0}};
+	char address[1024], *shown;
 
 	if (side->check != NULL &&
 	    side->check(l->catalogue->host, transport, ep->options, info, &error) != 0) {
@@ -484,6 +485,9 @@ plugin_ask(struct xf_loading *l, struct xf_conf_endpoint *ep, const struct xf_cl
 	}
 	if (side->traits != NULL)
 		ep->traits = side->traits(l->catalogue->host, transport, ep->options);
+	if (xf_class_address(side, l->catalogue->host, ep, address, sizeof(address)) &&
+	    (shown = strchr(address, '\n')) != NULL)
+		ep->shown = xf_arena_format(l->arena, "%s", shown + 1);
 }
 
 static void
@@ -561,6 +565,7 @@ endpoint_read(struct xf_loading *l, const struct xf_yaml *map, bool sink, const 
 	info.server = xf_str(l->conf->server.name);
 	info.subject = xf_str(ep->subject);
 	info.max_in_flight = names->max_in_flight;
+	ep->shown = ep->subject;
 	plugin_ask(l, ep, &side, names->scope, &info);
 }
 

@@ -1,5 +1,7 @@
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cjson/cJSON.h>
 
@@ -18,7 +20,7 @@ static void
 endpoint_print(const char *label, const struct xf_conf_endpoint *endpoint)
 {
 	printf("    %-5s %s (%s)  %s\n", label, endpoint->transport->name, endpoint->transport->plugin,
-	       endpoint->subject != NULL ? endpoint->subject : ">");
+	       endpoint->shown);
 }
 
 static void
@@ -78,7 +80,7 @@ endpoint_json(const struct xf_conf_endpoint *endpoint)
 
 	cJSON_AddStringToObject(object, "transport", endpoint->transport->name);
 	cJSON_AddStringToObject(object, "plugin", endpoint->transport->plugin);
-	cJSON_AddStringToObject(object, "subject", endpoint->subject != NULL ? endpoint->subject : ">");
+	cJSON_AddStringToObject(object, "subject", endpoint->shown);
 	return object;
 }
 
@@ -187,6 +189,8 @@ verb_validate(int argc, char **argv)
 
 	if (!args_parse(&usage, argc, argv, NULL, &status))
 		return status;
+	if (strcmp(file, DEFAULT_FILE) == 0 && access(file, F_OK) != 0 && errno == ENOENT)
+		return complain(EXIT_CONFIG, "which file? There is no " DEFAULT_FILE "; give -c FILE");
 	if (live)
 		return complain(
 			EXIT_USAGE,
