@@ -43,7 +43,7 @@ static const char usage[] =
 	"  --help      this text\n"
 	"  --version   the version, and that of the plugin ABI\n"
 	"\n"
-	"SIGTERM and SIGINT drain and stop; a second one stops at once.\n"
+	"SIGTERM and SIGINT drain and stop; a second one stops at once. A changed file is applied by a restart.\n"
 	"Exit status: 0 done, 1 failed while running, 2 usage, 78 configuration.\n";
 
 /* Returns -1 to go on, else the exit status. */
@@ -237,6 +237,8 @@ main(int argc, char **argv)
 		xf_conf_destroy(&conf);
 	} else {
 		fputs(errors.data != NULL ? errors.data : "", stderr);
+		if (strcmp(file, CONFIG_DEFAULT) == 0 && access(file, F_OK) != 0)
+			fputs("crossfaded: another file is named by -c FILE\n", stderr);
 		xf_notify("STATUS=the configuration has errors");
 		status = EXIT_CONFIG;
 	}

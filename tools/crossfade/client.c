@@ -22,6 +22,7 @@ enum {
 struct client {
 	CURL *curl;
 	char *socket;
+	char *where;
 };
 
 /* The socket that a file names, or NULL with *STATUS. */
@@ -73,6 +74,9 @@ client_open(const struct where *where, int *status)
 	curl_global_init(CURL_GLOBAL_DEFAULT);
 	client = xf_alloc(sizeof *client);
 	client->socket = socket;
+	client->where = where->socket != NULL ? xf_format(" --socket %s", where->socket)
+	                : where->file != NULL ? xf_format(" -c %s", where->file)
+	                                      : xf_strdup("");
 	client->curl = curl_easy_init();
 	if (client->curl == NULL) {
 		*status = complain(EXIT_FAILED, "libcurl does not start");
@@ -90,8 +94,15 @@ client_close(struct client **client)
 		curl_easy_cleanup((*client)->curl);
 	curl_global_cleanup();
 	free((*client)->socket);
+	free((*client)->where);
 	free(*client);
 	*client = NULL;
+}
+
+const char *
+client_where(const struct client *client)
+{
+	return client->where;
 }
 
 static size_t
@@ -130,10 +141,11 @@ nobody_answers(const struct client *client, CURLcode result)
 	curl_easy_getinfo(client->curl, CURLINFO_OS_ERRNO, &os);
 	if (result != CURLE_COULDNT_CONNECT)
 		return complain(EXIT_FAILED, "%s: %s", client->socket, curl_easy_strerror(result));
-	if (access(client->socket, F_OK) != 0)
+	if (access(client->socket, F_OK) != 0 && errno != EACCES)
 		return complain(EXIT_FAILED,
 			        "no server at %s: %s; is crossfaded running with this configuration?",
 			        client->socket, strerror(errno));
+	/* The folder may hide the socket, too. */
 	if (os == EACCES || access(client->socket, W_OK) != 0)
 		return complain(EXIT_FAILED,
 			        "%s: permission denied; be in the group of the socket, or use sudo",

@@ -24,6 +24,9 @@ struct client;
 struct client *client_open(const struct where *where, int *status);
 void client_close(struct client **client);
 
+/* " -c FILE", " --socket PATH" or "", as the user gave it: what a command that is suggested must end with. */
+const char *client_where(const struct client *client);
+
 /*
  * METHOD on PATH, in which %s is replaced by NAME, encoded. BODY (JSON) may be NULL. The answer is the
  * caller's to delete. NULL: told why, and *STATUS is the exit status.

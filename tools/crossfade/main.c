@@ -1,6 +1,7 @@
 /*
  * crossfade: the operator's tool. One verb, one file; this one finds the verb.
  */
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -112,7 +113,7 @@ main(int argc, char **argv)
 			              : verb_unknown("", all, sizeof all / sizeof all[0], argv[1]);
 	}
 	/* What could not be written was not shown. */
-	if (fflush(stdout) != 0 && status == EXIT_DONE)
-		status = EXIT_FAILED;
+	if ((fflush(stdout) != 0 || ferror(stdout)) && status == EXIT_DONE)
+		status = complain(EXIT_FAILED, "standard output: %s", strerror(errno));
 	return status;
 }

@@ -145,7 +145,7 @@ sides_print(const cJSON *migration)
 
 /* Which side holds the messages that stuck buckets wait for is not known here; the states tell. */
 static void
-stuck_explain(FILE *to, const cJSON *migration)
+stuck_explain(FILE *to, const cJSON *migration, const char *where)
 {
 	static const char *const names[] = {"old", "new"};
 	const char *name = json_text(migration, "name");
@@ -162,13 +162,13 @@ stuck_explain(FILE *to, const cJSON *migration)
 		        json_number(leg, "oldest_unconfirmed_seconds"));
 	}
 	fprintf(to, "  they move on by themselves once that broker answers; not to wait for it:\n"
-		"    crossfade migration set %s --percent %.6g --force\n"
-		"  or, to turn back to the old side:\n    crossfade migration rollback %s\n",
-		name, json_number(migration, "percent"), name);
+		"    crossfade migration set %s --percent %.6g --force%s\n"
+		"  or, to turn back to the old side:\n    crossfade migration rollback %s%s\n",
+		name, json_number(migration, "percent"), where, name, where);
 }
 
 static void
-migration_print(const cJSON *migration)
+migration_print(const cJSON *migration, const char *where)
 {
 	printf("%s%s%s: %s, %.6g %% new, mirror %s\n", colour_on(BOLD), json_text(migration, "name"),
 	       colour_off(), json_text(migration, "stage"), json_number(migration, "percent"),
@@ -180,7 +180,7 @@ migration_print(const cJSON *migration)
 	sides_print(migration);
 	if (buckets(migration, "stuck") > 0) {
 		printf("\n");
-		stuck_explain(stdout, migration);
+		stuck_explain(stdout, migration, where);
 	}
 }
 
@@ -299,7 +299,7 @@ show_run(int argc, char **argv)
 		if (root != NULL && json)
 			json_print(root);
 		else if (root != NULL)
-			migration_print(root);
+			migration_print(root, client_where(client));
 		cJSON_Delete(root);
 	}
 	client_close(&client);
@@ -396,7 +396,7 @@ wait_still(struct client *client, const char *name, cJSON *answer, bool quiet, i
 		return NULL;
 	if (buckets(answer, "stuck") > 0) {
 		fflush(stdout);
-		stuck_explain(stderr, answer);
+		stuck_explain(stderr, answer, client_where(client));
 		*status = EXIT_FAILED;
 	} else if (!quiet) {
 		printf("  nothing moves any more (after %.1f s)\n", (double)(xf_now_ms() - begun) / 1000);
@@ -405,14 +405,16 @@ wait_still(struct client *client, const char *name, cJSON *answer, bool quiet, i
 }
 
 static void
-done_print(const cJSON *answer)
+done_print(const cJSON *answer, bool waits, const char *where)
 {
+	uint64_t on_their_way = buckets(answer, "moving") + buckets(answer, "stuck");
+
 	printf("%sdone%s: %s is at %.6g %% new, mirror %s (%s)\n", colour_on(GREEN), colour_off(),
 	       json_text(answer, "name"), json_number(answer, "percent"), json_mirror(answer),
 	       json_text(answer, "stage"));
-	if (buckets(answer, "moving") + buckets(answer, "stuck") > 0)
-		printf("  %" PRIu64 " buckets are still on their way; crossfade migration show %s --watch\n",
-		       buckets(answer, "moving"), json_text(answer, "name"));
+	if (on_their_way > 0 && !waits)
+		printf("  %" PRIu64 " buckets are still on their way; crossfade migration show %s --watch%s\n",
+		       on_their_way, json_text(answer, "name"), where);
 }
 
 struct steering {
@@ -437,7 +439,7 @@ change_run(const char *name, const struct request *request, const struct steerin
 		fflush(stdout);
 		answer = request_send(client, name, request, false, &status);
 		if (answer != NULL && !how->json)
-			done_print(answer);
+			done_print(answer, how->wait, client_where(client));
 		if (how->wait)
 			answer = wait_still(client, name, answer, how->json, &status);
 	} else if (answer != NULL && !how->json) {

@@ -146,7 +146,7 @@ cell_print(const char *text, enum colour colour, size_t room, bool right, bool l
 {
 	int gap = (int)(room - width(text));
 
-	printf("%*s%s%s%s%*s", right ? gap : 0, "", colour_on(colour), text, colour_off(),
+	printf("%*s%s%s%s%*s", right ? gap : 0, "", colour_on(colour), text, colour != PLAIN ? colour_off() : "",
 	       right || last ? 0 : gap, "");
 	fputs(last ? "\n" : "  ", stdout);
 }

@@ -244,7 +244,8 @@ bound_format(uint32_t type, int64_t bound, char *out, size_t size)
 	  sizes[] = {{1LL << 40, "TiB"}, {1 << 30, "GiB"}, {1 << 20, "MiB"}, {1 << 10, "KiB"}, {1, "B"}};
 	size_t i = 0;
 
-	if (bound == INT64_MAX) {
+	/* Nanoseconds in 64 bits give a duration's last bound: 292 years. */
+	if (bound == INT64_MAX || (type == XF_OPTION_DURATION && bound == INT64_MAX / 1000000)) {
 		snprintf(out, size, "any");
 	} else if (type == XF_OPTION_PERCENT) {
 		snprintf(out, size, "%.6g%%", (double)bound / 100);
