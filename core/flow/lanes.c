@@ -187,6 +187,13 @@ leg_is_needed(const struct xf_leg *leg)
 	return leg->required && !(leg->copy && leg->delivery->waived);
 }
 
+/* Whether LEG is given up where it would have to be held. */
+static bool
+leg_is_loose(const struct xf_lanes *lanes, const struct xf_leg *leg)
+{
+	return !leg_is_needed(leg) || (!lanes->up[leg->side] && lanes->drop_when_down[leg->side]);
+}
+
 static void
 leg_free(struct xf_lanes *lanes, struct xf_leg *leg)
 {
@@ -262,7 +269,7 @@ leg_submit(struct xf_lanes *lanes, struct xf_lane *lane, struct xf_leg *leg)
 
 	if (lanes->up[side] && !lane->stopped[side] && !side_holds(lane, side))
 		leg_send(lanes, lane, leg);
-	else if (!leg_is_needed(leg) || (!lanes->up[side] && lanes->drop_when_down[side]))
+	else if (leg_is_loose(lanes, leg))
 		leg_drop(lanes, leg);
 	else
 		leg_hold(lanes, lane, leg);
@@ -481,9 +488,9 @@ lane_aim(struct xf_lanes *lanes, struct xf_lane *lane, uint8_t target, uint64_t 
 	lane_try(lanes, lane, now_ms);
 }
 
-/* Drops the copies held on SIDE that nobody waits for any more; the others keep their places. */
+/* Drops what need not be held on SIDE any more; the others keep their places. */
 static void
-held_drop_waived(struct xf_lanes *lanes, struct xf_lane *lane, unsigned side)
+held_drop_loose(struct xf_lanes *lanes, struct xf_lane *lane, unsigned side)
 {
 	struct xf_leg *leg = lane->held->legs[side].first;
 
@@ -493,10 +500,10 @@ held_drop_waived(struct xf_lanes *lanes, struct xf_lane *lane, unsigned side)
 
 		leg->held = false;
 		xf_count(&lanes->counters[side].held, (uint64_t)-1);
-		if (leg_is_needed(leg))
-			leg_hold(lanes, lane, leg);
-		else
+		if (leg_is_loose(lanes, leg))
 			leg_drop(lanes, leg);
+		else
+			leg_hold(lanes, lane, leg);
 		leg = next;
 	}
 }
@@ -523,7 +530,7 @@ copies_waive(struct xf_lanes *lanes, uint64_t now_ms)
 
 		next = held->next;
 		for (unsigned side = 0; side < XF_SIDES; side++) {
-			held_drop_waived(lanes, lane, side);
+			held_drop_loose(lanes, lane, side);
 			side_resume(lanes, lane, side, now_ms);
 		}
 		lane_try(lanes, lane, now_ms);
@@ -622,7 +629,7 @@ leg_failed(struct xf_lanes *lanes, struct xf_lane *lane, struct xf_leg *leg, uin
 
 	if (leg->result == XF_RESULT_UNKNOWN)
 		leg->maybe |= (uint8_t)(1u << side);
-	if (!leg_is_needed(leg) || (leg->bounced && lanes->drop_when_down[side])) {
+	if (leg_is_loose(lanes, leg) || (leg->bounced && lanes->drop_when_down[side])) {
 		leg_drop(lanes, leg);
 		return;
 	}
@@ -684,8 +691,9 @@ xf_lanes_side(struct xf_lanes *lanes, unsigned side, bool up, uint64_t now_ms)
 		if (up) {
 			held->retry_at[side] = 0;
 			held->retries[side] = 0;
-			side_resume(lanes, lane, side, now_ms);
-		}
+		} else
+			held_drop_loose(lanes, lane, side);
+		side_resume(lanes, lane, side, now_ms);
 		lane_try(lanes, lane, now_ms);
 		held_tidy(lanes, lane);
 	}
