@@ -64,6 +64,25 @@ test_position_survives(void **state)
 	assert_int_equal(xf_server_stop(w->server), 0);
 }
 
+/* Runs the server until the queue stays empty. RabbitMQ counts only what no consumer has: what was on its way to the
+ * server when it ended is there again. */
+static void
+queue_empty(struct world *w)
+{
+	for (int round = 0; round < 10; round++) {
+		xf_server_start(w->server);
+		for (int i = 0; i < 3000 && rabbit_count(w->queue, w->in) > 0; i++)
+			usleep(20000);
+		for (int i = 0; i < 500 && world_route_number(w, "in_flight") > 0; i++)
+			usleep(20000);
+		assert_int_equal(xf_server_stop(w->server), 0);
+		if (rabbit_count(w->queue, w->in) == 0)
+			return;
+		printf("%" PRIu64 " messages went back to the queue\n", rabbit_count(w->queue, w->in));
+	}
+	fail_msg("the queue does not become empty");
+}
+
 static void
 test_drains_under_load(void **state)
 {
@@ -74,10 +93,10 @@ test_drains_under_load(void **state)
 
 	world_begin(w, "drain");
 	world_configure(w, ", percent: 50", "");
-	rabbit_feed(w->queue, w->in, ledger, 0, MESSAGES / 2);
-	for (int i = 0; i < 3; i++) {
+	for (uint32_t i = 0; i < 3; i++) {
 		uint64_t begin;
 
+		rabbit_feed(w->queue, w->in, ledger, i * (MESSAGES / 2) / 3, (i + 1) * (MESSAGES / 2) / 3);
 		xf_server_start(w->server);
 		xf_server_wait_number(w->server, w->route, "acked", 1);
 		begin = xf_now_ms();
@@ -85,10 +104,7 @@ test_drains_under_load(void **state)
 		longest = xf_now_ms() - begin > longest ? xf_now_ms() - begin : longest;
 		assert_true(xf_server_logged(w->server, "all settled"));
 	}
-	xf_server_start(w->server);
-	for (int i = 0; i < 3000 && rabbit_count(w->queue, w->in) > 0; i++)
-		usleep(20000);
-	assert_int_equal(xf_server_stop(w->server), 0);
+	queue_empty(w);
 	world_read(w, ledger);
 	sum = ledger_sum(ledger);
 	ledger_print("SIGTERM three times under load", &sum);
@@ -119,10 +135,7 @@ test_killed_under_load(void **state)
 		xf_server_kill(w->server);
 	}
 	feeder_join(&feeder);
-	xf_server_start(w->server);
-	for (int i = 0; i < 3000 && rabbit_count(w->queue, w->in) > 0; i++)
-		usleep(20000);
-	assert_int_equal(xf_server_stop(w->server), 0);
+	queue_empty(w);
 	world_read(w, ledger);
 	sum = ledger_sum(ledger);
 	ledger_print("SIGKILL five times under load", &sum);
