@@ -286,8 +286,10 @@ wire_connect(struct wire *wire)
 	status = amqp_socket_open_noblock(socket, wire->settings->host, wire->settings->port, &timeout);
 	elapsed = wire->host->now_ms() - began;
 	if (status != AMQP_STATUS_OK)
+		/* The library does not keep what the socket said. */
 		wire_fail(wire, "connecting to %s:%u: %s", wire->settings->host, wire->settings->port,
-		          amqp_error_string2(status));
+		          status == AMQP_STATUS_SOCKET_ERROR ? "connection refused, or no way there"
+		                                             : amqp_error_string2(status));
 	else if (elapsed >= wire->settings->connect_timeout_ms)
 		wire_fail(wire, "connecting to %s:%u: timed out", wire->settings->host, wire->settings->port);
 	if (!wire->failed)

@@ -178,10 +178,11 @@ link_open(struct link *link)
 		if (text != NULL && text[0] == '(' && strstr(text, "): ") != NULL)
 			text = strstr(text, "): ") + 3;
 		if (s == NATS_NO_SERVER)
-			text = "connection refused or no answer";
+			text = "connection refused, no answer, or no such host";
 		else if (text == NULL || text[0] == '\0' || last != s)
 			text = natsStatus_GetText(s);
-		link_fail(link, "%s: %s", link->server, text);
+		link_fail(link, "%s: %s%s", link->server,
+		          link->said_auth ? "the server refuses user, password or token: " : "", text);
 		natsConnection_Destroy(nc);
 		link->fd = -1;
 		return false;
