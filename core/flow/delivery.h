@@ -26,6 +26,7 @@ struct xf_lane;
 struct xf_chunk;
 
 #define XF_SIDES 2 /* a migration's old and new; a plain destination has side 0 only */
+#define XF_BUCKETS 10000
 
 /* What a leg is to the sink's thread. */
 enum {

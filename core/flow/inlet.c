@@ -8,17 +8,11 @@
  *
  * The pipe to a sink opens under a new generation of its gate only when every leg of the old one is back, so what
  * failed stands in the held lists before anything later can be sent (sink.h).
- *
- * A message and all that belongs to it is one allocation: delivery, header array, bytes.
  */
 #include "flow/inlet.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/random.h>
-
-#define XXH_INLINE_ALL
-#include <xxhash.h>
 
 #include "base/assert.h"
 #include "base/clock.h"
@@ -27,11 +21,8 @@
 #include "base/memory.h"
 #include "base/subject.h"
 #include "flow/accept.h"
-#include "flow/chunk.h"
+#include "flow/maker.h"
 
-#define ADOPT_BYTES 2048 /* a payload this large stays where the plugin has it, if it may */
-#define HOPS_MAX 16
-#define OWN_HEADERS 5 /* Crossfade-Id -Hops -Key -Migration -Copy */
 #define REJECT_RETRY_MS 5000
 
 /* The way to one sink, as this inlet sees it. */
@@ -40,8 +31,6 @@ struct pipe {
 	uint32_t generation;
 	uint32_t out; /* legs sent and not back */
 	struct xf_leg *first, *last; /* to be pushed */
-	const struct xf_template *subject; /* NULL: the subject as it is */
-	struct xf_buffer scratch; /* what it made of the message at hand */
 };
 
 struct xf_inlet {
@@ -49,16 +38,12 @@ struct xf_inlet {
 	struct xf_inlet_setup setup;
 	const struct xf_source_ops *ops;
 	bool lossy;
-	bool headers; /* some sink carries them */
 	bool all_subjects;
 	unsigned side_count;
-	const struct xf_template *key; /* NULL: one lane */
-	uint64_t key_seed;
 
 	struct xf_lanes lanes;
 	struct pipe pipes[XF_SIDES];
-	struct xf_chunks chunks;
-	uint64_t adopted_bytes; /* payloads that stayed where their plugin has them */
+	struct xf_maker maker;
 	uint32_t knobs_version;
 	uint16_t forces;
 	uint64_t now_ms;
@@ -74,10 +59,6 @@ struct xf_inlet {
 	bool closed; /* paused, or rejects_full: nothing is to come in */
 	bool rejects_full;
 	uint64_t rejects_look_at;
-
-	char id_prefix[17];
-	uint64_t id_number;
-	struct xf_buffer scratch;
 
 	_Atomic bool paused;
 	_Atomic bool draining;
@@ -241,13 +222,7 @@ lanes_refused(void *context, struct xf_leg *leg)
 static void
 lanes_release(void *context, struct xf_delivery *delivery)
 {
-	struct xf_inlet *inlet = context;
-
-	if (delivery->release != NULL) {
-		inlet->adopted_bytes -= delivery->payload_size;
-		delivery->release(delivery->release_context);
-	}
-	xf_chunks_free(&inlet->chunks, delivery->chunk);
+	xf_maker_release(&((struct xf_inlet *)context)->maker, delivery);
 }
 
 static const struct xf_lanes_ops lanes_ops = {
@@ -258,254 +233,6 @@ static const struct xf_lanes_ops lanes_ops = {
 };
 
 /* ---- Accepting ----------------------------------------------------------------------------- */
-
-/* What a message brought of crossfade's own headers. */
-struct own {
-	struct xf_str id;
-	struct xf_str key;
-	unsigned hops;
-	uint32_t count;
-	uint64_t which; /* a bit per header; there are at most 64 that can have one, the others are looked at again */
-};
-
-static unsigned
-hops_parse(struct xf_str text)
-{
-	unsigned hops = 0;
-
-	for (uint64_t i = 0; i < text.len && hops <= HOPS_MAX; i++)
-		if (text.data[i] >= '0' && text.data[i] <= '9')
-			hops = hops * 10 + (unsigned)(text.data[i] - '0');
-	return hops;
-}
-
-static bool
-header_is_own(const struct xf_inlet *inlet, const struct xf_header *header, struct own *own)
-{
-	static const char prefix[] = "Crossfade-"; /* as crossfade itself writes them, so that no letter need be looked at */
-	struct xf_str name = header->name;
-
-	if (name.len < sizeof(prefix) || (name.data[0] | 0x20) != 'c' || name.data[sizeof(prefix) - 2] != '-' ||
-	    !xf_str_equal_nocase((struct xf_str){name.data, sizeof(prefix) - 1}, xf_str(prefix)))
-		return false;
-	name.data += sizeof(prefix) - 1;
-	name.len -= sizeof(prefix) - 1;
-	if (xf_str_equal_nocase(name, xf_str("Id"))) {
-		own->id = header->value;
-		return true;
-	}
-	if (xf_str_equal_nocase(name, xf_str("Key"))) {
-		own->key = header->value;
-		return true;
-	}
-	if (xf_str_equal_nocase(name, xf_str("Hops"))) {
-		own->hops = hops_parse(header->value);
-		return true;
-	}
-	/* The marks of a copy are for whoever consumes it; a migration sets its own. */
-	return inlet->setup.migration != NULL &&
-	       (xf_str_equal_nocase(name, xf_str("Copy")) || xf_str_equal_nocase(name, xf_str("Migration")));
-}
-
-static void
-own_find(const struct xf_inlet *inlet, const struct xf_incoming *message, struct own *own)
-{
-	*own = (struct own){.hops = 0};
-	for (uint32_t i = 0; i < message->header_count; i++) {
-		if (!header_is_own(inlet, &message->headers[i], own))
-			continue;
-		own->count++;
-		own->which |= i < 64 ? UINT64_C(1) << i : 0;
-	}
-}
-
-static bool
-own_has(const struct xf_inlet *inlet, const struct own *own, const struct xf_incoming *message, uint32_t i)
-{
-	struct own ignored;
-
-	return i < 64 ? own->which >> i & 1 : header_is_own(inlet, &message->headers[i], &ignored);
-}
-
-/* What is pinned in memory; the route's bound counts it. */
-static uint64_t
-bytes_in_flight(const struct xf_inlet *inlet)
-{
-	return inlet->chunks.bytes + inlet->adopted_bytes;
-}
-
-/* Most texts are short, and calling memcpy costs more than two words that may overlap. */
-static inline void
-bytes_copy(char *to, const char *from, uint64_t len)
-{
-	uint64_t head, tail;
-
-	if (len < 8 || len > 16) {
-		memcpy(to, from, len);
-		return;
-	}
-	memcpy(&head, from, sizeof(head));
-	memcpy(&tail, from + len - sizeof(tail), sizeof(tail));
-	memcpy(to, &head, sizeof(head));
-	memcpy(to + len - sizeof(tail), &tail, sizeof(tail));
-}
-
-static struct xf_str
-bytes_put(char **at, struct xf_str bytes)
-{
-	struct xf_str copy = {*at, bytes.len};
-
-	if (bytes.len == 0)
-		return (struct xf_str){NULL, 0};
-	bytes_copy(*at, bytes.data, bytes.len);
-	*at += bytes.len;
-	return copy;
-}
-
-static struct xf_str
-id_make(struct xf_inlet *inlet, char *out)
-{
-	static const char digits[] = "0123456789abcdef";
-	uint64_t number = ++inlet->id_number;
-
-	memcpy(out, inlet->id_prefix, 16);
-	for (unsigned i = 0; i < 12; i++)
-		out[16 + i] = digits[number >> (44 - 4 * i) & 15];
-	return (struct xf_str){out, 28};
-}
-
-static void
-headers_put(struct xf_inlet *inlet, struct xf_delivery *delivery, const struct xf_incoming *message,
-            const struct own *own, struct xf_header *headers, char **at)
-{
-	static const char *const hops[HOPS_MAX + 1] = {"0", "1", "2", "3", "4", "5", "6", "7", "8",
-	                                              "9", "10", "11", "12", "13", "14", "15", "16"};
-	uint32_t n = 0;
-
-	for (uint32_t i = 0; i < message->header_count; i++) {
-		const struct xf_header *header = &message->headers[i];
-
-		if (own_has(inlet, own, message, i))
-			continue;
-		headers[n].name = bytes_put(at, header->name);
-		headers[n++].value = bytes_put(at, header->value);
-	}
-	headers[n++] = (struct xf_header){{"Crossfade-Id", 12}, delivery->id};
-	headers[n++] = (struct xf_header){{"Crossfade-Hops", 14}, xf_str(hops[own->hops + 1])};
-	if (delivery->key.len > 0)
-		headers[n++] = (struct xf_header){{"Crossfade-Key", 13}, delivery->key};
-	if (inlet->setup.migration != NULL) {
-		struct xf_str name = xf_str(inlet->setup.migration->conf->name);
-
-		headers[n++] = (struct xf_header){{"Crossfade-Migration", 19}, name};
-		headers[n] = (struct xf_header){{"Crossfade-Copy", 14}, name};
-	}
-	delivery->headers = headers;
-	delivery->header_count = n;
-}
-
-/* Values that templates take from the message; each side's subject where it differs from the message's own. */
-struct resolved {
-	struct xf_str key;
-	struct xf_str to[XF_SIDES];
-	bool made[XF_SIDES];
-};
-
-static enum xf_status
-message_resolve(struct xf_inlet *inlet, const struct xf_fields *fields, struct resolved *resolved, struct xf_error *error)
-{
-	const char *wrong;
-
-	*resolved = (struct resolved){.key = fields->key};
-	for (unsigned side = 0; side < inlet->side_count; side++) {
-		struct xf_str value;
-
-		resolved->to[side] = fields->subject;
-		if (inlet->pipes[side].subject == NULL)
-			continue;
-		if (xf_template_eval(inlet->pipes[side].subject, fields, &inlet->pipes[side].scratch, &value, error) !=
-		    XF_OK)
-			return XF_FAILED;
-		wrong = value.len > inlet->setup.server->max_subject ? "is too long" : xf_subject_check(value);
-		if (wrong != NULL)
-			return xf_error_set(error, "the subject for '%s' %s", inlet->setup.sink_conf[side]->transport->name, wrong);
-		resolved->to[side] = value;
-		resolved->made[side] = true;
-	}
-	if (inlet->key == NULL)
-		return XF_OK;
-	if (xf_template_eval(inlet->key, fields, &inlet->scratch, &resolved->key, error) != XF_OK) {
-		xf_error_prefix(error, "key");
-		return XF_FAILED;
-	}
-	/* It may come from a payload, which nobody has looked at. */
-	wrong = xf_accept_check_key(resolved->key, inlet->setup.server);
-	return wrong != NULL ? xf_error_set(error, "%s", wrong) : XF_OK;
-}
-
-/*
- * The lanes' part as a whole, in two pieces: for a larger one the compiler takes a string instruction, which is slow to
- * start. The copy's leg, rarely needed, is cleared when it is made; delivery_make() sets all of the inlet's part but this.
- */
-static void
-delivery_clear(struct xf_delivery *delivery)
-{
-	memset(delivery, 0, offsetof(struct xf_delivery, legs));
-	delivery->legs[0] = (struct xf_leg){.side = 0};
-	delivery->release = NULL;
-	delivery->release_context = NULL;
-	delivery->headers = NULL;
-	delivery->header_count = 0;
-}
-
-static struct xf_delivery *
-delivery_make(struct xf_inlet *inlet, const struct xf_incoming *message, const struct own *own,
-              const struct resolved *resolved, struct xf_str id)
-{
-	bool adopt = message->release != NULL && message->payload_size >= ADOPT_BYTES;
-	size_t header_bytes = 0, size, header_slots = inlet->headers ? message->header_count - own->count + OWN_HEADERS : 0;
-	struct xf_delivery *delivery;
-	struct xf_chunk *chunk;
-	struct xf_str subject;
-	char *at;
-
-	for (uint32_t i = 0; inlet->headers && i < message->header_count; i++)
-		header_bytes += message->headers[i].name.len + message->headers[i].value.len;
-	size = sizeof(*delivery) + header_slots * sizeof(struct xf_header) + header_bytes + message->subject.len + id.len +
-	       sizeof("/copy") + resolved->key.len + message->reply.len + message->content_type.len +
-	       (adopt ? 0 : message->payload_size);
-	for (unsigned side = 0; side < inlet->side_count; side++)
-		size += resolved->made[side] ? resolved->to[side].len : 0;
-
-	delivery = xf_chunks_alloc(&inlet->chunks, size, &chunk);
-	delivery_clear(delivery);
-	delivery->home = &inlet->runner.inbox;
-	delivery->chunk = chunk;
-	delivery->handle = message->handle;
-	at = (char *)(delivery + 1) + header_slots * sizeof(struct xf_header);
-	delivery->subject = subject = bytes_put(&at, message->subject);
-	for (unsigned side = 0; side < XF_SIDES; side++)
-		delivery->to[side] = resolved->made[side] ? bytes_put(&at, resolved->to[side]) : subject;
-	delivery->id = bytes_put(&at, id);
-	bytes_put(&at, xf_str("/copy"));
-	delivery->key = bytes_put(&at, resolved->key);
-	delivery->reply = bytes_put(&at, message->reply);
-	delivery->content_type = bytes_put(&at, message->content_type);
-	if (inlet->headers)
-		headers_put(inlet, delivery, message, own, (struct xf_header *)(delivery + 1), &at);
-	delivery->payload_size = message->payload_size;
-	if (adopt) {
-		delivery->payload = message->payload;
-		delivery->release = message->release;
-		delivery->release_context = message->release_context;
-		inlet->adopted_bytes += message->payload_size;
-	} else
-		delivery->payload = bytes_put(&at, (struct xf_str){message->payload, message->payload_size}).data;
-	delivery->time_ms = message->time_ms;
-	delivery->ttl_ms = message->ttl_ms;
-	delivery->priority = message->priority;
-	return delivery;
-}
 
 static void
 message_reject(struct xf_inlet *inlet, const struct xf_incoming *message, const struct xf_fields *fields,
@@ -521,21 +248,10 @@ message_reject(struct xf_inlet *inlet, const struct xf_incoming *message, const 
 static bool
 message_accept(struct xf_inlet *inlet, const struct xf_incoming *message)
 {
-	struct xf_fields fields = {
-		.subject = message->subject,
-		.id = message->id,
-		.key = message->key,
-		.payload = {message->payload, message->payload_size},
-		.headers = message->headers,
-		.header_count = message->header_count,
-	};
-	struct resolved resolved;
 	struct xf_delivery *delivery;
+	struct xf_draft draft;
 	struct xf_error error;
-	struct own own;
-	char id[28];
 	const char *wrong;
-	uint16_t bucket = 0;
 	bool adopted;
 
 	xf_count(&inlet->accepted, 1);
@@ -549,34 +265,27 @@ message_accept(struct xf_inlet *inlet, const struct xf_incoming *message)
 		return false;
 	}
 	if (inlet->lossy && (inlet->closed || inlet->lanes.open >= inlet->setup.route->max_in_flight ||
-	                     bytes_in_flight(inlet) >= inlet->setup.route->max_in_flight_bytes)) {
+	                     xf_maker_bytes(&inlet->maker) >= inlet->setup.route->max_in_flight_bytes)) {
 		message_drop(inlet, message->handle);
 		return false;
 	}
 	if (wrong != NULL) {
-		message_reject(inlet, message, &fields, wrong);
+		message_reject(inlet, message, &(struct xf_fields){
+			.subject = message->subject,
+			.id = message->id,
+			.key = message->key,
+			.payload = {message->payload, message->payload_size},
+			.headers = message->headers,
+			.header_count = message->header_count,
+		}, wrong);
 		return false;
 	}
-	own_find(inlet, message, &own);
-	if (own.hops >= HOPS_MAX) {
-		message_reject(inlet, message, &fields, "it has passed 16 crossfade servers: this is a loop");
+	if (xf_maker_draft(&inlet->maker, message, &draft, &error) != XF_OK) {
+		message_reject(inlet, message, &draft.fields, error.text);
 		return false;
 	}
-	if (own.id.len > 0)
-		fields.id = own.id;
-	if (own.key.len > 0)
-		fields.key = own.key;
-	if (fields.id.len == 0)
-		fields.id = id_make(inlet, id);
-	if (message_resolve(inlet, &fields, &resolved, &error) != XF_OK) {
-		message_reject(inlet, message, &fields, error.text);
-		return false;
-	}
-	if (inlet->key != NULL)
-		bucket = (uint16_t)(XXH3_64bits_withSeed(resolved.key.data, resolved.key.len, inlet->key_seed) % XF_BUCKETS);
-	xf_lanes_prefetch(&inlet->lanes, bucket);
-	delivery = delivery_make(inlet, message, &own, &resolved, fields.id);
-	delivery->bucket = bucket;
+	xf_lanes_prefetch(&inlet->lanes, draft.bucket);
+	delivery = xf_maker_make(&inlet->maker, message, &draft);
 	adopted = delivery->release != NULL;
 	xf_lanes_accept(&inlet->lanes, delivery, inlet->now_ms);
 	return adopted;
@@ -735,7 +444,7 @@ rejects_look(struct xf_inlet *inlet)
 static void
 credit_set(struct xf_inlet *inlet, struct xf_work *work)
 {
-	uint64_t bytes = bytes_in_flight(inlet), bytes_max = inlet->setup.route->max_in_flight_bytes;
+	uint64_t bytes = xf_maker_bytes(&inlet->maker), bytes_max = inlet->setup.route->max_in_flight_bytes;
 	uint32_t open = inlet->lanes.open, open_max = inlet->setup.route->max_in_flight;
 
 	inlet->closed = atomic_load_explicit(&inlet->paused, memory_order_relaxed) || inlet->rejects_full;
@@ -750,7 +459,7 @@ credit_set(struct xf_inlet *inlet, struct xf_work *work)
 static void
 numbers_publish(struct xf_inlet *inlet)
 {
-	atomic_store_explicit(&inlet->bytes, bytes_in_flight(inlet), memory_order_relaxed);
+	atomic_store_explicit(&inlet->bytes, xf_maker_bytes(&inlet->maker), memory_order_relaxed);
 	atomic_store_explicit(&inlet->oldest_ms, inlet->lanes.oldest != NULL ? inlet->lanes.oldest->accepted_ms : 0,
 	                      memory_order_relaxed);
 	atomic_store_explicit(&inlet->in_flight, inlet->lanes.open, memory_order_release);
@@ -850,17 +559,15 @@ inlet_setup_lanes(struct xf_inlet *inlet)
 		struct pipe *pipe = &inlet->pipes[side];
 
 		pipe->sink = inlet->setup.sinks[side];
-		pipe->subject = xf_str_is(xf_template_text(conf->template), "{subject}") ? NULL : conf->template;
 		lanes->drop_when_down[side] = conf->when_down == XF_WHEN_DOWN_DROP;
-		inlet->headers = inlet->headers || (conf->traits & XF_TRAIT_HEADERS);
+		xf_maker_add_sink(&inlet->maker, conf);
 		xf_sink_attach(pipe->sink, &inlet->runner);
 	}
-	inlet->key = route->key;
+	inlet->maker.key = route->key;
 	if (inlet->setup.migration != NULL) {
 		const struct xf_conf_migration *migration = inlet->setup.migration->conf;
 
-		inlet->key = migration->key;
-		inlet->key_seed = XXH3_64bits(migration->name, strlen(migration->name));
+		xf_maker_set_migration(&inlet->maker, migration);
 		lanes->handover_timeout_ms = migration->handover_timeout_ms;
 		inlet->forces = xf_migration_knobs(inlet->setup.migration).forces;
 		inlet->knobs_version = UINT32_MAX; /* none */
@@ -874,7 +581,6 @@ xf_inlet_create(char *name, const struct xf_inlet_setup *setup, struct xf_error 
 	struct xf_inlet *inlet = xf_alloc(sizeof(*inlet));
 	const struct xf_conf_endpoint *source = setup->source;
 	struct xf_endpoint_info *info = &inlet->runner.info;
-	uint64_t random = 0;
 
 	xf_runner_init(&inlet->runner, &inlet_runner_ops, &inlet_calls, name, source);
 	inlet->setup = *setup;
@@ -882,10 +588,7 @@ xf_inlet_create(char *name, const struct xf_inlet_setup *setup, struct xf_error 
 	inlet->lossy = source->traits & XF_TRAIT_LOSSY;
 	inlet->all_subjects = strcmp(source->subject, ">") == 0;
 	inlet->side_count = setup->sinks[1] != NULL ? 2 : 1;
-	if (getrandom(&random, sizeof(random), 0) != (ssize_t)sizeof(random))
-		random = xf_now_ns();
-	for (unsigned i = 0; i < 16; i++)
-		inlet->id_prefix[i] = "0123456789abcdef"[random >> (60 - 4 * i) & 15];
+	xf_maker_init(&inlet->maker, setup->server, &inlet->runner.inbox);
 	inlet_setup_lanes(inlet);
 	*info = (struct xf_endpoint_info){
 		.struct_size = sizeof(*info),
@@ -917,13 +620,10 @@ xf_inlet_destroy(struct xf_inlet **pointer)
 	inlet->lanes.up[0] = inlet->lanes.up[1] = false;
 	legs_take(inlet);
 	xf_lanes_fini(&inlet->lanes);
-	xf_chunks_fini(&inlet->chunks);
+	xf_maker_fini(&inlet->maker);
 	if (inlet->runner.instance != NULL)
 		inlet->ops->destroy(inlet->runner.instance);
 	free(inlet->settlements);
-	xf_buffer_fini(&inlet->scratch);
-	for (unsigned side = 0; side < XF_SIDES; side++)
-		xf_buffer_fini(&inlet->pipes[side].scratch);
 	xf_runner_fini(&inlet->runner);
 	free(inlet);
 }

@@ -25,7 +25,6 @@
 #include "conf/conf.h"
 #include "flow/delivery.h"
 
-#define XF_BUCKETS 10000
 #define XF_LANE_PAGE 100 /* lanes are made in pages, when first used */
 
 struct xf_lane {

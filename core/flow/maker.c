@@ -1,0 +1,333 @@
+/*
+ * What crossfade adds to a message's headers stands behind the message's own, Crossfade-Copy last, so that the message and
+ * its copy share one array: the copy's is one longer.
+ */
+#include "flow/maker.h"
+
+#include <stdlib.h>
+#include <sys/random.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include "base/clock.h"
+#include "base/subject.h"
+#include "flow/accept.h"
+
+#define ADOPT_BYTES 2048 /* a payload this large stays where the plugin has it, if it may */
+#define HOPS_MAX 16
+#define OWN_HEADERS 5 /* Crossfade-Id -Hops -Key -Migration -Copy */
+
+void
+xf_maker_init(struct xf_maker *maker, const struct xf_conf_server *limits, struct xf_inbox *home)
+{
+	uint64_t random = 0;
+
+	*maker = (struct xf_maker){.limits = limits, .home = home};
+	if (getrandom(&random, sizeof(random), 0) != (ssize_t)sizeof(random))
+		random = xf_now_ns();
+	for (unsigned i = 0; i < sizeof(maker->id_prefix); i++)
+		maker->id_prefix[i] = "0123456789abcdef"[random >> (60 - 4 * i) & 15];
+}
+
+void
+xf_maker_add_sink(struct xf_maker *maker, const struct xf_conf_endpoint *sink)
+{
+	unsigned side = maker->side_count++;
+
+	maker->to[side].transport = sink->transport->name;
+	maker->to[side].subject = xf_str_is(xf_template_text(sink->template), "{subject}") ? NULL : sink->template;
+	maker->headers = maker->headers || (sink->traits & XF_TRAIT_HEADERS);
+}
+
+void
+xf_maker_set_migration(struct xf_maker *maker, const struct xf_conf_migration *migration)
+{
+	maker->migration = migration->name;
+	maker->key = migration->key;
+	maker->key_seed = XXH3_64bits(migration->name, strlen(migration->name));
+}
+
+void
+xf_maker_fini(struct xf_maker *maker)
+{
+	xf_chunks_fini(&maker->chunks);
+	for (unsigned side = 0; side < XF_SIDES; side++)
+		xf_buffer_fini(&maker->to[side].scratch);
+	xf_buffer_fini(&maker->scratch);
+}
+
+uint64_t
+xf_maker_bytes(const struct xf_maker *maker)
+{
+	return maker->chunks.bytes + maker->adopted_bytes;
+}
+
+/* ---- Drafting --------------------------------------------------------------------------------- */
+
+static unsigned
+hops_parse(struct xf_str text)
+{
+	unsigned hops = 0;
+
+	for (uint64_t i = 0; i < text.len && hops <= HOPS_MAX; i++)
+		if (text.data[i] >= '0' && text.data[i] <= '9')
+			hops = hops * 10 + (unsigned)(text.data[i] - '0');
+	return hops;
+}
+
+static bool
+header_is_own(const struct xf_maker *maker, const struct xf_header *header, struct xf_own_headers *own)
+{
+	static const char prefix[] = "Crossfade-"; /* as crossfade itself writes them, so that no letter need be looked at */
+	struct xf_str name = header->name;
+
+	if (name.len < sizeof(prefix) || (name.data[0] | 0x20) != 'c' || name.data[sizeof(prefix) - 2] != '-' ||
+	    !xf_str_equal_nocase((struct xf_str){name.data, sizeof(prefix) - 1}, xf_str(prefix)))
+		return false;
+	name.data += sizeof(prefix) - 1;
+	name.len -= sizeof(prefix) - 1;
+	if (xf_str_equal_nocase(name, xf_str("Id"))) {
+		own->id = header->value;
+		return true;
+	}
+	if (xf_str_equal_nocase(name, xf_str("Key"))) {
+		own->key = header->value;
+		return true;
+	}
+	if (xf_str_equal_nocase(name, xf_str("Hops"))) {
+		own->hops = hops_parse(header->value);
+		return true;
+	}
+	/* The marks of a copy are for whoever consumes it; a migration sets its own. */
+	return maker->migration != NULL &&
+	       (xf_str_equal_nocase(name, xf_str("Copy")) || xf_str_equal_nocase(name, xf_str("Migration")));
+}
+
+static void
+own_find(const struct xf_maker *maker, const struct xf_incoming *message, struct xf_own_headers *own)
+{
+	*own = (struct xf_own_headers){.hops = 0};
+	for (uint32_t i = 0; i < message->header_count; i++) {
+		if (!header_is_own(maker, &message->headers[i], own))
+			continue;
+		own->count++;
+		own->which |= i < 64 ? UINT64_C(1) << i : 0;
+	}
+}
+
+static bool
+own_has(const struct xf_maker *maker, const struct xf_own_headers *own, const struct xf_incoming *message, uint32_t i)
+{
+	struct xf_own_headers ignored;
+
+	return i < 64 ? own->which >> i & 1 : header_is_own(maker, &message->headers[i], &ignored);
+}
+
+static struct xf_str
+id_make(struct xf_maker *maker, char *out)
+{
+	static const char digits[] = "0123456789abcdef";
+	uint64_t number = ++maker->id_number;
+
+	memcpy(out, maker->id_prefix, 16);
+	for (unsigned i = 0; i < 12; i++)
+		out[16 + i] = digits[number >> (44 - 4 * i) & 15];
+	return (struct xf_str){out, 28};
+}
+
+/* Each side's subject, the key and the bucket. */
+static enum xf_status
+draft_resolve(struct xf_maker *maker, struct xf_draft *draft, struct xf_error *error)
+{
+	const struct xf_fields *fields = &draft->fields;
+	const char *wrong;
+
+	draft->bucket = 0;
+	draft->key = fields->key;
+	for (unsigned side = 0; side < maker->side_count; side++) {
+		struct xf_str value;
+
+		draft->to[side] = fields->subject;
+		draft->made[side] = false;
+		if (maker->to[side].subject == NULL)
+			continue;
+		if (xf_template_eval(maker->to[side].subject, fields, &maker->to[side].scratch, &value, error) !=
+		    XF_OK)
+			return XF_FAILED;
+		wrong = value.len > maker->limits->max_subject ? "is too long" : xf_subject_check(value);
+		if (wrong != NULL)
+			return xf_error_set(error, "the subject for '%s' %s", maker->to[side].transport, wrong);
+		draft->to[side] = value;
+		draft->made[side] = true;
+	}
+	if (maker->key == NULL)
+		return XF_OK;
+	if (xf_template_eval(maker->key, fields, &maker->scratch, &draft->key, error) != XF_OK) {
+		xf_error_prefix(error, "key");
+		return XF_FAILED;
+	}
+	/* It may come from a payload, which nobody has looked at. */
+	wrong = xf_accept_check_key(draft->key, maker->limits);
+	if (wrong != NULL)
+		return xf_error_set(error, "%s", wrong);
+	draft->bucket = (uint16_t)(XXH3_64bits_withSeed(draft->key.data, draft->key.len, maker->key_seed) % XF_BUCKETS);
+	return XF_OK;
+}
+
+enum xf_status
+xf_maker_draft(struct xf_maker *maker, const struct xf_incoming *message, struct xf_draft *draft, struct xf_error *error)
+{
+	draft->fields = (struct xf_fields){
+		.subject = message->subject,
+		.id = message->id,
+		.key = message->key,
+		.payload = {message->payload, message->payload_size},
+		.headers = message->headers,
+		.header_count = message->header_count,
+	};
+	own_find(maker, message, &draft->own);
+	if (draft->own.hops >= HOPS_MAX)
+		return xf_error_set(error, "it has passed %d crossfade servers: this is a loop", HOPS_MAX);
+	if (draft->own.id.len > 0)
+		draft->fields.id = draft->own.id;
+	if (draft->own.key.len > 0)
+		draft->fields.key = draft->own.key;
+	if (draft->fields.id.len == 0)
+		draft->fields.id = id_make(maker, draft->id);
+	return draft_resolve(maker, draft, error);
+}
+
+/* ---- Making ------------------------------------------------------------------------------------- */
+
+/* Most texts are short, and calling memcpy costs more than two words that may overlap. */
+static inline void
+bytes_copy(char *to, const char *from, uint64_t len)
+{
+	uint64_t head, tail;
+
+	if (len < 8 || len > 16) {
+		memcpy(to, from, len);
+		return;
+	}
+	memcpy(&head, from, sizeof(head));
+	memcpy(&tail, from + len - sizeof(tail), sizeof(tail));
+	memcpy(to, &head, sizeof(head));
+	memcpy(to + len - sizeof(tail), &tail, sizeof(tail));
+}
+
+static struct xf_str
+bytes_put(char **at, struct xf_str bytes)
+{
+	struct xf_str copy = {*at, bytes.len};
+
+	if (bytes.len == 0)
+		return (struct xf_str){NULL, 0};
+	bytes_copy(*at, bytes.data, bytes.len);
+	*at += bytes.len;
+	return copy;
+}
+
+static void
+headers_put(struct xf_maker *maker, struct xf_delivery *delivery, const struct xf_incoming *message,
+            const struct xf_own_headers *own, struct xf_header *headers, char **at)
+{
+	static const char *const hops[HOPS_MAX + 1] = {"0", "1", "2", "3", "4", "5", "6", "7", "8",
+	                                              "9", "10", "11", "12", "13", "14", "15", "16"};
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < message->header_count; i++) {
+		const struct xf_header *header = &message->headers[i];
+
+		if (own_has(maker, own, message, i))
+			continue;
+		headers[n].name = bytes_put(at, header->name);
+		headers[n++].value = bytes_put(at, header->value);
+	}
+	headers[n++] = (struct xf_header){{"Crossfade-Id", 12}, delivery->id};
+	headers[n++] = (struct xf_header){{"Crossfade-Hops", 14}, xf_str(hops[own->hops + 1])};
+	if (delivery->key.len > 0)
+		headers[n++] = (struct xf_header){{"Crossfade-Key", 13}, delivery->key};
+	if (maker->migration != NULL) {
+		struct xf_str name = xf_str(maker->migration);
+
+		headers[n++] = (struct xf_header){{"Crossfade-Migration", 19}, name};
+		headers[n] = (struct xf_header){{"Crossfade-Copy", 14}, name};
+	}
+	delivery->headers = headers;
+	delivery->header_count = n;
+}
+
+/*
+ * The lanes' part as a whole, in two pieces: for a larger one the compiler takes a string instruction, which is slow to
+ * start. The copy's leg, rarely needed, is cleared when it is made; xf_maker_make() sets all of the inlet's part but this.
+ */
+static void
+delivery_clear(struct xf_delivery *delivery)
+{
+	memset(delivery, 0, offsetof(struct xf_delivery, legs));
+	delivery->legs[0] = (struct xf_leg){.side = 0};
+	delivery->release = NULL;
+	delivery->release_context = NULL;
+	delivery->headers = NULL;
+	delivery->header_count = 0;
+}
+
+struct xf_delivery *
+xf_maker_make(struct xf_maker *maker, const struct xf_incoming *message, const struct xf_draft *draft)
+{
+	bool adopt = message->release != NULL && message->payload_size >= ADOPT_BYTES;
+	size_t header_bytes = 0, size, header_slots = maker->headers ? message->header_count - draft->own.count + OWN_HEADERS : 0;
+	struct xf_delivery *delivery;
+	struct xf_chunk *chunk;
+	struct xf_str subject;
+	char *at;
+
+	for (uint32_t i = 0; maker->headers && i < message->header_count; i++)
+		header_bytes += message->headers[i].name.len + message->headers[i].value.len;
+	size = sizeof(*delivery) + header_slots * sizeof(struct xf_header) + header_bytes + message->subject.len + draft->fields.id.len +
+	       sizeof("/copy") + draft->key.len + message->reply.len + message->content_type.len +
+	       (adopt ? 0 : message->payload_size);
+	for (unsigned side = 0; side < maker->side_count; side++)
+		size += draft->made[side] ? draft->to[side].len : 0;
+
+	delivery = xf_chunks_alloc(&maker->chunks, size, &chunk);
+	delivery_clear(delivery);
+	delivery->home = maker->home;
+	delivery->chunk = chunk;
+	delivery->handle = message->handle;
+	at = (char *)(delivery + 1) + header_slots * sizeof(struct xf_header);
+	delivery->subject = subject = bytes_put(&at, message->subject);
+	for (unsigned side = 0; side < XF_SIDES; side++)
+		delivery->to[side] = draft->made[side] ? bytes_put(&at, draft->to[side]) : subject;
+	delivery->id = bytes_put(&at, draft->fields.id);
+	bytes_put(&at, xf_str("/copy"));
+	delivery->key = bytes_put(&at, draft->key);
+	delivery->reply = bytes_put(&at, message->reply);
+	delivery->content_type = bytes_put(&at, message->content_type);
+	if (maker->headers)
+		headers_put(maker, delivery, message, &draft->own, (struct xf_header *)(delivery + 1), &at);
+	delivery->payload_size = message->payload_size;
+	if (adopt) {
+		delivery->payload = message->payload;
+		delivery->release = message->release;
+		delivery->release_context = message->release_context;
+		maker->adopted_bytes += message->payload_size;
+	} else
+		delivery->payload = bytes_put(&at, (struct xf_str){message->payload, message->payload_size}).data;
+	delivery->time_ms = message->time_ms;
+	delivery->ttl_ms = message->ttl_ms;
+	delivery->priority = message->priority;
+	delivery->bucket = draft->bucket;
+	return delivery;
+}
+
+void
+xf_maker_release(struct xf_maker *maker, struct xf_delivery *delivery)
+{
+	if (delivery->release != NULL) {
+		maker->adopted_bytes -= delivery->payload_size;
+		delivery->release(delivery->release_context);
+	}
+	xf_chunks_free(&maker->chunks, delivery->chunk);
+}
