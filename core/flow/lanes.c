@@ -673,6 +673,8 @@ xf_lanes_returned(struct xf_lanes *lanes, struct xf_leg *leg, uint64_t now_ms)
 	default:
 		leg_failed(lanes, lane, leg, now_ms);
 	}
+	if (lane->under_way[side] == 0 && atomic_load_explicit(&lane->refused[side], memory_order_relaxed))
+		atomic_store_explicit(&lane->refused[side], false, memory_order_relaxed);
 	if (lane->held != NULL && lane->under_way[side] == 0) {
 		side_resume(lanes, lane, side, now_ms);
 		lane_try(lanes, lane, now_ms);

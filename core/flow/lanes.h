@@ -33,6 +33,9 @@ struct xf_lane {
 	uint8_t side;   /* authoritative for what is dispatched */
 	uint8_t target; /* where it is to be: differs while it moves */
 	bool stopped[XF_SIDES]; /* a leg came back: nothing is sent until the rest is back too */
+	/* Set by whoever completes a leg that failed, for the sink to give back those queued behind it; cleared
+	 * when nothing is under way. */
+	_Atomic bool refused[XF_SIDES];
 	bool stuck;
 	bool made;
 	struct xf_lane_held *held; /* only while something is held, waits or moves */

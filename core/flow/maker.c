@@ -145,11 +145,10 @@ draft_resolve(struct xf_maker *maker, struct xf_draft *draft, struct xf_error *e
 
 	draft->bucket = 0;
 	draft->key = fields->key;
+	draft->made[0] = draft->made[1] = false;
 	for (unsigned side = 0; side < maker->side_count; side++) {
 		struct xf_str value;
 
-		draft->to[side] = fields->subject;
-		draft->made[side] = false;
 		if (maker->to[side].subject == NULL)
 			continue;
 		if (xf_template_eval(maker->to[side].subject, fields, &maker->to[side].scratch, &value, error) !=

@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/counter.h"
 #include "base/memory.h"
+#include "flow/lanes.h"
 
 #define SLOTS 16384 /* twice what is ever out, so a free one is near */
 #define OUT_MAX (SLOTS / 2)
@@ -34,6 +35,7 @@ struct xf_sink {
 	struct slot *slots;
 	_Atomic uint32_t out; /* tokens taken and not completed */
 	_Atomic uint32_t gate;
+	_Atomic bool refuses; /* has failed a leg in this generation: lanes are looked at */
 	uint32_t generation;
 	bool publishing; /* the plugin is in publish(): its state takes effect after it */
 	bool up, fell;   /* as it says; and whether it was DOWN since the gate was last set */
@@ -132,6 +134,25 @@ queue_prefetch(const struct xf_sink *sink)
 			__builtin_prefetch(leg + at);
 }
 
+/*
+ * A leg that failed goes again, so nothing of its lane may pass it: what is queued behind it is given back before it is
+ * offered. Said here, by whoever completes it, since its inlet hears of it only later. Only what the plugin had
+ * already may pass.
+ */
+static void
+lane_refuse(struct xf_sink *sink, const struct xf_leg *leg)
+{
+	atomic_store_explicit(&leg->delivery->lane->refused[leg->side], true, memory_order_relaxed);
+	atomic_store_explicit(&sink->refuses, true, memory_order_release);
+}
+
+static bool
+leg_must_wait(const struct xf_sink *sink, const struct xf_leg *leg)
+{
+	return atomic_load_explicit(&sink->refuses, memory_order_acquire) &&
+	       atomic_load_explicit(&leg->delivery->lane->refused[leg->side], memory_order_relaxed);
+}
+
 /* ---- What the plugin calls ------------------------------------------------------------ */
 
 static void
@@ -156,6 +177,8 @@ sink_complete(struct xf_endpoint *endpoint, const struct xf_result *results, uin
 			leg->result = (uint8_t)result->code;
 		leg->result_flags = (uint8_t)result->flags;
 		leg->bounced = false;
+		if (leg->result == XF_RESULT_NOT_SENT || leg->result == XF_RESULT_UNKNOWN)
+			lane_refuse(sink, leg);
 		if (result->code != XF_RESULT_STORED && result->reason.len > 0) {
 			free(leg->reason);
 			leg->reason = xf_strndup(result->reason.data, result->reason.len < 500 ? result->reason.len : 500);
@@ -195,6 +218,7 @@ gate_set(struct xf_sink *sink, bool up)
 		sink_complete_rest(sink);
 		queue_bounce(sink);
 		sink->generation++;
+		atomic_store(&sink->refuses, false); /* nothing is out any more, and nothing queued is let through */
 	}
 	atomic_store(&sink->gate, xf_gate(sink->generation, up));
 	for (size_t i = 0; i < sink->inlet_count; i++)
@@ -290,7 +314,7 @@ batch_fill(struct xf_sink *sink, uint32_t room)
 		struct slot *slot;
 
 		queue_prefetch(sink);
-		if (leg->generation != sink->generation ||
+		if (leg->generation != sink->generation || leg_must_wait(sink, leg) ||
 		    !atomic_compare_exchange_strong_explicit(&leg->state, &state, XF_LEG_TAKEN, memory_order_acq_rel,
 		                                             memory_order_relaxed)) {
 			leg_bounce(&returning, leg);

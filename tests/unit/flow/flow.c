@@ -31,6 +31,7 @@ struct faults {
 	bool refuse; /* now and then: NOT_SENT while up */
 	bool down;   /* now and then: DOWN, everything out UNKNOWN */
 	bool late;   /* completions by another thread, out of order */
+	bool single; /* takes one at a time */
 };
 
 /* ---- The world: one source, two brokers ------------------------------------------------------- */
@@ -225,7 +226,7 @@ sink_work(void *instance, struct xf_work *work)
 	if (!broker->faults.late)
 		broker_complete(broker, 256);
 	pthread_mutex_lock(&broker->lock);
-	work->room = 256 - broker->out_count;
+	work->room = broker->faults.single ? broker->out_count == 0 : 256 - broker->out_count;
 	pthread_mutex_unlock(&broker->lock);
 }
 
@@ -686,6 +687,26 @@ test_refusals(void **state)
 	run((struct faults){.refuse = true, .late = true}, XF_MIRROR_OFF, 3000, true);
 }
 
+/* What is refused for the moment is passed only by what the plugin had already: here, by nothing. */
+static void
+test_refusals_are_not_overtaken(void **state)
+{
+	uint64_t until = xf_now_ms() + 60000;
+	struct setup setup;
+
+	(void)state;
+	world_init(1000, (struct faults){.refuse = true, .single = true}, XF_MIRROR_OFF, seed_get());
+	setup_make(&setup, XF_MIRROR_OFF);
+	world.go = true;
+	while (world.acked < world.total && xf_now_ms() < until)
+		nap_ms(1);
+	assert_int_equal(world.acked, world.total);
+	assert_int_equal(xf_flow_drain(setup.flow, 1000), 0);
+	order_check(true);
+	setup_fini(&setup);
+	world_fini();
+}
+
 static void
 test_outages(void **state)
 {
@@ -763,6 +784,7 @@ main(void)
 		cmocka_unit_test(test_share_turns_with_copies),
 		cmocka_unit_test(test_share_turns_with_required_copies),
 		cmocka_unit_test(test_refusals),
+		cmocka_unit_test(test_refusals_are_not_overtaken),
 		cmocka_unit_test(test_outages),
 		cmocka_unit_test(test_outages_with_required_copies),
 		cmocka_unit_test(test_outages_keep_order),
