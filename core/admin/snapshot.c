@@ -5,7 +5,7 @@
 #include "base/memory.h"
 
 void
-xf_snapshot_take(struct xf_snapshot *snapshot, const struct xf_conf *conf, const struct xf_flow *flow,
+xf_snapshot_take(struct xf_snapshot *snapshot, const struct xf_conf *conf, struct xf_flow *flow,
 	         bool draining)
 {
 	*snapshot = (struct xf_snapshot){

@@ -20,7 +20,7 @@ struct xf_snapshot {
 	struct xf_migration_status *migrations;
 };
 
-void xf_snapshot_take(struct xf_snapshot *snapshot, const struct xf_conf *conf, const struct xf_flow *flow,
+void xf_snapshot_take(struct xf_snapshot *snapshot, const struct xf_conf *conf, struct xf_flow *flow,
                       bool draining);
 void xf_snapshot_fini(struct xf_snapshot *snapshot);
 

@@ -99,7 +99,8 @@ xf_accept_check(const struct xf_incoming *message, const struct xf_conf_server *
 		return "the subject has an empty or wildcard token, a space or a control character";
 	if (message->payload_size > limits->max_payload)
 		return "the payload is too large";
-	if (message->header_count > limits->max_headers)
+	/* Another crossfade may have added its own to as many as are allowed. */
+	if (message->header_count > limits->max_headers + XF_OWN_HEADERS)
 		return "there are too many headers";
 	if (message->id.len > limits->max_header_value || !text_is_safe(message->id))
 		return "the id is too long or has a line break or NUL";

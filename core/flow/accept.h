@@ -11,6 +11,8 @@
 
 #include "conf/conf.h"
 
+#define XF_OWN_HEADERS 5 /* Crossfade-Id -Hops -Key -Migration -Copy */
+
 /* NULL, or what is wrong: a static text. */
 const char *xf_accept_check(const struct xf_incoming *message, const struct xf_conf_server *limits);
 

@@ -43,6 +43,7 @@ struct xf_flow {
 	struct xf_migration *migrations;
 	struct route *routes;
 	pthread_mutex_t control_lock;
+	_Atomic bool was_up; /* once; what breaks later is for health to tell */
 	_Atomic bool draining;
 	_Atomic bool drain_now;
 };
@@ -134,15 +135,19 @@ route_create(struct xf_flow *flow, struct route *route, const struct xf_conf_rou
 }
 
 /* The committed position holds; a different one in the YAML is only said. */
-static void
-migration_init(struct xf_flow *flow, struct xf_migration *migration, const struct xf_conf_migration *conf)
+static enum xf_status
+migration_init(struct xf_flow *flow, struct xf_migration *migration, const struct xf_conf_migration *conf,
+               struct xf_error *error)
 {
 	struct xf_knobs knobs = {.version = 1, .position = {conf->percent, conf->mirror}};
 	struct xf_position committed;
 	char percent[16], written[16];
+	bool found;
 
 	migration->conf = conf;
-	if (xf_state_load(flow->state, conf->name, &committed)) {
+	if (xf_state_load(flow->state, conf->name, &committed, &found, error) != XF_OK)
+		return XF_FAILED;
+	if (found) {
 		if (committed.percent != conf->percent || committed.mirror != conf->mirror) {
 			xf_percent_format(committed.percent, percent);
 			xf_percent_format(conf->percent, written);
@@ -155,6 +160,7 @@ migration_init(struct xf_flow *flow, struct xf_migration *migration, const struc
 		knobs.position = committed;
 	}
 	atomic_init(&migration->knobs, xf_knobs_pack(knobs));
+	return XF_OK;
 }
 
 struct xf_flow *
@@ -171,8 +177,10 @@ xf_flow_create(const struct xf_conf *conf, struct xf_state *state, struct xf_err
 	flow->rejects = xf_rejects_open(conf->server.data_dir, error);
 	if (flow->rejects == NULL)
 		goto failed;
-	for (size_t i = 0; i < conf->migration_count; i++)
-		migration_init(flow, &flow->migrations[i], &conf->migrations[i]);
+	for (size_t i = 0; i < conf->migration_count; i++) {
+		if (migration_init(flow, &flow->migrations[i], &conf->migrations[i], error) != XF_OK)
+			goto failed;
+	}
 	for (size_t i = 0; i < conf->route_count; i++) {
 		if (route_create(flow, &flow->routes[i], &conf->routes[i], error) != XF_OK)
 			goto failed;
@@ -303,11 +311,9 @@ side_is_needed(const struct route *route, unsigned side)
 	return position.mirror != XF_MIRROR_OFF || (side == 1 ? position.percent > 0 : position.percent < 10000);
 }
 
-bool
-xf_flow_ready(const struct xf_flow *flow)
+static bool
+flow_was_up(const struct xf_flow *flow)
 {
-	if (atomic_load(&flow->draining))
-		return false;
 	for (size_t i = 0; i < flow->conf->route_count; i++) {
 		const struct route *route = &flow->routes[i];
 
@@ -319,6 +325,14 @@ xf_flow_ready(const struct xf_flow *flow)
 				return false;
 	}
 	return true;
+}
+
+bool
+xf_flow_ready(struct xf_flow *flow)
+{
+	if (!atomic_load(&flow->was_up) && flow_was_up(flow))
+		atomic_store(&flow->was_up, true);
+	return atomic_load(&flow->was_up) && !atomic_load(&flow->draining);
 }
 
 size_t

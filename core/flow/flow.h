@@ -26,8 +26,8 @@ uint64_t xf_flow_drain(struct xf_flow *flow, uint64_t timeout_ms);
 void xf_flow_drain_now(struct xf_flow *flow);
 void xf_flow_destroy(struct xf_flow **flow);
 
-/* Every source has subscribed and every sink connected once; true from then on until drain. */
-bool xf_flow_ready(const struct xf_flow *flow);
+/* Every source has subscribed and every sink in use connected once; true from then on until drain. */
+bool xf_flow_ready(struct xf_flow *flow);
 
 size_t xf_flow_route_count(const struct xf_flow *flow);
 size_t xf_flow_migration_count(const struct xf_flow *flow);

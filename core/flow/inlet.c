@@ -210,8 +210,7 @@ lanes_refused(void *context, struct xf_leg *leg)
 		.headers = delivery->headers,
 		.header_count = delivery->header_count,
 	};
-	struct xf_runner *sink = (struct xf_runner *)inlet->pipes[leg->side].sink;
-	char *reason = xf_format("%s%s refused it: %s", sink->name, leg->copy ? " (the copy)" : "",
+	char *reason = xf_format("%s%s refused it: %s", xf_sink_name(inlet->pipes[leg->side].sink), leg->copy ? " (the copy)" : "",
 	                         leg->reason != NULL ? leg->reason : "no reason given");
 
 	if (delivery->refused == XF_REFUSED_NOT) /* once, where both sides refuse it */

@@ -16,7 +16,6 @@
 
 #define ADOPT_BYTES 2048 /* a payload this large stays where the plugin has it, if it may */
 #define HOPS_MAX 16
-#define OWN_HEADERS 5 /* Crossfade-Id -Hops -Key -Migration -Copy */
 
 void
 xf_maker_init(struct xf_maker *maker, const struct xf_conf_server *limits, struct xf_inbox *home)
@@ -276,7 +275,7 @@ struct xf_delivery *
 xf_maker_make(struct xf_maker *maker, const struct xf_incoming *message, const struct xf_draft *draft)
 {
 	bool adopt = message->release != NULL && message->payload_size >= ADOPT_BYTES;
-	size_t header_bytes = 0, size, header_slots = maker->headers ? message->header_count - draft->own.count + OWN_HEADERS : 0;
+	size_t header_bytes = 0, size, header_slots = maker->headers ? message->header_count - draft->own.count + XF_OWN_HEADERS : 0;
 	struct xf_delivery *delivery;
 	struct xf_chunk *chunk;
 	struct xf_str subject;

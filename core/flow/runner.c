@@ -142,7 +142,7 @@ xf_runner_status(struct xf_runner *runner, struct xf_endpoint_status *status)
 	status->name = runner->name;
 	status->transport = runner->conf->transport->name;
 	status->plugin = runner->conf->transport->plugin;
-	status->subject = runner->conf->subject;
+	status->subject = runner->conf->shown != NULL ? runner->conf->shown : runner->conf->subject;
 	status->state = atomic_load(&runner->state);
 	status->was_up = atomic_load(&runner->was_up);
 	status->reconnects = atomic_load(&runner->reconnects);

@@ -527,6 +527,12 @@ xf_sink_was_up(const struct xf_sink *sink)
 	return atomic_load(&sink->runner.was_up);
 }
 
+const char *
+xf_sink_name(const struct xf_sink *sink)
+{
+	return sink->runner.name;
+}
+
 void
 xf_sink_status(struct xf_sink *sink, struct xf_endpoint_status *status)
 {

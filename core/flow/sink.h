@@ -44,6 +44,7 @@ uint32_t xf_sink_gate(const struct xf_sink *sink);
 /* [any] */
 uint32_t xf_sink_state(const struct xf_sink *sink);
 bool xf_sink_was_up(const struct xf_sink *sink);
+const char *xf_sink_name(const struct xf_sink *sink);
 void xf_sink_status(struct xf_sink *sink, struct xf_endpoint_status *status);
 
 #endif

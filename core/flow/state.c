@@ -198,34 +198,37 @@ mirror_read(const char *word, enum xf_mirror *mirror)
 	return false;
 }
 
-bool
-xf_state_load(struct xf_state *state, const char *migration, struct xf_position *position)
+enum xf_status
+xf_state_load(struct xf_state *state, const char *migration, struct xf_position *position, bool *found,
+              struct xf_error *error)
 {
-	struct xf_position found = {0};
+	enum xf_status status = XF_OK;
+	struct xf_position there = {0};
 	sqlite3_int64 percent;
-	bool known = false;
 	int result;
 
 	pthread_mutex_lock(&state->lock);
 	sqlite3_bind_text(state->load, 1, migration, -1, SQLITE_STATIC);
 	result = sqlite3_step(state->load);
-	if (result == SQLITE_ROW) {
+	*found = result == SQLITE_ROW;
+	if (*found) {
 		percent = sqlite3_column_int64(state->load, 0);
-		known = percent >= 0 && percent <= 10000 &&
-		        mirror_read((const char *)sqlite3_column_text(state->load, 1), &found.mirror);
-		found.percent = (uint32_t)percent;
-		if (!known)
-			xf_log(XF_LOG_ERROR, "state", "the position of migration '%s' is damaged and not used file=%s",
-			       migration, state->file);
+		there.percent = (uint32_t)percent;
+		if (percent < 0 || percent > 10000 ||
+		    !mirror_read((const char *)sqlite3_column_text(state->load, 1), &there.mirror))
+			status = xf_error_set(error,
+			                      "the position of migration '%s' in '%s' is damaged; put the file back from a "
+			                      "copy, or move it away and set the position again",
+			                      migration, state->file);
 	} else if (result != SQLITE_DONE) {
-		xf_log(XF_LOG_ERROR, "state", "the position of migration '%s' cannot be read: %s file=%s", migration,
-		       sqlite3_errmsg(state->db), state->file);
+		status = xf_error_set(error, "the position of migration '%s' cannot be read from '%s': %s", migration,
+		                      state->file, sqlite3_errmsg(state->db));
 	}
 	sqlite3_reset(state->load);
 	pthread_mutex_unlock(&state->lock);
-	if (known)
-		*position = found;
-	return known;
+	if (status == XF_OK && *found)
+		*position = there;
+	return status;
 }
 
 static enum xf_status

@@ -22,8 +22,12 @@ struct xf_position {
 	enum xf_mirror mirror;
 };
 
-/* True where a position of the migration was committed once. */
-bool xf_state_load(struct xf_state *state, const char *migration, struct xf_position *position);
+/*
+ * The position committed last; *FOUND is false, and *POSITION as it was, where there is none. Fails where it cannot be read or
+ * makes no sense: nobody may guess where the traffic was.
+ */
+enum xf_status xf_state_load(struct xf_state *state, const char *migration, struct xf_position *position, bool *found,
+                             struct xf_error *error);
 
 /* Commits the position, and a line of history: who, when, from, to. */
 enum xf_status xf_state_commit(struct xf_state *state, const char *migration, const char *who,

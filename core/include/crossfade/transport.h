@@ -127,7 +127,7 @@ struct xf_work {
 	uint32_t struct_size;
 	uint32_t ready;           /* poll(2) events of fd that woke the loop; 0: a wake, a timer, or the first call */
 	uint32_t credit_messages; /* sources: emit at most so many in this call; 0 also while draining or paused */
-	uint32_t draining;        /* 1: about to stop; sources take nothing new, sinks flush */
+	uint32_t draining;        /* sources: 1: about to stop; nothing new is to come in */
 	uint64_t credit_bytes;    /* sources: and about so many payload bytes, except for a first large one */
 
 	int32_t fd;          /* to poll; starts at -1, none */

@@ -44,6 +44,18 @@ opened(const char *dir)
 	return state;
 }
 
+/* Whether there is a position; the store is sound. */
+static bool
+loaded(struct xf_state *state, const char *migration, struct xf_position *at)
+{
+	struct xf_error error;
+	bool found;
+
+	if (xf_state_load(state, migration, at, &found, &error) != XF_OK)
+		fail_msg("%s", error.text);
+	return found;
+}
+
 static sqlite3 *
 raw(const char *dir)
 {
@@ -71,7 +83,7 @@ position_survives(void **state)
 	struct xf_state *store = opened(*state);
 	struct xf_error error;
 
-	assert_false(xf_state_load(store, "orders", &at));
+	assert_false(loaded(store, "orders", &at));
 	assert_int_equal(at.percent, 77); /* changes on success only */
 	assert_int_equal(xf_state_commit(store, "orders", "ann", (struct xf_position){0, XF_MIRROR_OFF},
 	                                 (struct xf_position){2500, XF_MIRROR_REQUIRED}, &error),
@@ -83,10 +95,10 @@ position_survives(void **state)
 	assert_null(store);
 
 	store = opened(*state);
-	assert_true(xf_state_load(store, "orders", &at));
+	assert_true(loaded(store, "orders", &at));
 	assert_int_equal(at.percent, 2500);
 	assert_int_equal(at.mirror, XF_MIRROR_REQUIRED);
-	assert_true(xf_state_load(store, "other", &at));
+	assert_true(loaded(store, "other", &at));
 	assert_int_equal(at.percent, 1);
 	assert_int_equal(at.mirror, XF_MIRROR_ON);
 	xf_state_close(&store);
@@ -151,14 +163,17 @@ foreign_file_is_refused(void **state)
 }
 
 static void
-damaged_position_is_not_used(void **state)
+damaged_position_is_refused(void **state)
 {
 	struct xf_position at = {0, XF_MIRROR_OFF};
+	struct xf_error error;
+	bool found;
 	struct xf_state *store = opened(*state);
 
 	raw_run(*state, "INSERT INTO migration VALUES ('m', 12345678, 'false', 0), ('n', 1, 'perhaps', 0)");
-	assert_false(xf_state_load(store, "m", &at));
-	assert_false(xf_state_load(store, "n", &at));
+	assert_int_equal(xf_state_load(store, "m", &at, &found, &error), XF_FAILED);
+	assert_non_null(strstr(error.text, "'m'"));
+	assert_int_equal(xf_state_load(store, "n", &at, &found, &error), XF_FAILED);
 	xf_state_close(&store);
 }
 
@@ -178,13 +193,13 @@ failed_commit_changes_nothing(void **state)
 	                                 (struct xf_position){9900, XF_MIRROR_OFF}, &error),
 	                 XF_FAILED);
 	assert_non_null(strstr(error.text, "the disk is full"));
-	assert_true(xf_state_load(store, "m", &at));
+	assert_true(loaded(store, "m", &at));
 	assert_int_equal(at.percent, 2500);
 	raw_run(*state, "DROP TRIGGER t");
 	assert_int_equal(xf_state_commit(store, "m", "bob", (struct xf_position){2500, XF_MIRROR_ON},
 	                                 (struct xf_position){9900, XF_MIRROR_OFF}, &error),
 	                 XF_OK);
-	assert_true(xf_state_load(store, "m", &at));
+	assert_true(loaded(store, "m", &at));
 	assert_int_equal(at.percent, 9900);
 	xf_state_close(&store);
 }
@@ -212,7 +227,7 @@ commit_outlives_a_crash(void **state)
 	assert_int_equal(waitpid(child, &status, 0), child);
 	assert_int_equal(status, 0);
 	store = opened(*state);
-	assert_true(xf_state_load(store, "m", &at));
+	assert_true(loaded(store, "m", &at));
 	assert_int_equal(at.percent, 20);
 	xf_state_close(&store);
 }
@@ -226,7 +241,7 @@ commit_many(void *store)
 	for (int i = 0; i < 20; i++) {
 		if (xf_state_commit(store, "m", "thread", at, (struct xf_position){5000, XF_MIRROR_ON}, &error) != XF_OK)
 			return store;
-		xf_state_load(store, "m", &at);
+		loaded(store, "m", &at);
 	}
 	return NULL;
 }
@@ -257,7 +272,7 @@ main(void)
 		TEST(history_has_every_step),
 		TEST(newer_store_is_refused),
 		TEST(foreign_file_is_refused),
-		TEST(damaged_position_is_not_used),
+		TEST(damaged_position_is_refused),
 		TEST(failed_commit_changes_nothing),
 		TEST(commit_outlives_a_crash),
 		TEST(threads_share_it),
