@@ -357,8 +357,12 @@ headers_are_carried(void **state)
 		skip();
 	}
 	for (int i = 0; i < 64; i++) {
-		snprintf(names[i], sizeof(names[i]), i < 60 ? "X-Name-%d" : "x-Twice", i);
-		snprintf(values[i], sizeof(values[i]), i == 7 ? "" : "value %d;=", i);
+		snprintf(names[i], sizeof(names[i]), "X-Name-%d", i);
+		snprintf(values[i], sizeof(values[i]), "value %d;=", i);
+		if (i >= 60)
+			strcpy(names[i], "x-Twice");
+		if (i == 7)
+			values[i][0] = '\0';
 		headers[i] = (struct xf_header){xf_str(names[i]), xf_str(values[i])};
 	}
 	message.id = message.dedup_id = xf_str(b->word);
