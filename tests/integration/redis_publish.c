@@ -399,19 +399,21 @@ test_a_stalled_server_is_found_busy_and_idle(void **state)
 	uint64_t start;
 
 	(void)state;
-	fixture_open(&f, NULL, OPTIONS("heartbeat=400ms", "timeout=600ms"));
+	/* Generous, for a machine that stalls by itself must not look like a server that does. */
+	fixture_open(&f, NULL, OPTIONS("heartbeat=1s", "timeout=3s"));
 	busy = harness_sink(f.harness, "busy", NULL, OPTIONS("mode=stream"));
 	idle = harness_sink(f.harness, "idle", NULL, NULL);
 	assert_true(harness_wait_state(busy, XF_STATE_UP, DEADLINE));
 	assert_true(harness_wait_state(idle, XF_STATE_UP, DEADLINE));
-	harness_sleep_ms(1500); /* heartbeats are answered */
+	harness_sleep_ms(5000); /* heartbeats are answered */
 	assert_int_equal(harness_state_count(idle, XF_STATE_DOWN), 0);
+	assert_int_equal(harness_state_count(busy, XF_STATE_DOWN), 0);
 	xf_broker_pause(f.broker);
 	start = harness_now_ms();
 	publish_many(busy, "s", 10);
-	assert_true(harness_wait_state(busy, XF_STATE_DOWN, 1000));
-	assert_true(harness_wait_state(idle, XF_STATE_DOWN, 1000));
-	assert_in_range(harness_now_ms() - start, 0, 1100);
+	assert_true(harness_wait_state(busy, XF_STATE_DOWN, DEADLINE));
+	assert_true(harness_wait_state(idle, XF_STATE_DOWN, DEADLINE));
+	assert_in_range(harness_now_ms() - start, 0, 8000); /* a heartbeat and a time-out, and a slow machine */
 	assert_int_equal(harness_completed_as(busy, XF_RESULT_UNKNOWN), 10);
 	xf_broker_resume(f.broker);
 	assert_true(harness_wait_state(busy, XF_STATE_UP, DEADLINE));
