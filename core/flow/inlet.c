@@ -340,6 +340,7 @@ static const struct xf_endpoint_calls inlet_calls = {
 	.emit = inlet_emit,
 	.complete = inlet_complete,
 	.settle_within = inlet_settle_within,
+	.sight = xf_runner_sight,
 };
 
 /* ---- The loop ------------------------------------------------------------------------------------ */

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/assert.h"
+#include "base/clock.h"
 #include "base/counter.h"
 #include "base/log.h"
 
@@ -123,6 +124,17 @@ xf_runner_state(struct xf_runner *runner, uint32_t state, const char *reason)
 }
 
 void
+xf_runner_sight(struct xf_endpoint *endpoint, const struct xf_sight *sight)
+{
+	struct xf_runner *runner = (struct xf_runner *)endpoint;
+
+	pthread_mutex_lock(&runner->reason_lock);
+	runner->sight = *sight;
+	runner->sight_ms = xf_now_ms();
+	pthread_mutex_unlock(&runner->reason_lock);
+}
+
+void
 xf_runner_wake(struct xf_endpoint *endpoint)
 {
 	xf_inbox_ring(&((struct xf_runner *)endpoint)->inbox);
@@ -149,5 +161,7 @@ xf_runner_status(struct xf_runner *runner, struct xf_endpoint_status *status)
 	status->violations = atomic_load(&runner->violations);
 	pthread_mutex_lock(&runner->reason_lock);
 	memcpy(status->reason, runner->reason, sizeof(status->reason));
+	status->sight = runner->sight;
+	status->sight_age_ms = runner->sight_ms != 0 ? xf_now_ms() - runner->sight_ms : 0;
 	pthread_mutex_unlock(&runner->reason_lock);
 }

@@ -42,6 +42,8 @@ struct xf_runner {
 	_Atomic uint64_t violations;
 	pthread_mutex_t reason_lock; /* guards reason */
 	char reason[256];
+	struct xf_sight sight; /* reason_lock guards it too */
+	uint64_t sight_ms;     /* when it came; 0: never */
 };
 
 /* NAME is taken. */
@@ -55,6 +57,9 @@ void xf_runner_stop(struct xf_runner *runner); /* waits for the thread's end */
 
 /* [io] Notes and logs a change of state; true where it is one. */
 bool xf_runner_state(struct xf_runner *runner, uint32_t state, const char *reason);
+
+/* [io] As calls->sight. */
+void xf_runner_sight(struct xf_endpoint *endpoint, const struct xf_sight *sight);
 
 /* [any] */
 void xf_runner_wake(struct xf_endpoint *endpoint);

@@ -269,6 +269,7 @@ static const struct xf_endpoint_calls sink_calls = {
 	.emit = sink_emit,
 	.complete = sink_complete,
 	.settle_within = sink_settle_within,
+	.sight = xf_runner_sight,
 };
 
 /* ---- The loop ---------------------------------------------------------------------------- */

@@ -23,6 +23,8 @@ struct xf_endpoint_status {
 	char reason[256]; /* empty when up */
 	uint64_t reconnects;
 	uint64_t violations; /* promises of plugin.h that the plugin broke, each ignored */
+	struct xf_sight sight;  /* the newest; known: 0 before the first */
+	uint64_t sight_age_ms;
 };
 
 /* One way out of a route: a sink, with the counters of its legs. A leg is one message to one sink.

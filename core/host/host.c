@@ -1,5 +1,7 @@
 #include "host/host.h"
 
+#include <string.h>
+
 #include "base/clock.h"
 #include "base/log.h"
 #include "conf/conf.h"
@@ -40,6 +42,16 @@ host_settle_within(struct xf_endpoint *endpoint, uint32_t milliseconds)
 	endpoint->calls->settle_within(endpoint, milliseconds);
 }
 
+static void
+host_sight(struct xf_endpoint *endpoint, const struct xf_sight *sight)
+{
+	struct xf_sight whole = {.struct_size = 0};
+	size_t size = sight->struct_size < sizeof(whole) ? sight->struct_size : sizeof(whole);
+
+	memcpy(&whole, sight, size); /* of an older plugin: what it does not know is zero */
+	endpoint->calls->sight(endpoint, &whole);
+}
+
 static const void *
 host_get_ext(const char *name)
 {
@@ -63,6 +75,7 @@ xf_host(void)
 		.complete = host_complete,
 		.settle_within = host_settle_within,
 		.get_ext = host_get_ext,
+		.sight = host_sight,
 	};
 
 	return &host;

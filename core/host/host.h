@@ -22,6 +22,7 @@ struct xf_endpoint_calls {
 	                 uint32_t count);
 	void (*complete)(struct xf_endpoint *endpoint, const struct xf_result *results, uint32_t count);
 	void (*settle_within)(struct xf_endpoint *endpoint, uint32_t milliseconds);
+	void (*sight)(struct xf_endpoint *endpoint, const struct xf_sight *sight);
 };
 
 /* The one table, static. */

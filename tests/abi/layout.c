@@ -48,7 +48,7 @@ AT(xf_value, str, 32);
 AT(xf_value, items, 48);
 AT(xf_value, map, 56);
 
-SIZE(xf_host, 96);
+SIZE(xf_host, 104);
 AT(xf_host, struct_size, 0);
 AT(xf_host, abi_minor, 4);
 AT(xf_host, caps, 8);
@@ -62,6 +62,14 @@ AT(xf_host, emit, 64);
 AT(xf_host, complete, 72);
 AT(xf_host, settle_within, 80);
 AT(xf_host, get_ext, 88);
+AT(xf_host, sight, 96);
+
+SIZE(xf_sight, 32);
+AT(xf_sight, struct_size, 0);
+AT(xf_sight, known, 4);
+AT(xf_sight, depth, 8);
+AT(xf_sight, lag, 16);
+AT(xf_sight, consumers, 24);
 
 SIZE(xf_class, 24);
 AT(xf_class, struct_size, 0);

@@ -78,6 +78,8 @@ struct harness_endpoint {
 	bool stop;
 	bool drain;
 	uint32_t state;
+	struct xf_sight sight; /* the newest */
+	size_t sight_count;
 	size_t state_counts[3];
 	char reason[256];
 	size_t log_counts[XF_LOG_DEBUG + 1];
@@ -274,6 +276,20 @@ host_settle_within(struct xf_endpoint *endpoint, uint32_t milliseconds)
 	(void)milliseconds;
 	require_io(e, "settle_within() on a wrong thread");
 	REQUIRE(e, e->is_source, "settle_within() of a sink");
+}
+
+static void
+host_sight(struct xf_endpoint *endpoint, const struct xf_sight *sight)
+{
+	struct harness_endpoint *e = endpoint_of(endpoint);
+
+	require_io(e, "sight() on a wrong thread");
+	REQUIRE(e, e->state != XF_STATE_DOWN, "sight() while DOWN");
+	pthread_mutex_lock(&e->mutex);
+	e->sight = *sight;
+	e->sight_count++;
+	pthread_cond_broadcast(&e->changed);
+	pthread_mutex_unlock(&e->mutex);
 }
 
 static const void *
@@ -500,6 +516,7 @@ static const struct xf_host harness_host = {
 	.complete = host_complete,
 	.settle_within = host_settle_within,
 	.get_ext = host_get_ext,
+	.sight = host_sight,
 };
 
 /* ---- The endpoint's thread ------------------------------------------------------- */
@@ -1093,6 +1110,23 @@ bool
 harness_wait_state(struct harness_endpoint *endpoint, uint32_t state, unsigned deadline_ms)
 {
 	return WAIT_LOCKED(endpoint, endpoint->state == state && endpoint->state_counts[state] > 0, deadline_ms);
+}
+
+struct xf_sight
+harness_wait_sight(struct harness_endpoint *endpoint, uint32_t known, unsigned deadline_ms)
+{
+	struct xf_sight sight;
+	size_t before;
+
+	pthread_mutex_lock(&endpoint->mutex);
+	before = endpoint->sight_count;
+	pthread_mutex_unlock(&endpoint->mutex);
+	if (!WAIT_LOCKED(endpoint, endpoint->sight_count > before && (endpoint->sight.known & known) == known, deadline_ms))
+		harness_fail("%s: no sight of %x within %u ms", endpoint->name, known, deadline_ms);
+	pthread_mutex_lock(&endpoint->mutex);
+	sight = endpoint->sight;
+	pthread_mutex_unlock(&endpoint->mutex);
+	return sight;
 }
 
 bool

@@ -84,6 +84,9 @@ bool harness_wait_state(struct harness_endpoint *endpoint, uint32_t state, unsig
 /* Until it was reported COUNT times. */
 bool harness_wait_state_count(struct harness_endpoint *endpoint, uint32_t state, size_t count, unsigned deadline_ms);
 
+/* The next sight that comes and tells KNOWN (XF_SIGHT_*); ends the test program where none comes. */
+struct xf_sight harness_wait_sight(struct harness_endpoint *endpoint, uint32_t known, unsigned deadline_ms);
+
 /* work() is told that the endpoint is about to stop. */
 void harness_drain(struct harness_endpoint *endpoint);
 

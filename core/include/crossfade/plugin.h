@@ -128,6 +128,7 @@ struct xf_endpoint; /* the core's side of an instance; handed to create, given b
 
 struct xf_incoming;
 struct xf_result;
+struct xf_sight;
 
 enum {
 	XF_LOG_ERROR = 0, /* someone must act */
@@ -187,6 +188,11 @@ struct xf_host {
 
 	/* [any] An extension by name, or NULL. */
 	const void *(*get_ext)(const char *name);
+
+	/* [io] Optional. What stands at the broker behind the endpoint (transport.h), found out by requests that
+	 * delay no message. The core shows the newest to operators, with its age, and decides nothing by it but
+	 * what a source's drain_first waits for. */
+	void (*sight)(struct xf_endpoint *endpoint, const struct xf_sight *sight);
 };
 
 /* ---- The entry ---------------------------------------------------------------- */

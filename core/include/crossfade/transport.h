@@ -120,6 +120,24 @@ struct xf_result {
 	struct xf_str reason;
 };
 
+/*
+ * What an operator asks before traffic moves: how much stands where the endpoint reads or writes, and who
+ * reads it. Reported while UP or BLOCKED, when it is known first and then about every two seconds; a source
+ * reports also when lag falls to 0. Numbers that the broker does not tell are left out of known.
+ */
+#define XF_SIGHT_DEPTH 0x1u     /* messages that the place holds: a queue's length, a stream's entries */
+#define XF_SIGHT_LAG 0x2u       /* of those, what its consumers have not got or not acked; of several groups the one
+                                 * that is furthest behind; for a source, its own group */
+#define XF_SIGHT_CONSUMERS 0x4u /* consumers or subscribers, crossfade's own among them */
+
+struct xf_sight {
+	uint32_t struct_size;
+	uint32_t known; /* XF_SIGHT_* */
+	uint64_t depth;
+	uint64_t lag;
+	uint64_t consumers;
+};
+
 /* ---- The loop --------------------------------------------------------------------- */
 
 /* work()'s view of the loop: first what the core tells, then what the plugin answers. */
