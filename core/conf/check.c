@@ -209,7 +209,7 @@ node_add(struct graph *graph, size_t r, const struct xf_conf_endpoint *source)
 	node->source_address = address_of(graph->a, source, false, &node->source_subject);
 	for (size_t i = 0; i < 2; i++) {
 		const struct xf_conf_endpoint *sink = route->migration != NULL ? &route->migration->sides[i]
-		                                      : i == 0                 ? route->sink
+		                                      : i < route->sink_count  ? &route->sinks[i]
 		                                                               : NULL;
 		struct xf_buffer pattern = {0};
 		const char *subject;

@@ -53,17 +53,30 @@ struct xf_conf_server {
 	uint64_t max_payload;
 };
 
+/* Of everything that a part's behaviour depends on, secrets and what it names included; two parts of two
+ * configurations with the same digest are alike. XXH3_128. */
+struct xf_digest {
+	uint64_t low, high;
+};
+
 struct xf_conf_transport {
 	const char *name;
 	const char *plugin;
 	const struct xf_transport_class *class;
 	const struct xf_config *options;
+	struct xf_digest digest;
 	struct xf_conf_place place;
 };
 
 enum xf_when_down {
 	XF_WHEN_DOWN_WAIT,
 	XF_WHEN_DOWN_DROP,
+};
+
+/* How a message stands in a broker that carries no headers. */
+enum xf_envelope {
+	XF_ENVELOPE_NONE, /* the payload, bare */
+	XF_ENVELOPE_JSON,
 };
 
 /* A source, or a sink. */
@@ -74,7 +87,15 @@ struct xf_conf_endpoint {
 	const char *shown;            /* for people: the subject, or what a source reads instead: a queue's name */
 	struct xf_template *template; /* sink: never NULL; source: NULL */
 	enum xf_when_down when_down;
+	enum xf_envelope envelope;
+	bool subject_escape;             /* source: foreign names are escaped; sink: such subjects are turned back */
+	uint32_t connections;            /* sink: its lanes are spread over so many; at least 1 */
+	bool in_place;                   /* a migration's old side: what comes already stands there */
+	struct xf_template *message_id;  /* source: where to find the id of a message that has none; NULL: nowhere */
+	const struct xf_conf_migration *migration; /* source: one side of it is read, its copies are dropped; or NULL */
+	uint8_t side;                    /* with it: 0 old, 1 new */
 	uint64_t traits; /* XF_TRAIT_* */
+	struct xf_digest digest; /* its transport's in it */
 	struct xf_conf_place place;
 };
 
@@ -91,23 +112,56 @@ struct xf_conf_migration {
 	enum xf_mirror mirror;
 	struct xf_template *key; /* never NULL; default {key|id} */
 	uint64_t handover_timeout_ms;
+	struct xf_digest digest; /* without percent, mirror and stage: they are first values only */
 	struct xf_conf_place place;
+};
+
+#define XF_CONF_SINKS_MAX 8 /* of one route */
+
+enum xf_to {
+	XF_TO_SINK,
+	XF_TO_ALL,
+	XF_TO_SPLIT,
+	XF_TO_MIGRATION,
+};
+
+/* Which sinks of `all` a message waits for. */
+enum xf_require {
+	XF_REQUIRE_ALL,
+	XF_REQUIRE_ANY,   /* one, whichever it is */
+	XF_REQUIRE_FIRST, /* the first one; the others get copies as they can */
+};
+
+enum xf_order {
+	XF_ORDER_LANE,   /* many of a lane under way */
+	XF_ORDER_STRICT, /* one of a lane under way */
+	XF_ORDER_NONE,
 };
 
 struct xf_conf_route {
 	const char *name;
 	const struct xf_conf_endpoint *sources;
 	size_t source_count;
-	const struct xf_conf_migration *migration; /* the destination is this, or */
-	const struct xf_conf_endpoint *sink;       /* this */
+	enum xf_to to;
+	const struct xf_conf_migration *migration; /* of TO_MIGRATION, else NULL */
+	const struct xf_conf_endpoint *sinks;      /* of the others */
+	size_t sink_count;                         /* 1 to XF_CONF_SINKS_MAX; 0 with a migration */
+	const uint32_t *weights;                   /* of TO_SPLIT: hundredths of a percent for each sink, 10000 together */
+	enum xf_require require;                   /* of TO_ALL */
 	struct xf_template *key;                   /* without a migration; NULL: one ordered stream */
+	enum xf_order order;
+	bool drain_first;     /* from a migration: moved lanes wait for the side they left to be read to its end */
+	uint32_t concurrency; /* messages worked on at once; 0: max_in_flight */
 	uint32_t max_in_flight;
 	uint64_t max_in_flight_bytes;
+	struct xf_digest digest; /* all of it */
 	struct xf_conf_place place;
 };
 
 struct xf_conf {
 	const char *file;
+	struct xf_digest digest;        /* of all */
+	struct xf_digest server_digest; /* of what a running server cannot change: all of `server` */
 	struct xf_conf_server server;
 	const struct xf_conf_transport *transports;
 	size_t transport_count;

@@ -815,8 +815,10 @@ to_migration_read(struct xf_loading *l, struct xf_conf_route *route, const struc
 	names = xf_alloc_array(l->conf->migration_count, sizeof(*names));
 	for (size_t i = 0; i < l->conf->migration_count; i++) {
 		names[i] = l->migrations[i].name;
-		if (strcmp(name, names[i]) == 0)
-			route->migration = &l->migrations[i];
+		if (strcmp(name, names[i]) != 0)
+			continue;
+		route->migration = &l->migrations[i];
+		route->to = XF_TO_MIGRATION;
 	}
 	if (route->migration == NULL)
 		name_refuse(l, node, scope, "migration", names, l->conf->migration_count);
@@ -841,7 +843,8 @@ destination_read(struct xf_loading *l, struct xf_conf_route *route, const struct
 	}
 	sink = xf_arena_alloc(l->arena, sizeof(*sink));
 	sink_read(l, node, &names, sink);
-	route->sink = sink;
+	route->sinks = sink;
+	route->sink_count = 1;
 }
 
 static void

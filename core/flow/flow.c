@@ -81,7 +81,7 @@ route_sinks_create(struct xf_flow *flow, struct route *route, struct xf_error *e
 	route->side_count = route->migration != NULL ? 2 : 1;
 	for (unsigned side = 0; side < route->side_count; side++) {
 		const struct xf_conf_endpoint *conf =
-			route->migration != NULL ? &route->migration->conf->sides[side] : route->conf->sink;
+			route->migration != NULL ? &route->migration->conf->sides[side] : &route->conf->sinks[0];
 		char *name = route->migration != NULL ? xf_format("%s/to/%s", route->conf->name, names[side])
 		                                      : xf_format("%s/to", route->conf->name);
 
@@ -115,7 +115,7 @@ route_create(struct xf_flow *flow, struct route *route, const struct xf_conf_rou
 	setup.migration = route->migration;
 	for (unsigned side = 0; side < route->side_count; side++) {
 		setup.sinks[side] = route->sinks[side];
-		setup.sink_conf[side] = route->migration != NULL ? &route->migration->conf->sides[side] : conf->sink;
+		setup.sink_conf[side] = route->migration != NULL ? &route->migration->conf->sides[side] : &conf->sinks[0];
 	}
 	for (size_t i = 0; i < conf->source_count; i++) {
 		char *name = conf->source_count == 1 ? xf_format("%s/from", conf->name)
@@ -362,7 +362,7 @@ xf_flow_route_status(const struct xf_flow *flow, size_t index, struct xf_route_s
 {
 	const struct route *route = &flow->routes[index];
 	const struct xf_conf_route *conf = route->conf;
-	const struct xf_conf_endpoint *sink = route->migration != NULL ? &route->migration->conf->sides[0] : conf->sink;
+	const struct xf_conf_endpoint *sink = route->migration != NULL ? &route->migration->conf->sides[0] : &conf->sinks[0];
 
 	*status = (struct xf_route_status){
 		.name = conf->name,

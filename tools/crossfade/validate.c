@@ -43,8 +43,8 @@ route_print(const struct xf_conf_route *route)
 	for (size_t i = 0; i < route->source_count; i++)
 		endpoint_print("from", &route->sources[i]);
 	if (route->migration == NULL) {
-		endpoint_print("to", route->sink);
-		promises_print(route, route->sink, "");
+		endpoint_print("to", &route->sinks[0]);
+		promises_print(route, &route->sinks[0], "");
 		return;
 	}
 	xf_percent_format(route->migration->percent, percent);
@@ -105,7 +105,7 @@ route_json(const struct xf_conf_route *route)
 	for (size_t i = 0; i < route->source_count; i++)
 		cJSON_AddItemToArray(list, endpoint_json(&route->sources[i]));
 	if (route->migration == NULL) {
-		cJSON_AddItemToObject(object, "to", sink_json(route, route->sink));
+		cJSON_AddItemToObject(object, "to", sink_json(route, &route->sinks[0]));
 		return object;
 	}
 	to = cJSON_AddObjectToObject(object, "to");

@@ -84,7 +84,7 @@ test_defaults(void **state)
 	assert_int_equal(conf->routes[0].max_in_flight_bytes, 64 << 20);
 	assert_null(conf->routes[0].key);
 	assert_null(conf->routes[0].migration);
-	assert_int_equal(conf->routes[0].sink->when_down, XF_WHEN_DOWN_WAIT);
+	assert_int_equal(conf->routes[0].sinks[0].when_down, XF_WHEN_DOWN_WAIT);
 	assert_int_equal(conf->warning_count, 0);
 	xf_conf_destroy(&conf);
 	assert_null(conf);
@@ -247,7 +247,7 @@ test_routes(void **state)
 
 	assert_int_equal(r->source_count, 2);
 	assert_ptr_equal(r->migration, m);
-	assert_null(r->sink);
+	assert_null(r->sinks);
 	assert_null(r->key);
 	assert_int_equal(r->max_in_flight, 10);
 	assert_int_equal(r->max_in_flight_bytes, 1 << 20);
@@ -260,7 +260,7 @@ test_routes(void **state)
 
 	r = &conf->routes[1];
 	assert_null(r->migration);
-	assert_ptr_equal(r->sink->transport, &conf->transports[1]);
+	assert_ptr_equal(r->sinks[0].transport, &conf->transports[1]);
 	assert_true(xf_str_is(xf_template_text(r->key), "{id}"));
 	xf_conf_destroy(&conf);
 }

@@ -261,7 +261,8 @@ setup_make(struct setup *setup)
 		.name = "r",
 		.sources = &setup->source,
 		.source_count = 1,
-		.sink = &setup->sink,
+		.sinks = &setup->sink,
+		.sink_count = 1,
 		.max_in_flight = 1000,
 		.max_in_flight_bytes = 64 << 20,
 	};
