@@ -17,6 +17,7 @@
 #include <crossfade/plugin.h>
 
 #define CODEC_FRAME_OVERHEAD 8u /* type, channel, size; and the end mark */
+#define CODEC_FRAME_END 0xCE
 #define CODEC_SHORT_MAX 255u    /* the longest short string */
 
 enum {
@@ -129,6 +130,23 @@ bool codec_close_read(const struct codec_frame *frame, struct codec_close *out);
 bool codec_deliver_read(const struct codec_frame *frame, struct codec_deliver *out);
 bool codec_return_read(const struct codec_frame *frame, struct codec_return *out);
 bool codec_confirm_read(const struct codec_frame *frame, struct codec_confirm *out);
+
+/* Presence bits of the basic class, in the order in which the properties stand. */
+#define CODEC_HAS_CONTENT_TYPE 0x8000u
+#define CODEC_HAS_CONTENT_ENCODING 0x4000u
+#define CODEC_HAS_HEADERS 0x2000u
+#define CODEC_HAS_DELIVERY_MODE 0x1000u
+#define CODEC_HAS_PRIORITY 0x0800u
+#define CODEC_HAS_CORRELATION_ID 0x0400u
+#define CODEC_HAS_REPLY_TO 0x0200u
+#define CODEC_HAS_EXPIRATION 0x0100u
+#define CODEC_HAS_MESSAGE_ID 0x0080u
+#define CODEC_HAS_TIMESTAMP 0x0040u
+#define CODEC_HAS_TYPE 0x0020u
+#define CODEC_HAS_USER_ID 0x0010u
+#define CODEC_HAS_APP_ID 0x0008u
+#define CODEC_HAS_CLUSTER_ID 0x0004u
+#define CODEC_HAS_MORE_FLAGS 0x0001u
 
 /* A content header. Strings are empty and numbers 0 where the publisher gave none. */
 struct codec_properties {

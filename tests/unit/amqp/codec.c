@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "../../../plugins/transport/amqp/codec.c"
+#include "../../../plugins/transport/amqp/encode.c"
 
 #define FRAME_MAX 131072u
 #define STR(text) ((struct xf_str){text, sizeof(text) - 1})
@@ -314,9 +315,9 @@ test_frames_that_are_none(void **state)
 	assert_int_equal(codec_frame_read(bytes, 12, 4096, &frame), CODEC_OK);
 	bytes[11] = 0; /* no end mark */
 	assert_int_equal(codec_frame_read(bytes, 12, 4096, &frame), CODEC_BAD);
-	bytes[11] = FRAME_END;
+	bytes[11] = CODEC_FRAME_END;
 	bytes[6] = 3; /* a method without its number */
-	bytes[10] = FRAME_END;
+	bytes[10] = CODEC_FRAME_END;
 	assert_int_equal(codec_frame_read(bytes, 12, 4096, &frame), CODEC_BAD);
 	bytes[3] = 0xFF; /* four gigabytes are refused before they are waited for */
 	assert_int_equal(codec_frame_read(bytes, 7, 4096, &frame), CODEC_BAD);
@@ -503,7 +504,7 @@ test_garbage(void **state)
 		}
 		noise[0] = (uint8_t)(random % 4);
 		put_u32(noise + 3, sizeof(noise) - CODEC_FRAME_OVERHEAD);
-		noise[sizeof(noise) - 1] = FRAME_END;
+		noise[sizeof(noise) - 1] = CODEC_FRAME_END;
 		read_all(noise, sizeof(noise));
 	}
 	codec_buffer_fini(&buffer);
