@@ -308,7 +308,7 @@ test_frames_cut_short(void **state)
 static void
 test_frames_that_are_none(void **state)
 {
-	uint8_t bytes[64] = {CODEC_FRAME_METHOD, 0, 1, 0, 0, 0, 4, 0, 60, 0, 80, FRAME_END};
+	uint8_t bytes[64] = {CODEC_FRAME_METHOD, 0, 1, 0, 0, 0, 4, 0, 60, 0, 80, CODEC_FRAME_END};
 	struct codec_frame frame;
 
 	(void)state;
