@@ -25,6 +25,14 @@ xf_histogram_read(const struct xf_histogram *histogram, struct xf_histogram_snap
 }
 
 void
+xf_histogram_merge(struct xf_histogram *histogram, const struct xf_histogram_snapshot *more)
+{
+	for (unsigned i = 0; i < XF_HISTOGRAM_BUCKETS; i++)
+		xf_count(&histogram->counts[i], more->counts[i]);
+	xf_count(&histogram->sum_us, more->sum_us);
+}
+
+void
 xf_histogram_add(struct xf_histogram_snapshot *sum, const struct xf_histogram_snapshot *more)
 {
 	for (unsigned i = 0; i < XF_HISTOGRAM_BUCKETS; i++)

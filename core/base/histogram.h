@@ -25,6 +25,8 @@ struct xf_histogram_snapshot {
 
 void xf_histogram_record(struct xf_histogram *histogram, uint64_t microseconds, uint64_t times);
 void xf_histogram_read(const struct xf_histogram *histogram, struct xf_histogram_snapshot *into);
+/* The recording thread adds what another has recorded. */
+void xf_histogram_merge(struct xf_histogram *histogram, const struct xf_histogram_snapshot *more);
 void xf_histogram_add(struct xf_histogram_snapshot *sum, const struct xf_histogram_snapshot *more);
 
 /* The upper bound, in microseconds, of the bucket where QUANTILE (0 to 1) lies; 0 where nothing was recorded. */

@@ -101,8 +101,7 @@ static enum xf_status
 route_create(struct xf_flow *flow, struct route *route, const struct xf_conf_route *conf, struct xf_error *error)
 {
 	struct xf_inlet_setup setup = {
-		.route = conf,
-		.server = &flow->conf->server,
+		.way = {.route = conf, .server = &flow->conf->server},
 		.rejects = flow->rejects,
 	};
 
@@ -112,10 +111,10 @@ route_create(struct xf_flow *flow, struct route *route, const struct xf_conf_rou
 		route->migration = &flow->migrations[conf->migration - flow->conf->migrations];
 	if (route_sinks_create(flow, route, error) != XF_OK)
 		return XF_FAILED;
-	setup.migration = route->migration;
+	setup.way.migration = route->migration;
 	for (unsigned side = 0; side < route->side_count; side++) {
-		setup.sinks[side] = route->sinks[side];
-		setup.sink_conf[side] = route->migration != NULL ? &route->migration->conf->sides[side] : &conf->sinks[0];
+		setup.way.sinks[side] = route->sinks[side];
+		setup.way.sink_conf[side] = route->migration != NULL ? &route->migration->conf->sides[side] : &conf->sinks[0];
 	}
 	for (size_t i = 0; i < conf->source_count; i++) {
 		char *name = conf->source_count == 1 ? xf_format("%s/from", conf->name)
@@ -416,28 +415,29 @@ leg_status_sum(struct xf_leg_status *sum, const struct xf_leg_status *leg, bool 
 	xf_histogram_add(&sum->publish, &leg->publish);
 }
 
+/* Which buckets the routes of MIGRATION use, and where they are. */
+static void
+migration_maps(const struct xf_flow *flow, const struct xf_migration *migration, struct xf_bucket_maps *maps)
+{
+	for (size_t i = 0; i < flow->conf->route_count; i++) {
+		const struct route *route = &flow->routes[i];
+
+		for (size_t s = 0; route->migration == migration && s < route->conf->source_count; s++)
+			xf_inlet_maps(route->inlets[s], maps);
+	}
+}
+
 /* Where the buckets are: of those that belong to new, the ones that have not arrived count as moving. */
 static void
 buckets_count(const struct xf_flow *flow, const struct xf_migration *migration, struct xf_migration_status *status)
 {
-	enum { WORDS = (XF_BUCKETS + 63) / 64 };
-	uint64_t moving[WORDS] = {0}, stuck[WORDS] = {0};
+	struct xf_bucket_maps maps = {.moving = {0}};
 
-	for (size_t i = 0; i < flow->conf->route_count; i++) {
-		const struct route *route = &flow->routes[i];
-
-		for (size_t s = 0; route->migration == migration && s < route->conf->source_count; s++) {
-			const struct xf_lanes *lanes = xf_inlet_lanes(route->inlets[s]);
-
-			for (unsigned w = 0; w < WORDS; w++) {
-				moving[w] |= xf_read(&lanes->moving[w]);
-				stuck[w] |= xf_read(&lanes->stuck[w]);
-			}
-		}
-	}
+	migration_maps(flow, migration, &maps);
 	status->lanes_new = status->percent;
 	for (unsigned bucket = 0; bucket < XF_BUCKETS; bucket++) {
-		bool is_stuck = stuck[bucket / 64] >> (bucket % 64) & 1, moves = moving[bucket / 64] >> (bucket % 64) & 1;
+		bool is_stuck = maps.stuck[bucket / 64] >> (bucket % 64) & 1;
+		bool moves = maps.moving[bucket / 64] >> (bucket % 64) & 1;
 
 		status->lanes_stuck += is_stuck;
 		status->lanes_moving += moves && !is_stuck;
@@ -524,19 +524,12 @@ xf_flow_migration_find(const struct xf_flow *flow, struct xf_str name)
 static uint32_t
 lanes_in_use(const struct xf_flow *flow, const struct xf_migration *migration, uint32_t low, uint32_t high)
 {
+	struct xf_bucket_maps maps = {.moving = {0}};
 	uint32_t count = 0;
 
-	for (uint32_t bucket = low; bucket < high; bucket++) {
-		bool used = false;
-
-		for (size_t i = 0; i < flow->conf->route_count && !used; i++) {
-			const struct route *route = &flow->routes[i];
-
-			for (size_t s = 0; route->migration == migration && s < route->conf->source_count && !used; s++)
-				used = xf_read(&xf_inlet_lanes(route->inlets[s])->used_map[bucket / 64]) >> (bucket % 64) & 1;
-		}
-		count += used;
-	}
+	migration_maps(flow, migration, &maps);
+	for (uint32_t bucket = low; bucket < high; bucket++)
+		count += maps.used[bucket / 64] >> (bucket % 64) & 1;
 	return count;
 }
 

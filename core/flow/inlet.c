@@ -1,13 +1,13 @@
 /*
  * A turn of the loop:
  *
- *   1. take back the legs that came in, and let the lanes decide (lanes.h)
- *   2. see which sinks went down or came up, and whether the migration's knobs were turned
- *   3. have the plugin work: it emits, each message is accepted, and its legs are chained up per sink
- *   4. push the chains to the sinks, hand settlements to the plugin
+ *   1. take back the legs that came in, see which sinks went down or came up, and whether the migration's knobs were
+ *      turned; the way decides what goes again, or elsewhere (way.h)
+ *   2. have the plugin work: it emits, each message is accepted, and its legs are chained up per sink
+ *   3. push the chains to the sinks, hand settlements to the plugin
  *
- * The pipe to a sink opens under a new generation of its gate only when every leg of the old one is back, so what
- * failed stands in the held lists before anything later can be sent (sink.h).
+ * A reload gives the inlet another way: it is held first, which lets nothing new in, until nothing is open or the old sinks
+ * were stopped and all legs are back. What is still open then goes the new way, in order of acceptance.
  */
 #include "flow/inlet.h"
 
@@ -21,34 +21,21 @@
 #include "base/memory.h"
 #include "base/subject.h"
 #include "flow/accept.h"
-#include "flow/maker.h"
 
 #define REJECT_RETRY_MS 5000
 
-/* The way to one sink, as this inlet sees it. */
-struct pipe {
-	struct xf_sink *sink;
-	uint32_t generation;
-	uint32_t out; /* legs sent and not back */
-	struct xf_leg *first, *last; /* to be pushed */
-};
-
 struct xf_inlet {
 	struct xf_runner runner; /* first */
-	struct xf_inlet_setup setup;
+	struct xf_rejects *rejects;
 	const struct xf_source_ops *ops;
 	bool lossy;
 	bool all_subjects;
-	unsigned side_count;
 
-	struct xf_lanes lanes;
-	struct pipe pipes[XF_SIDES];
-	struct xf_maker maker;
-	uint32_t knobs_version;
-	uint16_t forces;
+	struct xf_way *way;
 	uint64_t now_ms;
-	uint64_t tick_at; /* when the lanes want to be looked at */
-	uint32_t credit;  /* left for emit in this turn */
+	uint32_t credit; /* left for emit in this turn */
+	struct xf_delivery *late_first, *late_last; /* came while held, of a source that cannot be: not accepted yet */
+	uint32_t late;
 
 	struct xf_settlement *settlements; /* to be handed over */
 	uint32_t settlement_count, settlement_size;
@@ -56,18 +43,23 @@ struct xf_inlet {
 	uint64_t rejects_losses; /* of the file, before the first of them */
 	uint32_t settle_within_ms;
 	uint64_t extend_at;
-	bool closed; /* paused, or rejects_full: nothing is to come in */
+	bool closed; /* paused, held or rejects_full: nothing is to come in */
 	bool rejects_full;
 	uint64_t rejects_look_at;
 
 	_Atomic bool paused;
+	_Atomic bool hold;
+	_Atomic bool held; /* the source had a turn in which it was held */
+	_Atomic(struct xf_way *) next; /* to be taken in the place of way, which then stands here */
+	_Atomic bool swapped;
+	_Atomic bool quiet; /* held, and nothing of it is anywhere */
+	pthread_mutex_t way_lock; /* guards the pointer way against those who read its numbers */
 	_Atomic bool draining;
 	_Atomic bool intake_ended; /* the source had a turn in which it was draining */
 	/* for others to read */
 	_Atomic uint64_t accepted, acked, rejected, overflow, filtered, redelivered;
 	_Atomic uint64_t in_flight, bytes, oldest_ms;
 	_Atomic bool blocked_by_rejects;
-	_Atomic uint32_t followed_version;
 };
 
 /* ---- Settling ---------------------------------------------------------------------------- */
@@ -94,7 +86,7 @@ rejects_sync(struct xf_inlet *inlet)
 	if (inlet->unsynced == 0)
 		return;
 	inlet->unsynced = 0;
-	if (xf_rejects_sync(inlet->setup.rejects, inlet->rejects_losses, &error) == XF_OK)
+	if (xf_rejects_sync(inlet->rejects, inlet->rejects_losses, &error) == XF_OK)
 		return;
 	xf_log(XF_LOG_ERROR, inlet->runner.name, "%s", error.text);
 	for (uint32_t i = 0; i < inlet->settlement_count; i++)
@@ -102,7 +94,7 @@ rejects_sync(struct xf_inlet *inlet)
 			inlet->settlements[i] =
 				(struct xf_settlement){inlet->settlements[i].handle, XF_SETTLE_RETRY, REJECT_RETRY_MS};
 	/* Those whose other leg is still out. */
-	for (struct xf_delivery *at = inlet->lanes.oldest; at != NULL; at = at->newer)
+	for (struct xf_delivery *at = inlet->way->lanes.oldest; at != NULL; at = at->newer)
 		if (at->refused == XF_REFUSED_KEPT)
 			at->refused = XF_REFUSED_UNSURE;
 }
@@ -123,8 +115,8 @@ reject_keep(struct xf_inlet *inlet, const struct xf_fields *fields, const char *
 	struct xf_error error;
 
 	if (inlet->unsynced == 0)
-		inlet->rejects_losses = xf_rejects_losses(inlet->setup.rejects);
-	if (xf_rejects_append(inlet->setup.rejects, inlet->setup.route->name, reason, fields, &error) != XF_OK) {
+		inlet->rejects_losses = xf_rejects_losses(inlet->rejects);
+	if (xf_rejects_append(inlet->rejects, inlet->way->setup.route->name, reason, fields, &error) != XF_OK) {
 		if (!inlet->rejects_full) {
 			xf_log(XF_LOG_ERROR, inlet->runner.name, "route pauses: %s", error.text);
 			inlet->rejects_look_at = inlet->now_ms + 1000;
@@ -164,24 +156,7 @@ hand_back(struct xf_inlet *inlet, uint64_t handle)
 }
 
 static void
-lanes_send(void *context, struct xf_leg *leg)
-{
-	struct xf_inlet *inlet = context;
-	struct pipe *pipe = &inlet->pipes[leg->side];
-
-	leg->generation = pipe->generation;
-	leg->bounced = false;
-	leg->node.next = NULL;
-	if (pipe->last != NULL)
-		pipe->last->node.next = &leg->node;
-	else
-		pipe->first = leg;
-	pipe->last = leg;
-	pipe->out++;
-}
-
-static void
-lanes_settle(void *context, struct xf_delivery *delivery)
+way_settle(void *context, struct xf_delivery *delivery)
 {
 	struct xf_inlet *inlet = context;
 
@@ -198,7 +173,7 @@ lanes_settle(void *context, struct xf_delivery *delivery)
 }
 
 static void
-lanes_refused(void *context, struct xf_leg *leg)
+way_refused(void *context, struct xf_leg *leg, const char *sink)
 {
 	struct xf_inlet *inlet = context;
 	struct xf_delivery *delivery = leg->delivery;
@@ -210,7 +185,7 @@ lanes_refused(void *context, struct xf_leg *leg)
 		.headers = delivery->headers,
 		.header_count = delivery->header_count,
 	};
-	char *reason = xf_format("%s%s refused it: %s", xf_sink_name(inlet->pipes[leg->side].sink), leg->copy ? " (the copy)" : "",
+	char *reason = xf_format("%s%s refused it: %s", sink, leg->copy ? " (the copy)" : "",
 	                         leg->reason != NULL ? leg->reason : "no reason given");
 
 	if (delivery->refused == XF_REFUSED_NOT) /* once, where both sides refuse it */
@@ -218,17 +193,9 @@ lanes_refused(void *context, struct xf_leg *leg)
 	free(reason);
 }
 
-static void
-lanes_release(void *context, struct xf_delivery *delivery)
-{
-	xf_maker_release(&((struct xf_inlet *)context)->maker, delivery);
-}
-
-static const struct xf_lanes_ops lanes_ops = {
-	.send = lanes_send,
-	.settle = lanes_settle,
-	.refused = lanes_refused,
-	.release = lanes_release,
+static const struct xf_way_ops way_ops = {
+	.settle = way_settle,
+	.refused = way_refused,
 };
 
 /* ---- Accepting ----------------------------------------------------------------------------- */
@@ -243,28 +210,59 @@ message_reject(struct xf_inlet *inlet, const struct xf_incoming *message, const 
 		hand_back(inlet, message->handle);
 }
 
+static uint64_t
+route_open(const struct xf_inlet *inlet)
+{
+	return inlet->way->lanes.open + inlet->late;
+}
+
+/* On its way, or refused. Returns true where the payload was adopted. */
+static bool
+message_route(struct xf_inlet *inlet, const struct xf_incoming *message)
+{
+	struct xf_fields fields;
+	struct xf_error error;
+	struct xf_delivery *delivery = xf_way_make(inlet->way, message, &fields, &error);
+	bool adopted;
+
+	if (delivery == NULL) {
+		message_reject(inlet, message, &fields, error.text);
+		return false;
+	}
+	adopted = delivery->release != NULL;
+	if (!atomic_load_explicit(&inlet->hold, memory_order_relaxed)) {
+		xf_way_accept(inlet->way, delivery);
+		return adopted;
+	}
+	/* Of a source that cannot be held back: it goes the new way, behind what is open. */
+	if (inlet->late_last != NULL)
+		inlet->late_last->waiting_next = delivery;
+	else
+		inlet->late_first = delivery;
+	inlet->late_last = delivery;
+	inlet->late++;
+	return adopted;
+}
+
 /* What is done with it is said to the source later, by a settlement. Returns true where the payload was adopted. */
 static bool
 message_accept(struct xf_inlet *inlet, const struct xf_incoming *message)
 {
-	struct xf_delivery *delivery;
-	struct xf_draft draft;
-	struct xf_error error;
+	const struct xf_conf_route *route = inlet->way->setup.route;
 	const char *wrong;
-	bool adopted;
 
 	xf_count(&inlet->accepted, 1);
 	if (message->flags & XF_MESSAGE_REDELIVERED)
 		xf_count(&inlet->redelivered, 1);
-	wrong = xf_accept_check(message, inlet->setup.server);
+	wrong = xf_accept_check(message, inlet->way->setup.server);
 	if (wrong == NULL && !inlet->all_subjects &&
 	    !xf_subject_match(inlet->runner.info.subject, message->subject)) {
 		xf_count(&inlet->filtered, 1);
 		settlement_add(inlet, message->handle, XF_SETTLE_ACK, 0);
 		return false;
 	}
-	if (inlet->lossy && (inlet->closed || inlet->lanes.open >= inlet->setup.route->max_in_flight ||
-	                     xf_maker_bytes(&inlet->maker) >= inlet->setup.route->max_in_flight_bytes)) {
+	if (inlet->lossy && (inlet->closed || route_open(inlet) >= route->max_in_flight ||
+	                     xf_maker_bytes(&inlet->way->maker) >= route->max_in_flight_bytes)) {
 		message_drop(inlet, message->handle);
 		return false;
 	}
@@ -279,15 +277,7 @@ message_accept(struct xf_inlet *inlet, const struct xf_incoming *message)
 		}, wrong);
 		return false;
 	}
-	if (xf_maker_draft(&inlet->maker, message, &draft, &error) != XF_OK) {
-		message_reject(inlet, message, &draft.fields, error.text);
-		return false;
-	}
-	xf_lanes_prefetch(&inlet->lanes, draft.bucket);
-	delivery = xf_maker_make(&inlet->maker, message, &draft);
-	adopted = delivery->release != NULL;
-	xf_lanes_accept(&inlet->lanes, delivery, inlet->now_ms);
-	return adopted;
+	return message_route(inlet, message);
 }
 
 static uint32_t
@@ -355,69 +345,61 @@ legs_take(struct xf_inlet *inlet)
 		struct xf_leg *next = (struct xf_leg *)leg->node.next;
 
 		__builtin_prefetch(next);
-		inlet->pipes[leg->side].out--;
-		if (leg->result == XF_RESULT_STORED && !leg->abandoned)
-			xf_histogram_record(&inlet->lanes.counters[leg->side].publish, (now_ns - leg->taken_ns) / 1000, 1);
-		xf_lanes_returned(&inlet->lanes, leg, inlet->now_ms);
+		xf_way_returned(inlet->way, leg, now_ns);
 		leg = next;
 	}
 }
 
+/* The message of DELIVERY, which the old way gives up, goes the way of now. */
 static void
-pipe_follow(struct xf_inlet *inlet, unsigned side, uint32_t gate)
+delivery_reroute(struct xf_inlet *inlet, struct xf_way *old, struct xf_delivery *delivery)
 {
-	struct pipe *pipe = &inlet->pipes[side];
-	bool up = gate & 1, was_up = inlet->lanes.up[side];
+	struct xf_header *headers = xf_alloc_array(delivery->header_count + 1, sizeof(*headers));
+	struct xf_incoming message;
 
-	if (gate >> 1 != pipe->generation) {
-		if (was_up)
-			xf_lanes_side(&inlet->lanes, side, false, inlet->now_ms);
-		if (pipe->out > 0)
-			return; /* they come back first */
-		pipe->generation = gate >> 1;
-		was_up = false;
-	}
-	if (up && !was_up)
-		xf_lanes_side(&inlet->lanes, side, true, inlet->now_ms);
+	xf_way_unmake(old, delivery, headers, &message);
+	if (!message_route(inlet, &message) && message.release != NULL)
+		message.release(message.release_context);
+	free(headers);
 }
 
+/* No leg is out, and the source has had its turn. The old way is left in next. */
 static void
-knobs_follow(struct xf_inlet *inlet)
+way_swap(struct xf_inlet *inlet)
 {
-	struct xf_knobs knobs;
+	struct xf_way *old = inlet->way, *next = atomic_load(&inlet->next);
+	struct xf_delivery *late = inlet->late_first;
 
-	if (inlet->setup.migration == NULL)
+	if (next == NULL || xf_way_out(old) > 0 || !atomic_load(&inlet->held))
 		return;
-	knobs = xf_migration_knobs(inlet->setup.migration);
-	if (knobs.version == inlet->knobs_version)
-		return;
-	xf_lanes_set(&inlet->lanes, knobs.position.percent, knobs.position.mirror, inlet->now_ms);
-	if (knobs.forces != inlet->forces)
-		xf_lanes_force(&inlet->lanes, inlet->now_ms);
-	inlet->knobs_version = knobs.version;
-	inlet->forces = knobs.forces;
-	inlet->tick_at = 0;
-	atomic_store(&inlet->followed_version, knobs.version);
-}
+	xf_way_inherit(next, old);
+	pthread_mutex_lock(&inlet->way_lock);
+	inlet->way = next;
+	pthread_mutex_unlock(&inlet->way_lock);
+	atomic_store(&inlet->hold, false);
+	atomic_store(&inlet->held, false);
+	inlet->late_first = inlet->late_last = NULL;
+	inlet->late = 0;
+	xf_way_look(next);
+	xf_way_follow(next);
+	for (struct xf_delivery *delivery = old->lanes.oldest; delivery != NULL; delivery = delivery->newer)
+		delivery_reroute(inlet, old, delivery);
+	while (late != NULL) {
+		struct xf_delivery *after = late->waiting_next;
 
-static void
-pipes_flush(struct xf_inlet *inlet)
-{
-	for (unsigned side = 0; side < inlet->side_count; side++) {
-		struct pipe *pipe = &inlet->pipes[side];
-
-		if (pipe->first == NULL)
-			continue;
-		xf_sink_send(pipe->sink, pipe->first, pipe->last);
-		pipe->first = pipe->last = NULL;
+		delivery_reroute(inlet, old, late);
+		xf_maker_release(&old->maker, late);
+		late = after;
 	}
+	atomic_store(&inlet->next, old);
+	atomic_store(&inlet->swapped, true);
 }
 
 /* Tells the broker in good time that what is open is still being worked on. */
 static void
 open_extend(struct xf_inlet *inlet)
 {
-	if (inlet->settle_within_ms == 0 || inlet->lanes.oldest == NULL) {
+	if (inlet->settle_within_ms == 0 || inlet->way->lanes.oldest == NULL) {
 		inlet->extend_at = 0;
 		return;
 	}
@@ -425,7 +407,7 @@ open_extend(struct xf_inlet *inlet)
 		inlet->extend_at = inlet->now_ms + inlet->settle_within_ms / 3;
 	if (inlet->now_ms < inlet->extend_at)
 		return;
-	for (struct xf_delivery *at = inlet->lanes.oldest; at != NULL; at = at->newer)
+	for (struct xf_delivery *at = inlet->way->lanes.oldest; at != NULL; at = at->newer)
 		settlement_add(inlet, at->handle, XF_SETTLE_EXTEND, 0);
 	inlet->extend_at = inlet->now_ms + inlet->settle_within_ms / 3;
 }
@@ -437,19 +419,21 @@ rejects_look(struct xf_inlet *inlet)
 	if (!inlet->rejects_full || inlet->now_ms < inlet->rejects_look_at)
 		return;
 	inlet->rejects_look_at = inlet->now_ms + 1000;
-	inlet->rejects_full = xf_rejects_full(inlet->setup.rejects);
+	inlet->rejects_full = xf_rejects_full(inlet->rejects);
 	atomic_store(&inlet->blocked_by_rejects, inlet->rejects_full);
 }
 
 static void
 credit_set(struct xf_inlet *inlet, struct xf_work *work)
 {
-	uint64_t bytes = xf_maker_bytes(&inlet->maker), bytes_max = inlet->setup.route->max_in_flight_bytes;
-	uint32_t open = inlet->lanes.open, open_max = inlet->setup.route->max_in_flight;
+	const struct xf_conf_route *route = inlet->way->setup.route;
+	uint64_t bytes = xf_maker_bytes(&inlet->way->maker), bytes_max = route->max_in_flight_bytes;
+	uint32_t open = inlet->way->lanes.open, open_max = route->max_in_flight;
+	bool hold = atomic_load_explicit(&inlet->hold, memory_order_relaxed);
 
 	inlet->closed = atomic_load_explicit(&inlet->paused, memory_order_relaxed) || inlet->rejects_full;
 	work->draining = atomic_load_explicit(&inlet->draining, memory_order_relaxed);
-	if (!inlet->closed && !work->draining && open < open_max && bytes < bytes_max) {
+	if (!inlet->closed && !hold && !work->draining && open < open_max && bytes < bytes_max) {
 		work->credit_messages = open_max - open;
 		work->credit_bytes = bytes_max - bytes;
 	}
@@ -459,10 +443,12 @@ credit_set(struct xf_inlet *inlet, struct xf_work *work)
 static void
 numbers_publish(struct xf_inlet *inlet)
 {
-	atomic_store_explicit(&inlet->bytes, xf_maker_bytes(&inlet->maker), memory_order_relaxed);
-	atomic_store_explicit(&inlet->oldest_ms, inlet->lanes.oldest != NULL ? inlet->lanes.oldest->accepted_ms : 0,
+	const struct xf_lanes *lanes = &inlet->way->lanes;
+
+	atomic_store_explicit(&inlet->bytes, xf_maker_bytes(&inlet->way->maker), memory_order_relaxed);
+	atomic_store_explicit(&inlet->oldest_ms, lanes->oldest != NULL ? lanes->oldest->accepted_ms : 0,
 	                      memory_order_relaxed);
-	atomic_store_explicit(&inlet->in_flight, inlet->lanes.open, memory_order_release);
+	atomic_store_explicit(&inlet->in_flight, lanes->open + inlet->late, memory_order_release);
 }
 
 /* Not to sleep past what is to be done at a certain time. */
@@ -471,8 +457,8 @@ wait_limit(const struct xf_inlet *inlet, struct xf_work *work)
 {
 	uint64_t until = inlet->now_ms + work->timeout_ms;
 
-	if (inlet->lanes.holders != NULL && inlet->tick_at < until)
-		until = inlet->tick_at;
+	if (xf_way_wants(inlet->way) < until)
+		until = xf_way_wants(inlet->way);
 	if (inlet->extend_at != 0 && inlet->extend_at < until)
 		until = inlet->extend_at;
 	if (inlet->rejects_full && inlet->rejects_look_at < until)
@@ -484,38 +470,35 @@ static bool
 inlet_turn(struct xf_runner *runner, struct xf_work *work)
 {
 	struct xf_inlet *inlet = (struct xf_inlet *)runner;
-	uint32_t gates[XF_SIDES], tick;
 	uint64_t before;
-	bool draining;
+	bool draining, hold;
 
-	inlet->now_ms = xf_now_ms();
-	for (unsigned side = 0; side < inlet->side_count; side++)
-		gates[side] = xf_sink_gate(inlet->pipes[side].sink); /* before the inbox: sink.h */
+	xf_way_look(inlet->way);
+	inlet->now_ms = inlet->way->now_ms;
 	legs_take(inlet);
-	for (unsigned side = 0; side < inlet->side_count; side++)
-		pipe_follow(inlet, side, gates[side]);
-	knobs_follow(inlet);
-	if (inlet->lanes.holders != NULL && inlet->now_ms >= inlet->tick_at) {
-		tick = xf_lanes_tick(&inlet->lanes, inlet->now_ms);
-		inlet->tick_at = inlet->now_ms + (tick < 10 ? 10 : tick > 1000 ? 1000 : tick);
-	}
+	way_swap(inlet);
+	xf_way_follow(inlet->way);
 	rejects_look(inlet);
-	pipes_flush(inlet);
+	xf_way_flush(inlet->way);
 	open_extend(inlet);
 	settlements_flush(inlet);
 
+	hold = atomic_load(&inlet->hold);
 	credit_set(inlet, work);
 	draining = work->draining;
 	before = xf_read(&inlet->accepted);
 	inlet->ops->work(runner->instance, work);
-	pipes_flush(inlet);
+	xf_way_flush(inlet->way);
 	settlements_flush(inlet);
 	numbers_publish(inlet);
 	if (draining)
 		atomic_store(&inlet->intake_ended, true);
+	if (hold)
+		atomic_store(&inlet->held, true);
+	atomic_store(&inlet->quiet, hold && inlet->way->lanes.open == 0 && xf_way_out(inlet->way) == 0);
 	wait_limit(inlet, work);
 	/* Where something came there may be more. */
-	return xf_read(&inlet->accepted) != before && inlet->lanes.open < inlet->setup.route->max_in_flight;
+	return xf_read(&inlet->accepted) != before && inlet->way->lanes.open < inlet->way->setup.route->max_in_flight;
 }
 
 static void
@@ -530,7 +513,7 @@ inlet_thread_stop(struct xf_runner *runner)
 	struct xf_inlet *inlet = (struct xf_inlet *)runner;
 
 	legs_take(inlet);
-	pipes_flush(inlet);
+	xf_way_flush(inlet->way);
 	settlements_flush(inlet);
 	inlet->ops->stop(runner->instance);
 	numbers_publish(inlet);
@@ -544,35 +527,10 @@ static const struct xf_runner_ops inlet_runner_ops = {
 
 /* ---- Life ---------------------------------------------------------------------------------------- */
 
-static void
-inlet_setup_lanes(struct xf_inlet *inlet)
+struct xf_way *
+xf_inlet_way(struct xf_inlet *inlet, const struct xf_way_setup *setup)
 {
-	const struct xf_conf_route *route = inlet->setup.route;
-	struct xf_lanes *lanes = &inlet->lanes;
-
-	xf_lanes_init(lanes, &lanes_ops, inlet);
-	/* Copies that nobody waits for may pin half of the bound, never all of it. */
-	lanes->copies_max = route->max_in_flight / 2 + 1;
-	lanes->copy_bytes_max = route->max_in_flight_bytes / 4;
-	for (unsigned side = 0; side < inlet->side_count; side++) {
-		const struct xf_conf_endpoint *conf = inlet->setup.sink_conf[side];
-		struct pipe *pipe = &inlet->pipes[side];
-
-		pipe->sink = inlet->setup.sinks[side];
-		lanes->drop_when_down[side] = conf->when_down == XF_WHEN_DOWN_DROP;
-		xf_maker_add_sink(&inlet->maker, conf);
-		xf_sink_attach(pipe->sink, &inlet->runner);
-	}
-	inlet->maker.key = route->key;
-	if (inlet->setup.migration != NULL) {
-		const struct xf_conf_migration *migration = inlet->setup.migration->conf;
-
-		xf_maker_set_migration(&inlet->maker, migration);
-		lanes->handover_timeout_ms = migration->handover_timeout_ms;
-		inlet->forces = xf_migration_knobs(inlet->setup.migration).forces;
-		inlet->knobs_version = UINT32_MAX; /* none */
-		knobs_follow(inlet);
-	}
+	return xf_way_create(setup, &inlet->runner, &way_ops, inlet);
 }
 
 struct xf_inlet *
@@ -583,20 +541,19 @@ xf_inlet_create(char *name, const struct xf_inlet_setup *setup, struct xf_error 
 	struct xf_endpoint_info *info = &inlet->runner.info;
 
 	xf_runner_init(&inlet->runner, &inlet_runner_ops, &inlet_calls, name, source);
-	inlet->setup = *setup;
+	pthread_mutex_init(&inlet->way_lock, NULL);
+	inlet->rejects = setup->rejects;
 	inlet->ops = source->transport->class->source;
 	inlet->lossy = source->traits & XF_TRAIT_LOSSY;
 	inlet->all_subjects = strcmp(source->subject, ">") == 0;
-	inlet->side_count = setup->sinks[1] != NULL ? 2 : 1;
-	xf_maker_init(&inlet->maker, setup->server, &inlet->runner.inbox);
-	inlet_setup_lanes(inlet);
+	inlet->way = xf_inlet_way(inlet, &setup->way);
 	*info = (struct xf_endpoint_info){
 		.struct_size = sizeof(*info),
-		.max_in_flight = setup->route->max_in_flight,
+		.max_in_flight = setup->way.route->max_in_flight,
 		.name = xf_str(name),
-		.route = xf_str(setup->route->name),
+		.route = xf_str(setup->way.route->name),
 		.transport = xf_str(source->transport->name),
-		.server = xf_str(setup->server->name),
+		.server = xf_str(setup->way.server->name),
 		.subject = xf_str(source->subject),
 	};
 	if (inlet->ops->create(xf_host(), &inlet->runner.endpoint, setup->shared, source->transport->options,
@@ -617,13 +574,19 @@ xf_inlet_destroy(struct xf_inlet **pointer)
 		return;
 	*pointer = NULL;
 	/* What the sinks gave back when they stopped is not sent again, and nobody settles it any more. */
-	inlet->lanes.up[0] = inlet->lanes.up[1] = false;
+	xf_way_shut(inlet->way);
 	legs_take(inlet);
-	xf_lanes_fini(&inlet->lanes);
-	xf_maker_fini(&inlet->maker);
+	while (inlet->late_first != NULL) {
+		struct xf_delivery *late = inlet->late_first;
+
+		inlet->late_first = late->waiting_next;
+		xf_maker_release(&inlet->way->maker, late);
+	}
+	xf_way_destroy(&inlet->way);
 	if (inlet->runner.instance != NULL)
 		inlet->ops->destroy(inlet->runner.instance);
 	free(inlet->settlements);
+	pthread_mutex_destroy(&inlet->way_lock);
 	xf_runner_fini(&inlet->runner);
 	free(inlet);
 }
@@ -674,10 +637,42 @@ xf_inlet_in_flight(const struct xf_inlet *inlet)
 	return atomic_load_explicit(&inlet->in_flight, memory_order_acquire);
 }
 
-uint32_t
-xf_inlet_knobs_version(const struct xf_inlet *inlet)
+void
+xf_inlet_hold(struct xf_inlet *inlet)
 {
-	return atomic_load(&inlet->followed_version);
+	atomic_store(&inlet->swapped, false);
+	atomic_store(&inlet->hold, true);
+	xf_inbox_ring(&inlet->runner.inbox);
+}
+
+bool
+xf_inlet_quiet(const struct xf_inlet *inlet)
+{
+	return atomic_load(&inlet->quiet);
+}
+
+void
+xf_inlet_offer(struct xf_inlet *inlet, struct xf_way *way)
+{
+	atomic_store(&inlet->next, way);
+	xf_inbox_ring(&inlet->runner.inbox);
+}
+
+struct xf_way *
+xf_inlet_left(struct xf_inlet *inlet)
+{
+	return atomic_load(&inlet->swapped) ? atomic_exchange(&inlet->next, NULL) : NULL;
+}
+
+uint32_t
+xf_inlet_knobs_version(struct xf_inlet *inlet)
+{
+	uint32_t version;
+
+	pthread_mutex_lock(&inlet->way_lock);
+	version = atomic_load(&inlet->way->followed_version);
+	pthread_mutex_unlock(&inlet->way_lock);
+	return version;
 }
 
 bool
@@ -686,43 +681,22 @@ xf_inlet_was_up(const struct xf_inlet *inlet)
 	return atomic_load(&inlet->runner.was_up);
 }
 
-const struct xf_lanes *
-xf_inlet_lanes(const struct xf_inlet *inlet)
+void
+xf_inlet_maps(struct xf_inlet *inlet, struct xf_bucket_maps *maps)
 {
-	return &inlet->lanes;
-}
-
-static void
-leg_status_add(struct xf_leg_status *status, const struct xf_leg_counters *counters, uint64_t oldest_ms)
-{
-	struct xf_histogram_snapshot publish;
-	/* What ends a leg is read before what begins one, so that in flight is never negative. */
-	uint64_t confirmed = xf_read(&counters->confirmed), refused = xf_read(&counters->refused),
-		 dropped = xf_read(&counters->dropped), crossed = xf_read(&counters->crossed),
-		 moved = xf_read(&counters->moved), accepted;
-
-	accepted = xf_read(&counters->accepted);
-	status->accepted += accepted;
-	status->confirmed += confirmed;
-	status->refused += refused;
-	status->dropped += dropped;
-	status->crossed += crossed;
-	status->moved += moved;
-	status->in_flight += accepted - confirmed - refused - dropped - crossed - moved;
-	status->retried += xf_read(&counters->retried);
-	status->copies += xf_read(&counters->copies);
-	status->no_receiver += xf_read(&counters->no_receiver);
-	if (accepted > confirmed + refused + dropped + crossed + moved && oldest_ms > status->oldest_ms)
-		status->oldest_ms = oldest_ms;
-	xf_histogram_read(&counters->publish, &publish);
-	xf_histogram_add(&status->publish, &publish);
+	pthread_mutex_lock(&inlet->way_lock);
+	for (unsigned w = 0; w < XF_BUCKET_WORDS; w++) {
+		maps->moving[w] |= xf_read(&inlet->way->lanes.moving[w]);
+		maps->stuck[w] |= xf_read(&inlet->way->lanes.stuck[w]);
+		maps->used[w] |= xf_read(&inlet->way->lanes.used_map[w]);
+	}
+	pthread_mutex_unlock(&inlet->way_lock);
 }
 
 void
 xf_inlet_status(struct xf_inlet *inlet, struct xf_route_status *status)
 {
 	uint64_t since = atomic_load_explicit(&inlet->oldest_ms, memory_order_relaxed), now = xf_now_ms();
-	struct xf_histogram_snapshot handover;
 
 	status->acked += xf_read(&inlet->acked);
 	status->rejected += xf_read(&inlet->rejected);
@@ -736,8 +710,7 @@ xf_inlet_status(struct xf_inlet *inlet, struct xf_route_status *status)
 	if (atomic_load(&inlet->blocked_by_rejects) && status->reason[0] == '\0')
 		snprintf(status->reason, sizeof(status->reason),
 		         "rejected.ndjson takes no more: look at it, then move it away");
-	xf_histogram_read(&inlet->lanes.handover, &handover);
-	xf_histogram_add(&status->handover, &handover);
-	for (unsigned side = 0; side < inlet->side_count; side++)
-		leg_status_add(&status->legs[side], &inlet->lanes.counters[side], since > 0 && since < now ? now - since : 0);
+	pthread_mutex_lock(&inlet->way_lock);
+	xf_way_status(inlet->way, since > 0 && since < now ? now - since : 0, status);
+	pthread_mutex_unlock(&inlet->way_lock);
 }

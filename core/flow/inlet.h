@@ -8,23 +8,17 @@
 #ifndef XF_FLOW_INLET_H
 #define XF_FLOW_INLET_H
 
-#include "flow/lanes.h"
-#include "flow/migration.h"
 #include "flow/rejects.h"
 #include "flow/runner.h"
-#include "flow/sink.h"
+#include "flow/way.h"
 
 struct xf_inlet;
 
-/* What an inlet is made from; all of it outlives the inlet. */
+/* What an inlet is made from. The source, its configuration and the rejects outlive it; for the way see way.h. */
 struct xf_inlet_setup {
-	const struct xf_conf_route *route;
-	const struct xf_conf_server *server;
+	struct xf_way_setup way;
 	const struct xf_conf_endpoint *source;
 	void *shared; /* the transport's */
-	struct xf_migration *migration; /* NULL: a plain sink */
-	const struct xf_conf_endpoint *sink_conf[XF_SIDES];
-	struct xf_sink *sinks[XF_SIDES]; /* the second NULL for a plain sink */
 	struct xf_rejects *rejects;
 };
 
@@ -41,13 +35,33 @@ void xf_inlet_pause(struct xf_inlet *inlet, bool paused);
 void xf_inlet_drain(struct xf_inlet *inlet);
 bool xf_inlet_drained(const struct xf_inlet *inlet); /* takes nothing in any more, and nothing is in flight */
 uint64_t xf_inlet_in_flight(const struct xf_inlet *inlet);
-uint32_t xf_inlet_knobs_version(const struct xf_inlet *inlet); /* the newest that it follows */
+uint32_t xf_inlet_knobs_version(struct xf_inlet *inlet); /* the newest that it follows */
 bool xf_inlet_was_up(const struct xf_inlet *inlet);
+
+/*
+ * [control] Another way, in this order: hold; wait until quiet, or long enough; stop the old sinks, so that all legs are back;
+ * offer; wait until left() gives the old way, to be destroyed. What is open by then goes the new way, in order. While it is
+ * held nothing new comes in; what a source brings that cannot be held back waits within the route's bound.
+ */
+struct xf_way *xf_inlet_way(struct xf_inlet *inlet, const struct xf_way_setup *setup);
+void xf_inlet_hold(struct xf_inlet *inlet);
+bool xf_inlet_quiet(const struct xf_inlet *inlet);
+void xf_inlet_offer(struct xf_inlet *inlet, struct xf_way *way);
+struct xf_way *xf_inlet_left(struct xf_inlet *inlet); /* NULL: not yet */
 
 /* [any] Adds its numbers; sources and legs of STATUS are set already. */
 void xf_inlet_status(struct xf_inlet *inlet, struct xf_route_status *status);
 
-/* [any] Its lanes, for the maps and counters that others may read. */
-const struct xf_lanes *xf_inlet_lanes(const struct xf_inlet *inlet);
+#define XF_BUCKET_WORDS ((XF_BUCKETS + 63) / 64)
+
+/* Buckets as bits. */
+struct xf_bucket_maps {
+	uint64_t moving[XF_BUCKET_WORDS];
+	uint64_t stuck[XF_BUCKET_WORDS];
+	uint64_t used[XF_BUCKET_WORDS];
+};
+
+/* [any] Adds its lanes. */
+void xf_inlet_maps(struct xf_inlet *inlet, struct xf_bucket_maps *maps);
 
 #endif

@@ -1,0 +1,330 @@
+#include "flow/way.h"
+
+#include <stdlib.h>
+
+#include "base/assert.h"
+#include "base/clock.h"
+#include "base/counter.h"
+#include "base/memory.h"
+
+/* ---- What the lanes call ----------------------------------------------------------------------- */
+
+static void
+lanes_send(void *context, struct xf_leg *leg)
+{
+	struct xf_way *way = context;
+	struct xf_pipe *pipe = &way->pipes[leg->side];
+
+	leg->generation = pipe->generation;
+	leg->bounced = false;
+	leg->node.next = NULL;
+	if (pipe->last != NULL)
+		pipe->last->node.next = &leg->node;
+	else
+		pipe->first = leg;
+	pipe->last = leg;
+	pipe->out++;
+}
+
+static void
+lanes_settle(void *context, struct xf_delivery *delivery)
+{
+	struct xf_way *way = context;
+
+	way->ops->settle(way->context, delivery);
+}
+
+static void
+lanes_refused(void *context, struct xf_leg *leg)
+{
+	struct xf_way *way = context;
+
+	way->ops->refused(way->context, leg, xf_sink_name(way->pipes[leg->side].sink));
+}
+
+static void
+lanes_release(void *context, struct xf_delivery *delivery)
+{
+	xf_maker_release(&((struct xf_way *)context)->maker, delivery);
+}
+
+static const struct xf_lanes_ops lanes_ops = {
+	.send = lanes_send,
+	.settle = lanes_settle,
+	.refused = lanes_refused,
+	.release = lanes_release,
+};
+
+/* ---- A turn ---------------------------------------------------------------------------------------- */
+
+void
+xf_way_look(struct xf_way *way)
+{
+	way->now_ms = xf_now_ms();
+	for (unsigned side = 0; side < way->side_count; side++)
+		way->pipes[side].gate = xf_sink_gate(way->pipes[side].sink);
+}
+
+void
+xf_way_returned(struct xf_way *way, struct xf_leg *leg, uint64_t now_ns)
+{
+	way->pipes[leg->side].out--;
+	if (leg->result == XF_RESULT_STORED && !leg->abandoned)
+		xf_histogram_record(&way->lanes.counters[leg->side].publish, (now_ns - leg->taken_ns) / 1000, 1);
+	xf_lanes_returned(&way->lanes, leg, way->now_ms);
+}
+
+static void
+pipe_follow(struct xf_way *way, unsigned side)
+{
+	struct xf_pipe *pipe = &way->pipes[side];
+	bool up = pipe->gate & 1, was_up = way->lanes.up[side];
+
+	if (pipe->gate >> 1 != pipe->generation) {
+		if (was_up)
+			xf_lanes_side(&way->lanes, side, false, way->now_ms);
+		if (pipe->out > 0)
+			return; /* they come back first */
+		pipe->generation = pipe->gate >> 1;
+		was_up = false;
+	}
+	if (up && !was_up)
+		xf_lanes_side(&way->lanes, side, true, way->now_ms);
+}
+
+static void
+knobs_follow(struct xf_way *way)
+{
+	struct xf_knobs knobs;
+
+	if (way->setup.migration == NULL)
+		return;
+	knobs = xf_migration_knobs(way->setup.migration);
+	if (knobs.version == way->knobs_version)
+		return;
+	xf_lanes_set(&way->lanes, knobs.position.percent, knobs.position.mirror, way->now_ms);
+	if (knobs.forces != way->forces)
+		xf_lanes_force(&way->lanes, way->now_ms);
+	way->knobs_version = knobs.version;
+	way->forces = knobs.forces;
+	way->tick_at = 0;
+	atomic_store(&way->followed_version, knobs.version);
+}
+
+void
+xf_way_follow(struct xf_way *way)
+{
+	uint32_t tick;
+
+	for (unsigned side = 0; side < way->side_count; side++)
+		pipe_follow(way, side);
+	knobs_follow(way);
+	if (way->lanes.holders != NULL && way->now_ms >= way->tick_at) {
+		tick = xf_lanes_tick(&way->lanes, way->now_ms);
+		way->tick_at = way->now_ms + (tick < 10 ? 10 : tick > 1000 ? 1000 : tick);
+	}
+}
+
+void
+xf_way_flush(struct xf_way *way)
+{
+	for (unsigned side = 0; side < way->side_count; side++) {
+		struct xf_pipe *pipe = &way->pipes[side];
+
+		if (pipe->first == NULL)
+			continue;
+		xf_sink_send(pipe->sink, pipe->first, pipe->last);
+		pipe->first = pipe->last = NULL;
+	}
+}
+
+uint64_t
+xf_way_wants(const struct xf_way *way)
+{
+	return way->lanes.holders != NULL ? way->tick_at : UINT64_MAX;
+}
+
+struct xf_delivery *
+xf_way_make(struct xf_way *way, const struct xf_incoming *message, struct xf_fields *fields, struct xf_error *error)
+{
+	struct xf_draft draft;
+
+	if (xf_maker_draft(&way->maker, message, &draft, error) != XF_OK) {
+		*fields = draft.fields;
+		return NULL;
+	}
+	xf_lanes_prefetch(&way->lanes, draft.bucket);
+	return xf_maker_make(&way->maker, message, &draft);
+}
+
+void
+xf_way_accept(struct xf_way *way, struct xf_delivery *delivery)
+{
+	xf_lanes_accept(&way->lanes, delivery, way->now_ms);
+}
+
+void
+xf_way_unmake(struct xf_way *from, struct xf_delivery *delivery, struct xf_header *headers,
+              struct xf_incoming *message)
+{
+	static const char digits[] = "0123456789";
+
+	*message = (struct xf_incoming){
+		.handle = delivery->handle,
+		.subject = delivery->subject,
+		.id = delivery->id,
+		.key = delivery->key,
+		.reply = delivery->reply,
+		.content_type = delivery->content_type,
+		.payload = delivery->payload,
+		.payload_size = delivery->payload_size,
+		.headers = headers,
+		.header_count = delivery->header_count,
+		.time_ms = delivery->time_ms,
+		.ttl_ms = delivery->ttl_ms,
+		.priority = delivery->priority,
+		.release = delivery->release,
+		.release_context = delivery->release_context,
+	};
+	for (uint32_t i = 0; i < delivery->header_count; i++) {
+		headers[i] = delivery->headers[i];
+		/* This server has counted itself; it does so once. */
+		if (xf_str_is(headers[i].name, "Crossfade-Hops") && headers[i].value.len == 1 && headers[i].value.data[0] > '0')
+			headers[i].value.data = &digits[headers[i].value.data[0] - '1'];
+	}
+	if (delivery->release != NULL)
+		from->maker.adopted_bytes -= delivery->payload_size;
+	delivery->release = NULL;
+}
+
+uint32_t
+xf_way_out(const struct xf_way *way)
+{
+	uint32_t out = 0;
+
+	for (unsigned side = 0; side < way->side_count; side++)
+		out += way->pipes[side].out;
+	return out;
+}
+
+/* ---- Life ------------------------------------------------------------------------------------------- */
+
+struct xf_way *
+xf_way_create(const struct xf_way_setup *setup, struct xf_runner *runner, const struct xf_way_ops *ops, void *context)
+{
+	struct xf_way *way = xf_alloc(sizeof(*way));
+	const struct xf_conf_route *route = setup->route;
+
+	way->setup = *setup;
+	way->ops = ops;
+	way->context = context;
+	way->side_count = setup->sinks[1] != NULL ? 2 : 1;
+	way->now_ms = xf_now_ms();
+	xf_maker_init(&way->maker, setup->server, &runner->inbox);
+	xf_lanes_init(&way->lanes, &lanes_ops, way);
+	/* Copies that nobody waits for may pin half of the bound, never all of it. */
+	way->lanes.copies_max = route->max_in_flight / 2 + 1;
+	way->lanes.copy_bytes_max = route->max_in_flight_bytes / 4;
+	for (unsigned side = 0; side < way->side_count; side++) {
+		const struct xf_conf_endpoint *conf = setup->sink_conf[side];
+
+		way->pipes[side].sink = setup->sinks[side];
+		way->lanes.drop_when_down[side] = conf->when_down == XF_WHEN_DOWN_DROP;
+		xf_maker_add_sink(&way->maker, conf);
+		xf_sink_attach(setup->sinks[side], runner);
+	}
+	way->maker.key = route->key;
+	if (setup->migration != NULL) {
+		xf_maker_set_migration(&way->maker, route->migration);
+		way->lanes.handover_timeout_ms = route->migration->handover_timeout_ms;
+		way->forces = xf_migration_knobs(setup->migration).forces;
+		way->knobs_version = UINT32_MAX; /* none */
+		knobs_follow(way);
+	}
+	return way;
+}
+
+void
+xf_way_shut(struct xf_way *way)
+{
+	for (unsigned side = 0; side < way->side_count; side++)
+		way->lanes.up[side] = false;
+}
+
+void
+xf_way_destroy(struct xf_way **pointer)
+{
+	struct xf_way *way = *pointer;
+
+	if (way == NULL)
+		return;
+	*pointer = NULL;
+	xf_lanes_fini(&way->lanes);
+	xf_maker_fini(&way->maker);
+	free(way);
+}
+
+/* ---- For others ---------------------------------------------------------------------------------------- */
+
+static void
+leg_status_add(struct xf_leg_status *status, const struct xf_leg_counters *counters, uint64_t oldest_ms)
+{
+	struct xf_histogram_snapshot publish;
+	/* What ends a leg is read before what begins one, so that in flight is never negative. */
+	uint64_t confirmed = xf_read(&counters->confirmed), refused = xf_read(&counters->refused),
+		 dropped = xf_read(&counters->dropped), crossed = xf_read(&counters->crossed),
+		 moved = xf_read(&counters->moved), accepted;
+
+	accepted = xf_read(&counters->accepted);
+	status->accepted += accepted;
+	status->confirmed += confirmed;
+	status->refused += refused;
+	status->dropped += dropped;
+	status->crossed += crossed;
+	status->moved += moved;
+	status->in_flight += accepted - confirmed - refused - dropped - crossed - moved;
+	status->retried += xf_read(&counters->retried);
+	status->copies += xf_read(&counters->copies);
+	status->no_receiver += xf_read(&counters->no_receiver);
+	if (accepted > confirmed + refused + dropped + crossed + moved && oldest_ms > status->oldest_ms)
+		status->oldest_ms = oldest_ms;
+	xf_histogram_read(&counters->publish, &publish);
+	xf_histogram_add(&status->publish, &publish);
+}
+
+void
+xf_way_status(const struct xf_way *way, uint64_t oldest_ms, struct xf_route_status *status)
+{
+	struct xf_histogram_snapshot handover;
+
+	xf_histogram_read(&way->lanes.handover, &handover);
+	xf_histogram_add(&status->handover, &handover);
+	for (unsigned side = 0; side < way->side_count; side++)
+		leg_status_add(&status->legs[side], &way->lanes.counters[side], oldest_ms);
+}
+
+void
+xf_way_inherit(struct xf_way *to, const struct xf_way *from)
+{
+	if (to->side_count != from->side_count)
+		return;
+	for (unsigned side = 0; side < to->side_count; side++) {
+		struct xf_leg_counters *new = &to->lanes.counters[side];
+		const struct xf_leg_counters *old = &from->lanes.counters[side];
+		struct xf_leg_status done = {.accepted = 0};
+		struct xf_histogram_snapshot publish;
+
+		leg_status_add(&done, old, 0);
+		xf_count(&new->accepted, done.accepted - done.in_flight);
+		xf_count(&new->confirmed, done.confirmed);
+		xf_count(&new->refused, done.refused);
+		xf_count(&new->dropped, done.dropped);
+		xf_count(&new->crossed, done.crossed);
+		xf_count(&new->moved, done.moved);
+		xf_count(&new->retried, done.retried);
+		xf_count(&new->copies, done.copies);
+		xf_count(&new->no_receiver, done.no_receiver);
+		xf_histogram_read(&old->publish, &publish);
+		xf_histogram_merge(&new->publish, &publish);
+	}
+}
