@@ -10,6 +10,7 @@
 #ifndef XF_ADMIN_ADMIN_H
 #define XF_ADMIN_ADMIN_H
 
+#include "admin/control.h"
 #include "base/error.h"
 #include "conf/conf.h"
 #include "flow/flow.h"
@@ -22,6 +23,7 @@ struct xf_admin_setup {
 	const struct xf_conf *conf;
 	struct xf_flow *flow;
 	struct xf_catalogue *catalogue;
+	const struct xf_control *control; /* NULL: reload and drain are refused (a flow inside another program) */
 };
 
 /*

@@ -36,6 +36,10 @@ status_title(unsigned status)
 		return "Content Too Large";
 	case 415:
 		return "Unsupported Media Type";
+	case 422:
+		return "Unprocessable Content";
+	case 501:
+		return "Not Implemented";
 	default:
 		return "Internal Server Error";
 	}
@@ -71,6 +75,12 @@ xf_reply_problem(struct xf_reply *reply, unsigned status, const char *format, ..
 	reply->content_type = "application/problem+json";
 }
 
+static void
+snapshot_take(struct xf_api *api, struct xf_snapshot *snapshot)
+{
+	xf_snapshot_take(snapshot, api->setup.conf, api->setup.flow, api->setup.control, atomic_load(&api->draining));
+}
+
 /* Adds `did you mean`, where a name is near enough. */
 static void
 reply_unknown(struct xf_reply *reply, const char *kind, const char *name, const char *const *names,
@@ -87,25 +97,31 @@ reply_unknown(struct xf_reply *reply, const char *kind, const char *name, const 
 static void
 route_unknown(struct xf_api *api, const char *name, struct xf_reply *reply)
 {
-	const struct xf_conf *conf = api->setup.conf;
-	const char **names = xf_alloc_array(conf->route_count, sizeof *names);
+	struct xf_snapshot snapshot;
+	const char **names;
 
-	for (size_t i = 0; i < conf->route_count; i++)
-		names[i] = conf->routes[i].name;
-	reply_unknown(reply, "route", name, names, conf->route_count);
+	snapshot_take(api, &snapshot);
+	names = xf_alloc_array(snapshot.route_count, sizeof *names);
+	for (size_t i = 0; i < snapshot.route_count; i++)
+		names[i] = snapshot.routes[i].name;
+	reply_unknown(reply, "route", name, names, snapshot.route_count);
 	free(names);
+	xf_snapshot_fini(&snapshot);
 }
 
 static void
 migration_unknown(struct xf_api *api, const char *name, struct xf_reply *reply)
 {
-	const struct xf_conf *conf = api->setup.conf;
-	const char **names = xf_alloc_array(conf->migration_count, sizeof *names);
+	struct xf_snapshot snapshot;
+	const char **names;
 
-	for (size_t i = 0; i < conf->migration_count; i++)
-		names[i] = conf->migrations[i].name;
-	reply_unknown(reply, "migration", name, names, conf->migration_count);
+	snapshot_take(api, &snapshot);
+	names = xf_alloc_array(snapshot.migration_count, sizeof *names);
+	for (size_t i = 0; i < snapshot.migration_count; i++)
+		names[i] = snapshot.migrations[i].name;
+	reply_unknown(reply, "migration", name, names, snapshot.migration_count);
 	free(names);
+	xf_snapshot_fini(&snapshot);
 }
 
 /* ---- health ----------------------------------------------------------------------------------- */
@@ -130,12 +146,6 @@ answer_readyz(struct xf_api *api, const struct xf_request *request, const char *
 	(void)request, (void)name;
 	cJSON_AddStringToObject(root, "status", ready ? "ready" : draining ? "draining" : "starting");
 	reply_json(reply, ready ? 200 : 503, root);
-}
-
-static void
-snapshot_take(struct xf_api *api, struct xf_snapshot *snapshot)
-{
-	xf_snapshot_take(snapshot, api->setup.conf, api->setup.flow, atomic_load(&api->draining));
 }
 
 static void
@@ -409,6 +419,7 @@ migration_set(struct xf_api *api, size_t index, const struct xf_request *request
 	      const struct xf_migration_change *change, struct xf_reply *reply)
 {
 	struct xf_migration_effect effect = {0};
+	struct xf_migration_status status;
 	struct xf_error error = {{0}};
 	cJSON *root;
 
@@ -416,8 +427,9 @@ migration_set(struct xf_api *api, size_t index, const struct xf_request *request
 		xf_reply_problem(reply, 409, "%s", error.text);
 		return;
 	}
-	root = migration_json(api, index);
-	cJSON_AddItemToObject(root, "change", xf_json_effect(&effect, change->dry_run));
+	xf_flow_migration_status(api->setup.flow, index, &status);
+	root = xf_json_migration(&status);
+	cJSON_AddItemToObject(root, "change", xf_json_effect(&effect, &status, change->dry_run));
 	reply_json(reply, 200, root);
 }
 
@@ -486,6 +498,53 @@ answer_rollback(struct xf_api *api, const struct xf_request *request, const char
 		migration_set(api, index, request, &change, reply);
 }
 
+/* ---- the whole server ---------------------------------------------------------------------------------- */
+
+static void
+answer_reload(struct xf_api *api, const struct xf_request *request, const char *name, struct xf_reply *reply)
+{
+	const struct xf_control *control = api->setup.control;
+	struct xf_buffer report = {0}, errors = {0};
+	cJSON *root;
+
+	(void)name;
+	if (control == NULL) {
+		xf_reply_problem(reply, 501, "this server has no file to read again");
+	} else if (atomic_load(&api->draining)) {
+		xf_reply_problem(reply, 409, "the server is stopping");
+	} else if (control->reload(control->context, request->who, &report, &errors) == XF_OK) {
+		root = cJSON_ParseWithLength(report.data, report.len);
+		reply_json(reply, 200, root != NULL ? root : cJSON_CreateObject());
+	} else {
+		root = xf_json_problem(422, status_title(422),
+			               "the configuration has errors; nothing was changed");
+		cJSON_AddItemToObject(root, "errors", xf_json_lines((struct xf_str){errors.data, errors.len}));
+		reply_json(reply, 422, root);
+		reply->content_type = "application/problem+json";
+	}
+	xf_buffer_fini(&report);
+	xf_buffer_fini(&errors);
+}
+
+static void
+answer_drain(struct xf_api *api, const struct xf_request *request, const char *name, struct xf_reply *reply)
+{
+	const struct xf_control *control = api->setup.control;
+	cJSON *root;
+
+	(void)name;
+	if (control == NULL) {
+		xf_reply_problem(reply, 501, "this server is not ended from here");
+		return;
+	}
+	/* At once, not when the one who drains gets to it: who asked may look at /readyz next. */
+	atomic_store(&api->draining, true);
+	control->drain(control->context, request->who);
+	root = cJSON_CreateObject();
+	cJSON_AddStringToObject(root, "status", "draining");
+	reply_json(reply, 202, root);
+}
+
 /* ---- pages ------------------------------------------------------------------------------------------ */
 
 static void
@@ -527,6 +586,9 @@ static const struct path {
 	{"/api/v1/health", .get = answer_health},
 	{"/api/v1/health/detailed", .get = answer_detailed},
 	{"/api/v1/health/system", .get = answer_system},
+	{"/api/v1/status", .get = answer_detailed},
+	{"/api/v1/reload", .post = answer_reload},
+	{"/api/v1/drain", .post = answer_drain},
 	{"/api/v1/openapi.json", .get = answer_openapi, .open = true},
 	{"/api/v1/routes", .get = answer_routes},
 	{"/api/v1/routes/*", .get = answer_route},

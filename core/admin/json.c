@@ -2,8 +2,10 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/memory.h"
 #include "base/utf8.h"
 
 /* The length of the character that begins at TEXT, or 0 where none does. */
@@ -43,6 +45,16 @@ add_text(cJSON *object, const char *key, const char *text)
 	}
 	xf_utf8_mend(text, &mended);
 	cJSON_AddStringToObject(object, key, mended.len ? mended.data : "");
+	xf_buffer_fini(&mended);
+}
+
+static void
+add_item(cJSON *list, const char *text)
+{
+	struct xf_buffer mended = {0};
+
+	xf_utf8_mend(text, &mended);
+	cJSON_AddItemToArray(list, cJSON_CreateString(mended.len ? mended.data : ""));
 	xf_buffer_fini(&mended);
 }
 
@@ -96,6 +108,33 @@ add_latency(cJSON *object, const char *key, const struct xf_histogram_snapshot *
 	add_seconds(latency, "p99_seconds", xf_histogram_quantile(histogram, 0.99));
 }
 
+static void
+add_known(cJSON *object, const char *key, const struct xf_sight *sight, uint32_t bit, uint64_t count)
+{
+	if (sight->known & bit)
+		add_count(object, key, count);
+	else
+		cJSON_AddNullToObject(object, key);
+}
+
+/* Null before the plugin has told anything; a number that the broker does not tell is null. */
+static void
+add_sight(cJSON *object, const struct xf_endpoint_status *endpoint)
+{
+	const struct xf_sight *sight = &endpoint->sight;
+	cJSON *part;
+
+	if (sight->known == 0) {
+		cJSON_AddNullToObject(object, "sight");
+		return;
+	}
+	part = cJSON_AddObjectToObject(object, "sight");
+	add_known(part, "depth", sight, XF_SIGHT_DEPTH, sight->depth);
+	add_known(part, "lag", sight, XF_SIGHT_LAG, sight->lag);
+	add_known(part, "consumers", sight, XF_SIGHT_CONSUMERS, sight->consumers);
+	add_seconds(part, "age_seconds", endpoint->sight_age_ms * 1000);
+}
+
 static cJSON *
 endpoint_json(const struct xf_endpoint_status *endpoint)
 {
@@ -110,6 +149,7 @@ endpoint_json(const struct xf_endpoint_status *endpoint)
 	cJSON_AddBoolToObject(object, "was_up", endpoint->was_up);
 	add_count(object, "reconnects", endpoint->reconnects);
 	add_count(object, "violations", endpoint->violations);
+	add_sight(object, endpoint);
 	return object;
 }
 
@@ -204,8 +244,28 @@ position_json(struct xf_position position)
 	return object;
 }
 
+/* Strangers to the new side are told before they are surprised by it. */
+static void
+add_warnings(cJSON *list, const struct xf_migration_effect *effect, const struct xf_migration_status *migration)
+{
+	bool rises = effect->to.percent > effect->from.percent;
+	const struct xf_endpoint_status *entered = &migration->sides[rises].sink;
+	struct xf_buffer text = {0};
+
+	if (effect->lanes_moving == 0)
+		return;
+	if ((entered->sight.known & XF_SIGHT_CONSUMERS) != 0 && entered->sight.consumers == 0) {
+		xf_buffer_printf(&text,
+			         "nobody consumes on the %s side (%s): what moves there is read only once somebody "
+			         "does; attach its consumers first",
+			         rises ? "new" : "old", entered->transport);
+		add_item(list, text.data);
+	}
+	xf_buffer_fini(&text);
+}
+
 cJSON *
-xf_json_effect(const struct xf_migration_effect *effect, bool dry_run)
+xf_json_effect(const struct xf_migration_effect *effect, const struct xf_migration_status *migration, bool dry_run)
 {
 	cJSON *object = cJSON_CreateObject();
 
@@ -213,6 +273,7 @@ xf_json_effect(const struct xf_migration_effect *effect, bool dry_run)
 	cJSON_AddItemToObject(object, "to", position_json(effect->to));
 	add_count(object, "lanes_moving", effect->lanes_moving);
 	add_count(object, "lanes_in_use", effect->lanes_in_use);
+	add_warnings(cJSON_AddArrayToObject(object, "warnings"), effect, migration);
 	cJSON_AddBoolToObject(object, "dry_run", dry_run);
 	return object;
 }
@@ -387,6 +448,38 @@ xf_json_system(const struct xf_snapshot *snapshot)
 	cJSON_AddNumberToObject(object, "cpu_seconds", process->cpu_seconds);
 	add_count(object, "routes", snapshot->route_count);
 	add_count(object, "migrations", snapshot->migration_count);
+	add_count(object, "generation", snapshot->reload.generation);
+	cJSON_AddItemToObject(object, "last_reload", xf_json_reload(&snapshot->reload));
+	return object;
+}
+
+cJSON *
+xf_json_lines(struct xf_str text)
+{
+	cJSON *list = cJSON_CreateArray();
+	char *copy = xf_strndup(text.data, text.len), *rest = copy, *line;
+
+	while ((line = strsep(&rest, "\n")) != NULL)
+		if (line[0] != '\0')
+			add_item(list, line);
+	free(copy);
+	return list;
+}
+
+cJSON *
+xf_json_reload(const struct xf_reload_status *reload)
+{
+	cJSON *object;
+	char when[32];
+
+	if (reload->time_ms == 0)
+		return cJSON_CreateNull();
+	object = cJSON_CreateObject();
+	xf_wall_format(reload->time_ms, when);
+	add_text(object, "time", when);
+	cJSON_AddBoolToObject(object, "ok", reload->ok);
+	cJSON_AddItemToObject(object, "errors",
+	                      xf_json_lines((struct xf_str){reload->errors.data, reload->errors.len}));
 	return object;
 }
 

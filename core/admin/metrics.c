@@ -241,6 +241,62 @@ render_sinks(const struct xf_snapshot *snapshot, struct xf_buffer *out)
 				  sink_labels, &snapshot->routes[i], j);
 }
 
+/* ---- sight: what stands at the broker ------------------------------------------------------------- */
+
+static const struct {
+	const char *name;
+	const char *help;
+	uint32_t known;
+	size_t offset;
+} sight_rows[] = {
+	{"depth", "Messages that the place at the broker holds.", XF_SIGHT_DEPTH, FIELD(xf_sight, depth)},
+	{"lag", "Of those, what its consumers have not got or not acknowledged.", XF_SIGHT_LAG, FIELD(xf_sight, lag)},
+	{"consumers", "Consumers or subscribers at the broker.", XF_SIGHT_CONSUMERS, FIELD(xf_sight, consumers)},
+};
+
+static void
+sight_number(struct xf_buffer *out, size_t row, const struct xf_sight *sight)
+{
+	uint64_t value;
+
+	memcpy(&value, (const char *)sight + sight_rows[row].offset, sizeof value);
+	xf_buffer_printf(out, "} %" PRIu64 "\n", value);
+}
+
+/* A number that the broker has not told has no line. */
+static void
+render_sights(const struct xf_snapshot *snapshot, struct xf_buffer *out)
+{
+	for (size_t r = 0; r < ROWS(sight_rows); r++) {
+		family(out, "source_", sight_rows[r].name, "gauge", sight_rows[r].help);
+		for (size_t i = 0; i < snapshot->route_count; i++)
+			for (size_t j = 0; j < snapshot->routes[i].source_count; j++) {
+				const struct xf_endpoint_status *source = &snapshot->routes[i].sources[j];
+
+				if ((source->sight.known & sight_rows[r].known) == 0)
+					continue;
+				open_labels(out, "source_", sight_rows[r].name);
+				route_labels(out, &snapshot->routes[i], 0);
+				label(out, "endpoint", source->name);
+				label(out, "transport", source->transport);
+				sight_number(out, r, &source->sight);
+			}
+	}
+	for (size_t r = 0; r < ROWS(sight_rows); r++) {
+		family(out, "sink_", sight_rows[r].name, "gauge", sight_rows[r].help);
+		for (size_t i = 0; i < snapshot->route_count; i++)
+			for (size_t j = 0; j < snapshot->routes[i].leg_count; j++) {
+				const struct xf_sight *sight = &snapshot->routes[i].legs[j].sink.sight;
+
+				if ((sight->known & sight_rows[r].known) == 0)
+					continue;
+				open_labels(out, "sink_", sight_rows[r].name);
+				sink_labels(out, &snapshot->routes[i], j);
+				sight_number(out, r, sight);
+			}
+	}
+}
+
 /* ---- endpoints: sources and sinks alike ----------------------------------------------------------- */
 
 typedef void endpoint_line(struct xf_buffer *out, const struct xf_route_status *route, const char *kind,
@@ -474,6 +530,13 @@ render_process(const struct xf_snapshot *snapshot, struct xf_buffer *out)
 	gauge(out, "ready", "gauge",
 	      "1 once every source has subscribed and every sink connected, until draining.", 0,
 	      snapshot->ready);
+	if (snapshot->reload.generation > 0)
+		gauge(out, "config_generation", "gauge",
+		      "1 at the start, one more after each reload that was applied.", 0,
+		      (double)snapshot->reload.generation);
+	if (snapshot->reload.time_ms > 0)
+		gauge(out, "config_last_reload_successful", "gauge", "1 where the last reload was applied.", 0,
+		      snapshot->reload.ok);
 	gauge(out, "process_start_time_seconds", "gauge", "When the process started, in seconds since 1970.",
 	      3, (double)process->start_ms / 1000);
 	gauge(out, "process_cpu_seconds_total", "counter", "Processor time, user and system.", 3,
@@ -493,6 +556,7 @@ xf_metrics_render(const struct xf_snapshot *snapshot, struct xf_buffer *out)
 	render_routes(snapshot, out);
 	render_endpoints(snapshot, out);
 	render_sinks(snapshot, out);
+	render_sights(snapshot, out);
 	render_percents(snapshot, out);
 	render_stages(snapshot, out);
 	render_buckets(snapshot, out);

@@ -6,7 +6,7 @@
 
 void
 xf_snapshot_take(struct xf_snapshot *snapshot, const struct xf_conf *conf, struct xf_flow *flow,
-	         bool draining)
+	         const struct xf_control *control, bool draining)
 {
 	*snapshot = (struct xf_snapshot){
 		.server = conf->server.name,
@@ -16,6 +16,8 @@ xf_snapshot_take(struct xf_snapshot *snapshot, const struct xf_conf *conf, struc
 		.migration_count = xf_flow_migration_count(flow),
 	};
 	xf_process_read(&snapshot->process);
+	if (control != NULL)
+		control->status(control->context, &snapshot->reload);
 	snapshot->routes = xf_alloc_array(snapshot->route_count, sizeof *snapshot->routes);
 	for (size_t i = 0; i < snapshot->route_count; i++)
 		xf_flow_route_status(flow, i, &snapshot->routes[i]);
@@ -31,5 +33,6 @@ xf_snapshot_fini(struct xf_snapshot *snapshot)
 		xf_route_status_fini(&snapshot->routes[i]);
 	free(snapshot->routes);
 	free(snapshot->migrations);
+	xf_buffer_fini(&snapshot->reload.errors);
 	*snapshot = (struct xf_snapshot){0};
 }

@@ -25,10 +25,12 @@ xf_state_word(uint32_t state)
 	}
 }
 
+/* The sinks of a route are called "ROUTE/to/SIDE", a single one "ROUTE/to". */
 const char *
 xf_side_word(const struct xf_route_status *route, size_t leg)
 {
-	if (route->migration == NULL)
-		return "";
-	return leg == 0 ? "old" : "new";
+	const char *name = route->legs[leg].sink.name;
+	size_t head = strlen(route->name) + strlen("/to/");
+
+	return strlen(name) > head ? name + head : "";
 }

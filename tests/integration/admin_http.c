@@ -33,8 +33,50 @@ struct server {
 	struct xf_state *state;
 	struct xf_flow *flow;
 	struct xf_admin *admin;
+	struct xf_control control;
 	unsigned port;
+	/* what the control was asked, and what it answers */
+	_Atomic unsigned reloads, drains;
+	bool file_is_bad;
 };
+
+/* ---- the control: as the daemon's, without a file or a process to end ------------------------------------------- */
+
+static enum xf_status
+on_reload(void *context, const char *who, struct xf_buffer *report, struct xf_buffer *errors)
+{
+	struct server *server = context;
+
+	if (who[0] == '\0')
+		return XF_FAILED;
+	server->reloads++;
+	if (server->file_is_bad) {
+		xf_buffer_puts(errors, "c.yaml:3:1: unknown key 'rotes'; did you mean 'routes'?\nc.yaml:4:1: more\n");
+		return XF_FAILED;
+	}
+	xf_buffer_puts(report, "{\"generation\":2,\"added\":[\"route 'new'\"],\"changed\":[],\"removed\":[],\"kept\":[]}");
+	return XF_OK;
+}
+
+static void
+on_drain(void *context, const char *who)
+{
+	struct server *server = context;
+
+	server->drains += who[0] != '\0';
+}
+
+static void
+on_status(void *context, struct xf_reload_status *status)
+{
+	struct server *server = context;
+
+	status->generation = 1 + (server->reloads > 0 && !server->file_is_bad);
+	status->time_ms = server->reloads > 0 ? 1700000000123 : 0;
+	status->ok = !server->file_is_bad;
+	if (server->file_is_bad)
+		xf_buffer_puts(&status->errors, "c.yaml:3:1: unknown key\n");
+}
 
 /* A port that nobody listens on, a moment ago. */
 static unsigned
@@ -97,8 +139,9 @@ server_start(const char *token)
 	server->flow = server->state != NULL ? xf_flow_create(server->conf, server->state, &error) : NULL;
 	if (server->flow == NULL)
 		fail_msg("%s", error.text);
+	server->control = (struct xf_control){on_reload, on_drain, on_status, server};
 	server->admin = xf_admin_start(
-		&(struct xf_admin_setup){server->conf, server->flow, server->catalogue}, &error);
+		&(struct xf_admin_setup){server->conf, server->flow, server->catalogue, &server->control}, &error);
 	if (server->admin == NULL)
 		fail_msg("%s", error.text);
 	assert_int_equal(xf_admin_port(server->admin), server->port);
@@ -518,10 +561,47 @@ many_clients_at_once(void **state)
 	server_stop(server);
 }
 
+static void
+reload_answers_with_what_changed(void **state)
+{
+	struct server *server = server_start(NULL);
+
+	(void)state;
+	expect(socket_open(server), "GET", "/system/status", "", "", 200, "\"generation\":1,\"last_reload\":null");
+	expect(socket_open(server), "POST", "/api/v1/reload", "", "", 200, "\"added\":[\"route 'new'\"]");
+	expect(socket_open(server), "GET", "/api/v1/status", "", "", 200,
+	       "\"last_reload\":{\"time\":\"2023-11-14T22:13:20.123Z\",\"ok\":true,\"errors\":[]}");
+	expect(socket_open(server), "GET", "/metrics", "", "", 200, "\ncrossfade_config_generation 2\n");
+	server->file_is_bad = true;
+	expect(socket_open(server), "POST", "/api/v1/reload", "", "", 422,
+	       "\"errors\":[\"c.yaml:3:1: unknown key 'rotes'; did you mean 'routes'?\",\"c.yaml:4:1: more\"]");
+	expect(socket_open(server), "GET", "/metrics", "", "", 200, "\ncrossfade_config_last_reload_successful 0\n");
+	expect(socket_open(server), "GET", "/api/v1/reload", "", "", 405, "allowed: POST");
+	assert_int_equal(server->reloads, 2);
+	server_stop(server);
+}
+
+static void
+drain_shows_at_once(void **state)
+{
+	struct server *server = server_start(NULL);
+
+	(void)state;
+	ready_wait(server, "/readyz", 200);
+	expect(socket_open(server), "POST", "/api/v1/drain", "", "", 202, "draining");
+	expect(socket_open(server), "GET", "/readyz", "", "", 503, "draining");
+	expect(socket_open(server), "POST", "/api/v1/reload", "", "", 409, "the server is stopping");
+	assert_int_equal(server->drains, 1);
+	assert_int_equal(server->reloads, 0);
+	server_stop(server);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(reload_answers_with_what_changed),
+		cmocka_unit_test(drain_shows_at_once),
 		cmocka_unit_test(everything_answers_over_the_socket),
 		cmocka_unit_test(mistakes_are_problem_documents),
 		cmocka_unit_test(a_migration_is_steered),

@@ -70,6 +70,59 @@ counters_are_exact(void **state)
 }
 
 static void
+sight_is_null_where_nothing_was_told(void **state)
+{
+	static const char *const sink[] = {
+		"\"sight\":{\"depth\":1100,\"lag\":null,\"consumers\":3100,\"age_seconds\":1.500000},\"side\":\"old\""};
+	static const char *const source[] = {"\"violations\":52,\"sight\":null}"};
+	struct made made;
+
+	(void)state;
+	made_init(&made);
+	holds(xf_json_route(&made.routes[0]), sink, 1);
+	holds(xf_json_route(&made.routes[0]), source, 1);
+}
+
+static void
+legs_are_told_apart_by_the_names_of_their_sinks(void **state)
+{
+	static const char *const pieces[] = {"\"side\":\"1\"", "\"side\":\"2\"", "\"side\":\"3\""};
+	struct xf_leg_status legs[3];
+	struct made made;
+
+	(void)state;
+	made_init(&made);
+	made_leg(&legs[0], "orders/to/1", "a", 100);
+	made_leg(&legs[1], "orders/to/2", "b", 200);
+	made_leg(&legs[2], "orders/to/3", "c", 300);
+	made.routes[0].migration = NULL;
+	made.routes[0].legs = legs;
+	made.routes[0].leg_count = 3;
+	holds(xf_json_route(&made.routes[0]), pieces, 3);
+	legs[0].sink.name = "orders/to";
+	made.routes[0].leg_count = 1;
+	assert_string_equal(xf_side_word(&made.routes[0], 0), "");
+}
+
+static void
+a_change_warns_of_a_side_without_consumers(void **state)
+{
+	static const char *const fine[] = {"\"lanes_moving\":2500,\"lanes_in_use\":7,\"warnings\":[],\"dry_run\":true"};
+	static const char *const bad[] = {"\"warnings\":[\"nobody consumes on the new side (nats-new): "};
+	struct xf_migration_effect effect = {
+		.to = {.percent = 2500}, .lanes_moving = 2500, .lanes_in_use = 7};
+	struct made made;
+
+	(void)state;
+	made_init(&made);
+	holds(xf_json_effect(&effect, &made.migrations[0], true), fine, 1);
+	made.migrations[0].sides[1].sink.sight.consumers = 0;
+	holds(xf_json_effect(&effect, &made.migrations[0], true), bad, 1);
+	effect.from.percent = 5000; /* now it turns back to old, where they are */
+	holds(xf_json_effect(&effect, &made.migrations[0], true), fine, 1);
+}
+
+static void
 health_gives_reasons(void **state)
 {
 	static const char *const well[] = {
@@ -174,6 +227,9 @@ main(void)
 		cmocka_unit_test(migration_is_as_the_contract_says),
 		cmocka_unit_test(knobs_are_plain_values),
 		cmocka_unit_test(counters_are_exact),
+		cmocka_unit_test(sight_is_null_where_nothing_was_told),
+		cmocka_unit_test(legs_are_told_apart_by_the_names_of_their_sinks),
+		cmocka_unit_test(a_change_warns_of_a_side_without_consumers),
 		cmocka_unit_test(health_gives_reasons),
 		cmocka_unit_test(transport_shows_the_worst_of_its_endpoints),
 		cmocka_unit_test(text_is_always_utf8),

@@ -64,6 +64,8 @@ shows_every_field(void **state)
 		"crossfade_sink_publish_latency_seconds_sum{route=\"orders\",side=\"new\",transport=\"nats-"
 		"new\","
 		"migration=\"orders\"} 3.500000\n",
+		"crossfade_sink_depth{route=\"orders\",side=\"old\",transport=\"redis-old\",migration=\"orders\"} 1100\n",
+		"crossfade_sink_consumers{route=\"orders\",side=\"new\",transport=\"nats-new\",migration=\"orders\"} 3200\n",
 		"crossfade_route_handover_seconds_count{route=\"orders\"} 6\n",
 		"crossfade_migration_percent{migration=\"orders\"} 25.01\n",
 		"crossfade_migration_mirror{migration=\"orders\",mode=\"required\"} 1\n",
@@ -81,6 +83,9 @@ shows_every_field(void **state)
 	xf_metrics_render(&made.snapshot, &text);
 	for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++)
 		has(&text, lines[i]);
+	/* What the broker does not tell has no line. */
+	assert_null(strstr(text.data, "crossfade_sink_lag{"));
+	assert_null(strstr(text.data, "crossfade_source_depth{"));
 	/* Every leg counter of each side, under both families: 103 to 112 and 203 to 212. */
 	for (unsigned n = 103; n <= 212; n = n == 112 ? 203 : n + 1) {
 		char number[16];
@@ -157,6 +162,7 @@ a_plain_sink_has_no_side(void **state)
 	made_init(&made);
 	made.routes[0].migration = NULL;
 	made.routes[0].leg_count = 1;
+	made.legs[0].sink.name = "orders/to";
 	made.snapshot.migration_count = 0;
 	xf_metrics_render(&made.snapshot, &text);
 	has(&text, "crossfade_sink_accepted_total{route=\"orders\",side=\"\",transport=\"redis-old\","
