@@ -189,6 +189,25 @@ xf_broker_start(const char *kind, const char *const *args)
 	return broker;
 }
 
+struct xf_broker *
+xf_broker_start_tls(const char *kind, bool client_required)
+{
+	const char *const args[] = {client_required ? "--tls=client" : "--tls", NULL};
+
+	return xf_broker_start(kind, args);
+}
+
+void
+xf_certificates_make(const char *dir)
+{
+	struct xf_buffer out = {0};
+	bool done = script_run(&out, "certs", dir, NULL, NULL);
+
+	xf_buffer_fini(&out);
+	if (!done)
+		fail_msg("tools/broker certs %s failed", dir);
+}
+
 void
 xf_broker_destroy(struct xf_broker **broker)
 {

@@ -11,11 +11,20 @@
 #ifndef XF_TESTS_BROKER_H
 #define XF_TESTS_BROKER_H
 
+#include <stdbool.h>
+
 struct xf_broker;
 
-/* KIND is "redis", "nats" or "amqp". ARGS, which may be NULL and else ends with NULL, are the server's own;
- * for amqp each is a line of rabbitmq.conf. Returns when it answers. */
+/* KIND is "redis", "sentinel", "nats" or "amqp". ARGS, which may be NULL and else ends with NULL, are the server's own;
+ * for amqp and sentinel each is a line of its configuration. Returns when it answers. */
 struct xf_broker *xf_broker_start(const char *kind, const char *const *args);
+
+/* The same with TLS on its port. Its folder then holds ca.pem, server.pem server.key (for localhost and 127.0.0.1),
+ * client.pem client.key, expired.pem expired.key (as the server's), and other-ca.pem, which signed nothing. */
+struct xf_broker *xf_broker_start_tls(const char *kind, bool client_required);
+
+/* Those files in the folder DIR, without a broker. */
+void xf_certificates_make(const char *dir);
 
 /* Kills it if it runs, and removes its folder. */
 void xf_broker_destroy(struct xf_broker **broker);

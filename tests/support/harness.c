@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -769,6 +770,7 @@ harness_try_open(const char *plugin, const char *const *options, struct xf_error
 	struct harness *h = xf_alloc(sizeof(*h));
 	char path[512];
 
+	signal(SIGPIPE, SIG_IGN); /* as the core does */
 	plugin_path(plugin, path, sizeof(path));
 	snprintf(h->name, sizeof(h->name), "%s", plugin);
 	h->module = dlopen(path, RTLD_NOW | RTLD_LOCAL);
