@@ -1,5 +1,5 @@
 /*
- * How a plugin gets in. A name becomes a file (file_find), the file and the folders above it are
+ * How a plugin gets in. A name becomes a file (folders.h), the file and the folders above it are
  * looked at before a byte of it runs (path_check, elf_check), then it is opened, its one symbol called, and the
  * handshake made (entry_check). What the file describes is never used in place: every growable
  * structure is copied into one of our own size, zeroed first, so a plugin built against an older or a
@@ -16,7 +16,6 @@
 #include "host/catalogue.h"
 
 #include <ctype.h>
-#include <dirent.h>
 #include <dlfcn.h>
 #include <elf.h>
 #include <errno.h>
@@ -32,6 +31,7 @@
 
 #include "base/log.h"
 #include "base/memory.h"
+#include "host/folders.h"
 #include "host/host.h"
 
 #define ENTRY_SYMBOL "xf_plugin_entry_v"
@@ -65,6 +65,12 @@ struct plugin {
 	struct xf_sink_ops sink;
 };
 
+/* One that no file holds. */
+struct builtin {
+	struct builtin *next;
+	const struct xf_transport_class *class;
+};
+
 struct block {
 	struct block *next;
 	max_align_t data[];
@@ -75,6 +81,7 @@ struct xf_catalogue {
 	size_t dir_count;
 	struct module *modules;
 	struct plugin *plugins;
+	struct builtin *builtins;
 	struct block *blocks; /* the memory of sealed tables */
 	struct xf_plugin_info *infos;
 	size_t info_count;
@@ -755,155 +762,6 @@ plugin_get(struct xf_catalogue *catalogue, const char *path, const char *name, b
 	return &plugin->class;
 }
 
-/* ---- From a name to a file -------------------------------------------------------------------- */
-
-#define FILE_PREFIX "crossfade-transport-"
-#define FILE_SUFFIX ".so"
-
-/* The folders in which names are looked up, COUNT of them; the caller frees each and the array. */
-static char **
-folders_list(const struct xf_catalogue *catalogue, size_t *count)
-{
-	char **folders = xf_alloc_array(catalogue->dir_count + 3, sizeof(*folders));
-	const char *named = getenv("CROSSFADE_PLUGIN_DIR");
-	char exe[PATH_MAX];
-	ssize_t len = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
-
-	*count = 0;
-	for (size_t i = 0; i < catalogue->dir_count; i++)
-		folders[(*count)++] = xf_strdup(catalogue->dirs[i]);
-	if (named != NULL && named[0] != '\0')
-		folders[(*count)++] = xf_strdup(named);
-	for (int up = 0; len > 0 && up < 2; up++) {
-		while (len > 0 && exe[len - 1] != '/')
-			len--;
-		if (len > 0)
-			exe[--len] = '\0';
-	}
-	if (len >= 0) {
-		exe[len] = '\0';
-		folders[(*count)++] = xf_format("%s/lib/crossfade/plugins", exe);
-#ifdef XF_LIBDIR
-		if (strcmp(XF_LIBDIR, "lib") != 0)
-			folders[(*count)++] = xf_format("%s/" XF_LIBDIR "/crossfade/plugins", exe);
-#endif
-	}
-	return folders;
-}
-
-static void
-strings_free(char **strings, size_t count)
-{
-	for (size_t i = 0; i < count; i++)
-		free(strings[i]);
-	free(strings);
-}
-
-/* NAME in "crossfade-transport-NAME.so", on the heap; NULL where the file is called otherwise. */
-static char *
-file_name(const char *file)
-{
-	const size_t before = sizeof(FILE_PREFIX) - 1, after = sizeof(FILE_SUFFIX) - 1;
-	size_t len = strlen(file);
-
-	if (len <= before + after || strncmp(file, FILE_PREFIX, before) != 0 ||
-	    strcmp(file + len - after, FILE_SUFFIX) != 0)
-		return NULL;
-	return xf_strndup(file + before, len - before - after);
-}
-
-static int
-word_order(const void *a, const void *b)
-{
-	return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-/* "no transport plugin 'natz'; ..." */
-static void
-missing_explain(const char *name, char **folders, size_t folder_count, struct xf_error *error)
-{
-	struct xf_buffer text = {0};
-	const char *nearest;
-	char **names = NULL;
-	size_t count = 0;
-
-	for (size_t i = 0; i < folder_count; i++) {
-		DIR *dir = opendir(folders[i]);
-		struct dirent *at;
-
-		while (dir != NULL && (at = readdir(dir)) != NULL) {
-			char *found = file_name(at->d_name);
-
-			if (found == NULL)
-				continue;
-			names = xf_grow_array(names, count, count + 1, sizeof(*names));
-			names[count++] = found;
-		}
-		if (dir != NULL)
-			closedir(dir);
-	}
-	if (count > 0)
-		qsort(names, count, sizeof(*names), word_order);
-
-	xf_buffer_printf(&text, "no transport plugin '%.64s' (" FILE_PREFIX "%.64s" FILE_SUFFIX ") in ", name, name);
-	for (size_t i = 0; i < folder_count; i++)
-		xf_buffer_printf(&text, "%s%s", i > 0 ? ", " : "", folders[i]);
-	nearest = xf_str_nearest(xf_str(name), (const char *const *)names, count);
-	if (nearest != NULL) {
-		xf_buffer_printf(&text, "; did you mean '%s'?", nearest);
-	} else if (count > 0) {
-		xf_buffer_puts(&text, "; there are ");
-		for (size_t i = 0; i < count; i++)
-			if (i == 0 || strcmp(names[i], names[i - 1]) != 0)
-				xf_buffer_printf(&text, "%s%s", i > 0 ? ", " : "", names[i]);
-	} else {
-		xf_buffer_puts(&text, "; there is none at all");
-	}
-	xf_error_set(error, "%s", text.data);
-	xf_buffer_fini(&text);
-	strings_free(names, count);
-}
-
-static bool
-name_valid(const char *name)
-{
-	if (name[0] == '\0' || strlen(name) > 64)
-		return false;
-	for (; *name != '\0'; name++)
-		if (!isalnum((unsigned char)*name) && *name != '_' && *name != '-')
-			return false;
-	return true;
-}
-
-/* The file of NAME, on the heap, or NULL with a reason. */
-static char *
-file_find(struct xf_catalogue *catalogue, const char *name, struct xf_error *error)
-{
-	char **folders, *file = NULL;
-	size_t count;
-
-	if (!name_valid(name)) {
-		xf_error_set(error,
-		             "'%.64s' is no plugin's name; expected letters, digits, - and _, or a path with a slash",
-		             name);
-		return NULL;
-	}
-	folders = folders_list(catalogue, &count);
-	for (size_t i = 0; file == NULL && i < count; i++) {
-		struct stat stat_;
-
-		file = xf_format("%s/" FILE_PREFIX "%s" FILE_SUFFIX, folders[i], name);
-		if (lstat(file, &stat_) != 0 && (errno == ENOENT || errno == ENOTDIR)) {
-			free(file);
-			file = NULL;
-		}
-	}
-	if (file == NULL)
-		missing_explain(name, folders, count, error);
-	strings_free(folders, count);
-	return file;
-}
-
 /* ---- The catalogue -------------------------------------------------------------------------------- */
 
 struct xf_catalogue *
@@ -944,13 +802,19 @@ xf_catalogue_destroy(struct xf_catalogue **catalogue)
 		free(module->file);
 		free(module);
 	}
+	while (gone->builtins != NULL) {
+		struct builtin *builtin = gone->builtins;
+
+		gone->builtins = builtin->next;
+		free(builtin);
+	}
 	while (gone->blocks != NULL) {
 		struct block *block = gone->blocks;
 
 		gone->blocks = block->next;
 		free(block);
 	}
-	strings_free(gone->dirs, gone->dir_count);
+	xf_folders_free(gone->dirs, gone->dir_count);
 	free(gone->infos);
 	free(gone);
 }
@@ -958,11 +822,64 @@ xf_catalogue_destroy(struct xf_catalogue **catalogue)
 void
 xf_catalogue_search(struct xf_catalogue *catalogue, const char *const *dirs, size_t count)
 {
-	strings_free(catalogue->dirs, catalogue->dir_count);
+	xf_folders_free(catalogue->dirs, catalogue->dir_count);
 	catalogue->dirs = xf_alloc_array(count + 1, sizeof(*catalogue->dirs));
 	catalogue->dir_count = count;
 	for (size_t i = 0; i < count; i++)
 		catalogue->dirs[i] = xf_strdup(dirs[i]);
+}
+
+/* The folders in which names are looked up, COUNT of them; the caller frees each and the array. */
+static char **
+folders_list(const struct xf_catalogue *catalogue, size_t *count)
+{
+	char **folders = xf_alloc_array(catalogue->dir_count + 3, sizeof(*folders));
+	const char *named = getenv("CROSSFADE_PLUGIN_DIR");
+	char exe[PATH_MAX];
+	ssize_t len = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
+
+	*count = 0;
+	for (size_t i = 0; i < catalogue->dir_count; i++)
+		folders[(*count)++] = xf_strdup(catalogue->dirs[i]);
+	if (named != NULL && named[0] != '\0')
+		folders[(*count)++] = xf_strdup(named);
+	for (int up = 0; len > 0 && up < 2; up++) {
+		while (len > 0 && exe[len - 1] != '/')
+			len--;
+		if (len > 0)
+			exe[--len] = '\0';
+	}
+	if (len >= 0) {
+		exe[len] = '\0';
+		folders[(*count)++] = xf_format("%s/lib/crossfade/plugins", exe);
+#ifdef XF_LIBDIR
+		if (strcmp(XF_LIBDIR, "lib") != 0)
+			folders[(*count)++] = xf_format("%s/" XF_LIBDIR "/crossfade/plugins", exe);
+#endif
+	}
+	return folders;
+}
+
+char **
+xf_catalogue_names(const struct xf_catalogue *catalogue, size_t *count)
+{
+	char **folders, **names;
+	size_t folder_count;
+
+	folders = folders_list(catalogue, &folder_count);
+	names = xf_folders_names(folders, folder_count, count);
+	xf_folders_free(folders, folder_count);
+	return names;
+}
+
+void
+xf_catalogue_builtin(struct xf_catalogue *catalogue, const struct xf_transport_class *class)
+{
+	struct builtin *builtin = xf_alloc(sizeof(*builtin));
+
+	builtin->class = class;
+	builtin->next = catalogue->builtins;
+	catalogue->builtins = builtin;
 }
 
 const struct xf_transport_class *
@@ -972,11 +889,19 @@ xf_catalogue_transport(struct xf_catalogue *catalogue, const char *name, struct 
 	bool path = strchr(name, '/') != NULL;
 	char *file, *called = NULL;
 
+	for (const struct builtin *builtin = catalogue->builtins; builtin != NULL; builtin = builtin->next)
+		if (strcmp(builtin->class->head.name, name) == 0)
+			return builtin->class;
 	if (path) {
 		file = xf_strdup(name);
-		called = file_name(strrchr(name, '/') + 1);
+		called = xf_plugin_file_name(strrchr(name, '/') + 1);
 	} else {
-		file = file_find(catalogue, name, error);
+		char **folders;
+		size_t count;
+
+		folders = folders_list(catalogue, &count);
+		file = xf_folders_find(folders, count, name, error);
+		xf_folders_free(folders, count);
 		if (file == NULL)
 			return NULL;
 	}

@@ -30,6 +30,13 @@ void xf_catalogue_search(struct xf_catalogue *catalogue, const char *const *dirs
 const struct xf_transport_class *xf_catalogue_transport(struct xf_catalogue *catalogue, const char *name,
                                                         struct xf_error *error);
 
+/* CLASS, which outlives the catalogue, is found by its name before any file is looked for. For programs that bring a
+ * transport of their own; it is not listed among the plugins. */
+void xf_catalogue_builtin(struct xf_catalogue *catalogue, const struct xf_transport_class *class);
+
+/* Names that a search would find a file for, each once, in order; the caller frees each and the array. */
+char **xf_catalogue_names(const struct xf_catalogue *catalogue, size_t *count);
+
 /* The catalogue as the configuration wants it; CONTEXT is the catalogue. */
 struct xf_conf_catalogue xf_catalogue_for_conf(struct xf_catalogue *catalogue);
 
