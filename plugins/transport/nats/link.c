@@ -1,53 +1,28 @@
 /*
- * link.c - the protocol over one socket; see link.h.
+ * link.c - the protocol over one socket, once it is there (dial.c); see link.h.
  *
  * Reading: bytes gather in one buffer, and messages are handed out as slices of it. A large message gets
  * memory of its own, and what is missing of it is read straight into that. Writing: everything is framed
  * into one buffer, sent where a batch ends, and kept for POLLOUT where the socket is full.
- *
- * The library's connection object stays, for its socket and its goodbye; it is never asked to read or write
- * again. Its reader is not started (event loop), its flusher neither (send as soon as possible), nor its
- * pings.
  */
 #include "link.h"
 
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 
-#include <nats/nats.h>
-
 #include "json.h"
 
-#define IN_SIZE (256u * 1024u)
-#define OUT_SIZE (256u * 1024u)
+#define IN_SIZE LINK_IN_SIZE
+#define OUT_SIZE LINK_OUT_SIZE
 #define LINE_MAX_SIZE 2048u
 #define MESSAGE_MAX (64u * 1024u * 1024u + 65536u)
-
-void
-link_init(struct link *link, const struct settings *settings, struct xf_str name)
-{
-	*link = (struct link){.settings = settings, .fd = -1};
-	if (settings->name != NULL)
-		name = (struct xf_str){settings->name, strlen(settings->name)};
-	link->name = copy_string(name);
-	link->url = random_below(settings->url_count);
-}
-
-void
-link_fini(struct link *link)
-{
-	link_close(link);
-	free(link->name);
-	link->name = NULL;
-}
 
 void
 link_fail(struct link *link, const char *format, ...)
@@ -62,170 +37,47 @@ link_fail(struct link *link, const char *format, ...)
 	va_end(args);
 }
 
-/* ---- Opening ----------------------------------------------------------------- */
-
-/* The library's hooks for an event loop. All are called from within natsConnection_Connect() and
- * _Destroy(), on our thread. */
-static natsStatus
-loop_attach(void **user, void *loop, natsConnection *nc, natsSock socket)
-{
-	(void)nc;
-	((struct link *)loop)->fd = socket;
-	*user = loop;
-	return NATS_OK;
-}
-
-static natsStatus
-loop_interest(void *user, bool add)
-{
-	(void)user;
-	(void)add;
-	return NATS_OK;
-}
-
-static natsStatus
-loop_detach(void *user)
-{
-	(void)user;
-	return NATS_OK;
-}
-
-static natsStatus
-link_options(struct link *link, const char *url, natsOptions **options)
-{
-	const struct settings *settings = link->settings;
-	natsStatus s;
-
-	s = natsOptions_Create(options);
-	if (s != NATS_OK)
-		return s;
-	s = natsOptions_SetURL(*options, url);
-	if (s == NATS_OK && settings->user != NULL)
-		s = natsOptions_SetUserInfo(*options, settings->user,
-		                            settings->password != NULL ? settings->password : "");
-	if (s == NATS_OK && settings->token != NULL)
-		s = natsOptions_SetToken(*options, settings->token);
-	if (s == NATS_OK)
-		s = natsOptions_SetName(*options, link->name);
-	if (s == NATS_OK)
-		s = natsOptions_SetTimeout(*options, settings->connect_timeout_ms);
-	if (s == NATS_OK)
-		s = natsOptions_SetWriteDeadline(*options, settings->connect_timeout_ms);
-	if (s == NATS_OK)
-		s = natsOptions_SetAllowReconnect(*options, false);
-	if (s == NATS_OK)
-		s = natsOptions_SetRetryOnFailedConnect(*options, false, NULL, NULL);
-	if (s == NATS_OK)
-		s = natsOptions_SetPingInterval(*options, 0);
-	if (s == NATS_OK)
-		s = natsOptions_SetSendAsap(*options, true);
-	if (s == NATS_OK)
-		s = natsOptions_SetIOBufSize(*options, 4096);
-	if (s == NATS_OK)
-		s = natsOptions_SetEventLoop(*options, link, loop_attach, loop_interest, loop_interest,
-		                             loop_detach);
-	return s;
-}
-
-static void
-inbox_name(struct link *link)
-{
-	static const char digits[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-	unsigned char random[22];
-	size_t i;
-
-	if (getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random))
-		abort();
-	memcpy(link->inbox, "_INBOX.", 7);
-	for (i = 0; i < sizeof(random); i++)
-		link->inbox[7 + i] = digits[random[i] % 62];
-	link->inbox[29] = '.';
-	link->inbox[30] = '\0';
-	link->inbox_len = 30;
-}
-
-bool
-link_open(struct link *link)
-{
-	const struct settings *settings = link->settings;
-	const char *url = settings->urls[link->url++ % settings->url_count];
-	natsOptions *options = NULL;
-	natsConnection *nc = NULL;
-	struct xf_error error;
-	natsStatus s;
-	int one = 1;
-
-	link_close(link);
-	link->failed = false;
-	link->said_auth = false;
-	link->reason[0] = '\0';
-	if (!url_address(url, link->server, sizeof(link->server), &error)) {
-		link_fail(link, "%s", error.text);
-		return false;
-	}
-	s = link_options(link, url, &options);
-	if (s == NATS_OK)
-		s = natsConnection_Connect(&nc, options);
-	natsOptions_Destroy(options);
-	if (s == NATS_OK && link->fd < 0)
-		s = NATS_ERR;
-	if (s != NATS_OK) {
-		natsStatus last;
-		const char *text = nats_GetLastError(&last);
-
-		link->said_auth = s == NATS_CONNECTION_AUTH_FAILED;
-		/* "(conn.c:1905): what happened" */
-		if (text != NULL && text[0] == '(' && strstr(text, "): ") != NULL)
-			text = strstr(text, "): ") + 3;
-		if (s == NATS_NO_SERVER)
-			text = "connection refused, no answer, or no such host";
-		else if (text == NULL || text[0] == '\0' || last != s)
-			text = natsStatus_GetText(s);
-		link_fail(link, "%s: %s%s", link->server,
-		          link->said_auth ? "the server refuses user, password or token: " : "", text);
-		natsConnection_Destroy(nc);
-		link->fd = -1;
-		return false;
-	}
-	link->nc = nc;
-	link->max_payload = natsConnection_GetMaxPayload(nc);
-	setsockopt(link->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-	link->in = need(malloc(IN_SIZE));
-	link->out = need(malloc(OUT_SIZE));
-	link->out_size = OUT_SIZE;
-	link->heard_ms = link->ping_ms = settings->host->now_ms();
-	inbox_name(link);
-	link_printf(link, "SUB %s* %u\r\n", link->inbox, LINK_SID_INBOX);
-	return true;
-}
-
-void
-link_close(struct link *link)
-{
-	if (link->nc != NULL)
-		natsConnection_Destroy(link->nc);
-	link->nc = NULL;
-	link->fd = -1;
-	free(link->in);
-	free(link->out);
-	free(link->large);
-	free(link->lent);
-	link->in = link->out = link->large = NULL;
-	link->lent = NULL;
-	link->in_at = link->in_end = 0;
-	link->out_at = link->out_end = link->out_size = 0;
-	link->out_base = 0;
-	link->large_len = link->large_size = 0;
-	link->pings = link->pongs = 0;
-}
-
 /* ---- In -------------------------------------------------------------------------- */
+
+/* What a socket or TLS says of a read or write that failed. */
+static void
+link_broken(struct link *link, int code)
+{
+	const char *reason = link->tls != NULL ? tls_reason(link->tls) : "";
+
+	link_fail(link, "%s: %s", link->server, reason[0] != '\0' ? reason : strerror(code));
+}
+
+/* Fills what is missing of a large message, then the buffer. */
+static ssize_t
+read_parts(struct link *link, size_t missing, size_t space)
+{
+	struct iovec parts[2];
+	int count = 0;
+
+	if (missing > 0)
+		parts[count++] = (struct iovec){link->large + link->large_len, missing};
+	parts[count++] = (struct iovec){link->in + link->in_end, space};
+	return readv(link->fd, parts, count);
+}
+
+static ssize_t
+read_tls(struct link *link, size_t missing, size_t space)
+{
+	ssize_t n = 0, more;
+
+	if (missing > 0) {
+		n = tls_read(link->tls, link->large + link->large_len, missing);
+		if (n < (ssize_t)missing)
+			return n;
+	}
+	more = tls_read(link->tls, link->in + link->in_end, space);
+	return more > 0 ? n + more : n > 0 ? n : more;
+}
 
 bool
 link_read(struct link *link)
 {
-	struct iovec parts[2];
-	int count = 0;
 	size_t space, missing = link->large_size - link->large_len;
 	ssize_t n;
 
@@ -236,12 +88,9 @@ link_read(struct link *link)
 		link->in_end -= link->in_at;
 		link->in_at = 0;
 	}
-	if (missing > 0)
-		parts[count++] = (struct iovec){link->large + link->large_len, missing};
 	space = IN_SIZE - link->in_end;
-	parts[count++] = (struct iovec){link->in + link->in_end, space};
 	do
-		n = readv(link->fd, parts, count);
+		n = link->tls != NULL ? read_tls(link, missing, space) : read_parts(link, missing, space);
 	while (n < 0 && errno == EINTR);
 	if (n == 0) {
 		link_fail(link, "%s: closed by the server", link->server);
@@ -249,7 +98,7 @@ link_read(struct link *link)
 	}
 	if (n < 0) {
 		if (errno != EAGAIN && errno != EWOULDBLOCK)
-			link_fail(link, "%s: %s", link->server, strerror(errno));
+			link_broken(link, errno);
 		return false;
 	}
 	link->heard_ms = link->settings->host->now_ms();
@@ -415,6 +264,18 @@ large_begin(struct link *link, struct link_message *message, const char *body, u
 	link->in_at = (size_t)(body - link->in) + link->large_len;
 }
 
+/* By what the server is to know us. */
+static const char *
+link_identity(const struct link *link)
+{
+	const struct settings *settings = link->settings;
+
+	return settings->credentials != NULL ? "credentials"
+	       : settings->nkey_seed != NULL ? "nkey"
+	       : settings->token != NULL     ? "token"
+	                                     : "user, password or token";
+}
+
 /* -ERR 'text' */
 static enum link_event
 server_error(struct link *link, const char *at, const char *end)
@@ -427,16 +288,22 @@ server_error(struct link *link, const char *at, const char *end)
 		snprintf(link->refusal, sizeof(link->refusal), "%.*s", (int)(end - at), at);
 		return LINK_REFUSAL;
 	}
-	link_fail(link, "%s: %.*s", link->server, (int)(end - at), at);
+	if (link->greeting && at < end && strncasecmp(at, "Authori", 7) == 0)
+		link_fail(link, "%s: the server refuses our %s: %.*s", link->server, link_identity(link),
+		          (int)(end - at), at);
+	else
+		link_fail(link, "%s: %.*s", link->server, (int)(end - at), at);
 	return LINK_NOTHING;
 }
 
-static void
-server_info(struct link *link, const char *at, const char *end)
+void
+link_info(struct link *link, struct xf_str info)
 {
-	struct xf_str info = {at, (uint64_t)(end - at)};
+	struct xf_str urls;
 
 	link->max_payload = json_get_int(info, "max_payload", link->max_payload);
+	if (json_get(info, "connect_urls", &urls))
+		servers_learn(&link->servers, urls);
 	if (json_get_true(info, "ldm"))
 		link_fail(link, "%s: the server is shutting down", link->server);
 }
@@ -495,7 +362,7 @@ link_next(struct link *link, struct link_message *message)
 			link->pongs++;
 			return LINK_PONG;
 		} else if (eol - line >= 4 && memcmp(line, "INFO", 4) == 0) {
-			server_info(link, line + 4, eol);
+			link_info(link, (struct xf_str){line + 4, (uint64_t)(eol - line) - 4});
 		} else if (eol - line >= 4 && memcmp(line, "-ERR", 4) == 0) {
 			event = server_error(link, line + 4, eol);
 			if (event != LINK_NOTHING)
@@ -594,14 +461,16 @@ bool
 link_flush(struct link *link)
 {
 	while (!link->failed && link->out_at < link->out_end) {
-		ssize_t n = send(link->fd, link->out + link->out_at, link->out_end - link->out_at,
-		                 MSG_NOSIGNAL | MSG_DONTWAIT);
+		const char *from = link->out + link->out_at;
+		size_t size = link->out_end - link->out_at;
+		ssize_t n = link->tls != NULL ? tls_write(link->tls, from, size)
+		                              : send(link->fd, from, size, MSG_NOSIGNAL | MSG_DONTWAIT);
 
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0) {
 			if (errno != EAGAIN && errno != EWOULDBLOCK)
-				link_fail(link, "%s: %s", link->server, strerror(errno));
+				link_broken(link, errno);
 			return false;
 		}
 		link->out_at += (size_t)n;

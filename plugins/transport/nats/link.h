@@ -1,13 +1,13 @@
 /*
  * link.h - one connection to a NATS server, for one thread.
  *
- * The client library connects: it resolves, greets, authenticates, and hands its socket to us as to an
- * event loop. From then on the protocol is spoken here, over one buffer each way: nothing is queued
- * behind our back, so nothing can be replayed or reordered; no call blocks on a full socket; no other thread
- * calls in; and a message costs a tenth of what it costs through the library's own publish and subscribe.
+ * The protocol is spoken here, over one buffer each way, plain or through TLS: nothing is queued behind our
+ * back, so nothing can be replayed or reordered; no call blocks on a full socket; no other thread calls in; and a
+ * message costs a tenth of what it costs through the client library's own publish and subscribe.
  *
- * A link that failed says so once (link_failed) and is closed and opened anew by its owner, who decides when.
- * Each open is an epoch: inboxes carry a fresh name, and nothing of an earlier one can arrive.
+ * A link that failed says so once (link_failed) and is closed and opened anew by its owner, who decides when; each
+ * time it goes to the next server of its list. Each open is an epoch: inboxes carry a fresh name, and nothing of an
+ * earlier one can arrive.
  *
  * Threads: all calls from the endpoint's own.
  */
@@ -19,7 +19,12 @@
 
 #include <crossfade/transport.h>
 
+#include "servers.h"
 #include "settings.h"
+#include "tls.h"
+
+#define LINK_IN_SIZE (256u * 1024u)
+#define LINK_OUT_SIZE (256u * 1024u)
 
 /* Payloads from here on get memory of their own, which can be handed on without a copy. */
 #define LINK_LARGE 4096u
@@ -49,17 +54,19 @@ enum link_event {
 struct link {
 	const struct settings *settings;
 	char *name;
-	void *nc; /* natsConnection */
+	struct servers servers;
+	struct tls_context *tls_context; /* NULL: no TLS is asked for */
+	struct tls *tls;                 /* of this connection; NULL: plain */
 	int fd;
 	bool failed;
-	bool said_auth;   /* connecting failed for the credentials */
-	char reason[256]; /* why it failed */
+	bool greeting;    /* not let in yet */
+	char reason[384]; /* why it failed */
+	char round[480];  /* why one server after the other failed */
 	char refusal[512];
 	char inbox[40];   /* "_INBOX.NAME." */
 	size_t inbox_len;
 	char server[128]; /* whom we are connected to */
 	int64_t max_payload;
-	uint32_t url;     /* next to try */
 
 	char *in;
 	size_t in_at, in_end;
@@ -80,11 +87,19 @@ struct link {
 	uint64_t pings, pongs;
 };
 
-void link_init(struct link *link, const struct settings *settings, struct xf_str name);
+/* Reads the files that TLS needs. False with a reason. */
+bool link_init(struct link *link, const struct settings *settings, const struct xf_config *transport,
+               struct xf_str name, struct xf_error *error);
 void link_fini(struct link *link);
 
-/* Blocks for as long as connect_timeout. False: see reason. */
-bool link_open(struct link *link);
+enum link_opened {
+	LINK_OPENED,
+	LINK_TRY_NEXT,  /* there are servers that were not tried since the last success, or the last NONE_LEFT */
+	LINK_NONE_LEFT, /* see round */
+};
+
+/* Tries one server. Blocks for as long as connect_timeout, and for the resolver. */
+enum link_opened link_open(struct link *link);
 void link_close(struct link *link);
 
 static inline bool
@@ -107,6 +122,23 @@ enum link_event link_next(struct link *link, struct link_message *message);
 
 /* Takes the owned memory of the message that link_next() gave last; free() it. */
 void link_take(struct link *link);
+
+/* What the server says of itself, in its greeting and later. */
+void link_info(struct link *link, struct xf_str info);
+
+/* Whether there is something to read that poll() does not show. */
+static inline bool
+link_buffered(const struct link *link)
+{
+	return link->tls != NULL && tls_pending(link->tls) > 0;
+}
+
+/* The events to poll for where EVENTS are wanted. */
+static inline uint32_t
+link_events(const struct link *link, uint32_t events)
+{
+	return link->tls != NULL ? tls_events(link->tls, events) : events;
+}
 
 /* The next header line of a message; CURSOR starts as its headers. */
 bool link_header(struct xf_str *cursor, struct xf_header *header);

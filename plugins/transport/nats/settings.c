@@ -3,20 +3,29 @@
  */
 #include "settings.h"
 
-#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "json.h"
+#include "nkey.h"
+#include "servers.h"
+#include "tls.h"
 
 #define ROW(...) (&(const struct xf_option){.struct_size = sizeof(struct xf_option), __VA_ARGS__})
 
 static const char *const storage_words[] = {"file", "memory", NULL};
 static const char *const retention_words[] = {"limits", "interest", "workqueue", NULL};
 static const char *const mode_words[] = {"jetstream", "core", NULL};
-static const char *const deliver_words[] = {"all", "new", NULL};
-static const char *const not_with_token[] = {"token", NULL};
+static const char *const discard_words[] = {"old", "new", NULL};
+static const char *const deliver_words[] = {"all", "new", "last", NULL};
+static const char *const not_with_user[] = {"token", "nkey_seed", "credentials", NULL};
+static const char *const not_with_token[] = {"user", "nkey_seed", "credentials", NULL};
+static const char *const not_with_nkey[] = {"user", "token", "credentials", NULL};
+static const char *const not_with_credentials[] = {"user", "token", "nkey_seed", NULL};
+static const char *const not_with_deliver[] = {"deliver_since", "deliver_sequence", NULL};
+static const char *const not_with_since[] = {"deliver", "deliver_sequence", NULL};
+static const char *const not_with_sequence[] = {"deliver", "deliver_since", NULL};
 static const char *const needs_user[] = {"user", NULL};
 
 enum {
@@ -24,6 +33,7 @@ enum {
 	STREAM_SUBJECTS,
 	STREAM_STORAGE,
 	STREAM_RETENTION,
+	STREAM_DISCARD,
 	STREAM_MAX_AGE,
 	STREAM_MAX_BYTES,
 	STREAM_MAX_MESSAGES,
@@ -43,6 +53,8 @@ static const struct xf_option *const stream_options[] = {
 	[STREAM_RETENTION] = ROW(.type = XF_OPTION_ENUM, .key = "retention", .def = "limits",
 	                         .values = retention_words,
 	                         .help = "When the server forgets a message"),
+	[STREAM_DISCARD] = ROW(.type = XF_OPTION_ENUM, .key = "discard", .def = "old", .values = discard_words,
+	                       .help = "What a full stream does: remove its oldest messages, or refuse new ones"),
 	[STREAM_MAX_AGE] = ROW(.type = XF_OPTION_DURATION, .key = "max_age", .max = INT64_MAX / 1000000,
 	                       .help = "Messages older than this are removed; without it they stay"),
 	[STREAM_MAX_BYTES] = ROW(.type = XF_OPTION_BYTES, .key = "max_bytes", .min = 1, .max = INT64_MAX,
@@ -61,13 +73,21 @@ static const struct xf_option *const stream_options[] = {
 
 const struct xf_option *const transport_options[] = {
 	[OPT_URL] = ROW(.type = XF_OPTION_URL, .key = "url", .flags = XF_OPTION_REQUIRED | XF_OPTION_LIST,
-	                .help = "Servers, nats://[user:password@]host[:4222]; several of one cluster are tried in turn"),
-	[OPT_USER] = ROW(.type = XF_OPTION_STRING, .key = "user", .conflicts = not_with_token,
+	                .help = "Servers, nats:// or tls://[user:password@]host[:4222]; several of one cluster are tried in turn"),
+	[OPT_USER] = ROW(.type = XF_OPTION_STRING, .key = "user", .conflicts = not_with_user,
 	                 .help = "User, where it does not stand in the URL"),
 	[OPT_PASSWORD] = ROW(.type = XF_OPTION_STRING, .key = "password", .flags = XF_OPTION_SECRET,
 	                     .requires_ = needs_user, .help = "Password of the user"),
 	[OPT_TOKEN] = ROW(.type = XF_OPTION_STRING, .key = "token", .flags = XF_OPTION_SECRET,
-	                  .help = "Token, instead of user and password"),
+	                  .conflicts = not_with_token, .help = "Token, instead of user and password"),
+	[OPT_NKEY_SEED] = ROW(.type = XF_OPTION_STRING, .key = "nkey_seed", .flags = XF_OPTION_SECRET,
+	                      .conflicts = not_with_nkey,
+	                      .help = "Private key of a user, SU...: the server's challenge is signed with it"),
+	[OPT_CREDENTIALS] = ROW(.type = XF_OPTION_PATH, .key = "credentials", .conflicts = not_with_credentials,
+	                        .help = "File with a user's JWT and nkey seed, read at every connect"),
+	[OPT_TLS] = &xf_tls_option,
+	[OPT_DOMAIN] = ROW(.type = XF_OPTION_STRING, .key = "domain",
+	                   .help = "JetStream domain that the streams are in; default: that of the server"),
 	[OPT_NAME] = ROW(.type = XF_OPTION_STRING, .key = "name",
 	                 .help = "Name of the connections in the server's reports; default: that of the endpoint"),
 	[OPT_PING_INTERVAL] = ROW(.type = XF_OPTION_DURATION, .key = "ping_interval", .def = "5s", .min = 100,
@@ -102,7 +122,14 @@ const struct xf_option *const source_options[] = {
 	                                       "have in flight"),
 	[SOURCE_DELIVER] = ROW(.type = XF_OPTION_ENUM, .key = "deliver", .def = "all",
 	                       .values = deliver_words,
-	                       .help = "Where a consumer begins when it is created"),
+	                       .conflicts = not_with_deliver,
+	                       .help = "Where a consumer begins when it is created: at all there is, behind it, at the last"),
+	[SOURCE_DELIVER_SINCE] = ROW(.type = XF_OPTION_DURATION, .key = "deliver_since", .min = 1,
+	                             .max = 100ll * 365 * 86400 * 1000, .conflicts = not_with_since,
+	                             .help = "Instead of 'deliver': it begins with what is not older than this"),
+	[SOURCE_DELIVER_SEQUENCE] = ROW(.type = XF_OPTION_I64, .key = "deliver_sequence", .min = 1, .max = INT64_MAX,
+	                                .conflicts = not_with_sequence,
+	                                .help = "Instead of 'deliver': it begins with this sequence of the stream"),
 	[SOURCE_GROUP] = ROW(.type = XF_OPTION_STRING, .key = "group",
 	                     .help = "Queue group of a core subscription: its members share the messages"),
 	NULL,
@@ -114,6 +141,9 @@ const struct xf_option *const sink_options[] = {
 	[SINK_WINDOW] = ROW(.type = XF_OPTION_I64, .key = "window", .def = "4096", .min = 1, .max = 65536,
 	                    .unit = "messages",
 	                    .help = "How many messages may await their confirmation"),
+	[SINK_NO_RECEIVER] = ROW(.type = XF_OPTION_BOOL, .key = "no_receiver", .def = "false",
+	                         .help = "With 'mode: core': count what nobody was subscribed to; messages without a "
+	                                 "reply subject then carry one of crossfade's own"),
 	NULL,
 };
 
@@ -144,85 +174,6 @@ stream_name_valid(struct xf_str name)
 	return true;
 }
 
-/* What would break out of the library's CONNECT line, which does not escape. */
-static bool
-secret_valid(struct xf_str text)
-{
-	uint64_t i;
-
-	for (i = 0; i < text.len; i++) {
-		unsigned char c = (unsigned char)text.data[i];
-
-		if (c < ' ' || c == 0x7f || c == '"' || c == '\\')
-			return false;
-	}
-	return true;
-}
-
-bool
-url_address(const char *url, char *out, size_t size, struct xf_error *error)
-{
-	const char *host, *end, *at, *port = NULL, *c;
-	char digits[8] = "4222";
-	size_t host_len, i;
-
-	if (strncasecmp(url, "nats://", 7) != 0) {
-		snprintf(error->text, sizeof(error->text), "url: expected nats://host:port");
-		return false;
-	}
-	host = url + 7;
-	end = host + strcspn(host, "/?#");
-	at = memrchr(host, '@', (size_t)(end - host));
-	if (at != NULL) {
-		if (!secret_valid((struct xf_str){host, (uint64_t)(at - host)})) {
-			snprintf(error->text, sizeof(error->text),
-			         "url: user and password may not hold quotation marks, backslashes or control characters");
-			return false;
-		}
-		host = at + 1;
-	}
-	if (host < end && *host == '[') {
-		c = memchr(host, ']', (size_t)(end - host));
-		if (c == NULL) {
-			snprintf(error->text, sizeof(error->text), "url: '[' without ']'");
-			return false;
-		}
-		host_len = (size_t)(c + 1 - host);
-		if (c + 1 < end && c[1] == ':')
-			port = c + 2;
-	} else {
-		c = memchr(host, ':', (size_t)(end - host));
-		host_len = (size_t)((c != NULL ? c : end) - host);
-		if (c != NULL)
-			port = c + 1;
-	}
-	if (host_len == 0 || (*end == '/' && end[1] != '\0')) {
-		snprintf(error->text, sizeof(error->text),
-		         "url: expected nats://host:port and nothing after");
-		return false;
-	}
-	if (port != NULL) {
-		size_t len = (size_t)(end - port);
-
-		for (i = 0; i < len && isdigit((unsigned char)port[i]); i++)
-			;
-		if (len == 0 || len > 5 || i != len || atoi(port) < 1 || atoi(port) > 65535) {
-			snprintf(error->text, sizeof(error->text),
-			         "url: the port is a number from 1 to 65535");
-			return false;
-		}
-		memcpy(digits, port, len);
-		digits[len] = '\0';
-	}
-	if (host_len == 9 && strncasecmp(host, "localhost", 9) == 0)
-		snprintf(out, size, "127.0.0.1:%s", digits);
-	else
-		snprintf(out, size, "%.*s:%s", (int)host_len, host, digits);
-	for (i = 0; out[i] != '\0'; i++)
-		out[i] = (char)tolower((unsigned char)out[i]);
-	return true;
-}
-
 static const struct xf_value *
 item(const struct xf_value *value, uint32_t index)
 {
@@ -250,9 +201,10 @@ stream_check(const struct xf_host *host, const struct xf_config *stream, struct 
 int32_t
 settings_check(const struct xf_host *host, const struct xf_config *transport, struct xf_error *error)
 {
-	static const uint32_t secrets[] = {OPT_USER, OPT_PASSWORD, OPT_TOKEN, OPT_NAME};
 	const struct xf_value *urls = host->option(transport, OPT_URL);
 	const struct xf_value *streams = host->option(transport, OPT_STREAMS);
+	const struct xf_value *domain = host->option(transport, OPT_DOMAIN);
+	struct xf_str seed = host->option(transport, OPT_NKEY_SEED)->str;
 	uint32_t i, j;
 
 	if (urls->count == 0) {
@@ -260,21 +212,24 @@ settings_check(const struct xf_host *host, const struct xf_config *transport, st
 		return -1;
 	}
 	for (i = 0; i < urls->count; i++) {
-		char address[512];
-		char *url = copy_string(item(urls, i)->str);
-		bool valid = url_address(url, address, sizeof(address), error);
+		struct server server;
 
-		free(url);
+		if (!server_parse(item(urls, i)->str, &server, error))
+			return -1;
+		server_fini(&server);
+	}
+	if (seed.len > 0) {
+		char *text = copy_string(seed);
+		bool valid = nkey_seed_check(text, error);
+
+		nkey_forget(&text);
 		if (!valid)
 			return -1;
 	}
-	for (i = 0; i < sizeof(secrets) / sizeof(secrets[0]); i++) {
-		if (!secret_valid(host->option(transport, secrets[i])->str)) {
-			snprintf(error->text, sizeof(error->text),
-			         "%s may not hold quotation marks, backslashes or control characters",
-			         transport_options[secrets[i]]->key);
-			return -1;
-		}
+	if (domain->present && !stream_name_valid(domain->str)) {
+		snprintf(error->text, sizeof(error->text),
+		         "domain may not be empty nor hold spaces, dots, '*', '>' or slashes");
+		return -1;
 	}
 	for (i = 0; i < streams->count; i++) {
 		struct xf_str name;
@@ -322,6 +277,9 @@ stream_read(struct stream_settings *stream, const struct xf_host *host, const st
 	value = host->option(config, STREAM_RETENTION);
 	stream->retention = retention_words[value->i64];
 	stream->retention_given = value->present;
+	value = host->option(config, STREAM_DISCARD);
+	stream->discard = discard_words[value->i64];
+	stream->discard_given = value->present;
 	value = host->option(config, STREAM_MAX_AGE);
 	stream->max_age_ms = value->i64;
 	stream->max_age_given = value->present;
@@ -348,6 +306,7 @@ settings_create(const struct xf_host *host, const struct xf_config *transport, s
 	const struct xf_value *urls = host->option(transport, OPT_URL);
 	const struct xf_value *streams = host->option(transport, OPT_STREAMS);
 	struct settings *settings;
+	struct text api = {0};
 	uint32_t i;
 
 	if (settings_check(host, transport, error) != 0)
@@ -361,6 +320,14 @@ settings_create(const struct xf_host *host, const struct xf_config *transport, s
 	settings->user = optional_string(host, transport, OPT_USER);
 	settings->password = optional_string(host, transport, OPT_PASSWORD);
 	settings->token = optional_string(host, transport, OPT_TOKEN);
+	settings->nkey_seed = optional_string(host, transport, OPT_NKEY_SEED);
+	settings->credentials = optional_string(host, transport, OPT_CREDENTIALS);
+	settings->domain = optional_string(host, transport, OPT_DOMAIN);
+	if (settings->domain != NULL)
+		text_printf(&api, "$JS.%s.API", settings->domain);
+	else
+		text_printf(&api, "$JS.API");
+	settings->api = api.data;
 	settings->name = optional_string(host, transport, OPT_NAME);
 	settings->ping_interval_ms = (uint32_t)host->option(transport, OPT_PING_INTERVAL)->i64;
 	settings->connect_timeout_ms = (uint32_t)host->option(transport, OPT_CONNECT_TIMEOUT)->i64;
@@ -392,8 +359,12 @@ settings_destroy(struct settings **settings)
 	free(s->urls);
 	free(s->streams);
 	free(s->user);
-	free(s->password);
-	free(s->token);
+	nkey_forget(&s->password);
+	nkey_forget(&s->token);
+	nkey_forget(&s->nkey_seed);
+	free(s->credentials);
+	free(s->domain);
+	free(s->api);
 	free(s->name);
 	free(s);
 	*settings = NULL;
@@ -422,15 +393,14 @@ settings_address(const struct xf_host *host, const struct xf_config *transport,
 
 	(void)endpoint;
 	for (i = 0; i < urls->count; i++) {
-		char *url = copy_string(item(urls, i)->str);
-		char address[512];
+		struct server server;
+		char address[512] = "?";
 
-		addresses[i] = copy_string((struct xf_str){"?", 1});
-		if (url_address(url, address, sizeof(address), &error)) {
-			free(addresses[i]);
-			addresses[i] = copy_string((struct xf_str){address, strlen(address)});
+		if (server_parse(item(urls, i)->str, &server, &error)) {
+			server_address(&server, address, sizeof(address));
+			server_fini(&server);
 		}
-		free(url);
+		addresses[i] = copy_string((struct xf_str){address, strlen(address)});
 	}
 	qsort(addresses, urls->count, sizeof(addresses[0]), string_order);
 	text_printf(&text, "nats://");

@@ -18,6 +18,10 @@ enum {
 	OPT_USER,
 	OPT_PASSWORD,
 	OPT_TOKEN,
+	OPT_NKEY_SEED,
+	OPT_CREDENTIALS,
+	OPT_TLS,
+	OPT_DOMAIN,
 	OPT_NAME,
 	OPT_PING_INTERVAL,
 	OPT_CONNECT_TIMEOUT,
@@ -33,6 +37,8 @@ enum {
 	SOURCE_ACK_WAIT,
 	SOURCE_MAX_ACK_PENDING,
 	SOURCE_DELIVER,
+	SOURCE_DELIVER_SINCE,
+	SOURCE_DELIVER_SEQUENCE,
 	SOURCE_GROUP,
 };
 
@@ -40,6 +46,7 @@ enum {
 enum {
 	SINK_MODE,
 	SINK_WINDOW,
+	SINK_NO_RECEIVER,
 };
 
 enum {
@@ -58,13 +65,14 @@ struct stream_settings {
 	uint32_t subject_count;
 	const char *storage;
 	const char *retention;
+	const char *discard;
 	int64_t max_age_ms; /* 0: none */
 	int64_t max_bytes;  /* -1: no bound */
 	int64_t max_messages;
 	int64_t duplicate_window_ms;
 	int64_t replicas;
-	bool storage_given, retention_given, max_age_given, max_bytes_given, max_messages_given, window_given,
-	    replicas_given;
+	bool storage_given, retention_given, discard_given, max_age_given, max_bytes_given, max_messages_given,
+	    window_given, replicas_given;
 };
 
 struct settings {
@@ -74,6 +82,10 @@ struct settings {
 	char *user;
 	char *password;
 	char *token;
+	char *nkey_seed;
+	char *credentials; /* path */
+	char *api;         /* "$JS.API", or "$JS.DOMAIN.API" */
+	char *domain;      /* NULL: the server's own */
 	char *name; /* NULL: the endpoint's */
 	uint32_t ping_interval_ms;
 	uint32_t connect_timeout_ms;
@@ -97,9 +109,6 @@ uint32_t settings_address(const struct xf_host *host, const struct xf_config *tr
 
 /* A name that may stand as a token in JetStream's subjects. */
 bool stream_name_valid(struct xf_str name);
-
-/* host:port of a URL, lower case, without user; false with a reason where it is none of ours. */
-bool url_address(const char *url, char *out, size_t size, struct xf_error *error);
 
 char *copy_string(struct xf_str string);
 

@@ -47,12 +47,14 @@ block(struct setup *setup, const char *format, ...)
 static void __attribute__((format(printf, 5, 6)))
 ask(struct setup *setup, struct link *link, enum step step, struct text *body, const char *subject, ...)
 {
-	char name[700], reply[64];
+	char name[1000], reply[64];
 	struct xf_str to, inbox;
 	va_list args;
+	int len;
 
+	len = snprintf(name, sizeof(name), "%s.", setup->settings->api);
 	va_start(args, subject);
-	vsnprintf(name, sizeof(name), subject, args);
+	vsnprintf(name + len, sizeof(name) - (size_t)len, subject, args);
 	va_end(args);
 	setup->step = step;
 	setup->asked++;
@@ -81,14 +83,14 @@ stream_create(struct setup *setup, struct link *link)
 		text_quote(&body, stream->subjects[i]);
 	}
 	text_printf(&body,
-	            "],\"retention\":\"%s\",\"storage\":\"%s\",\"discard\":\"old\",\"max_consumers\":-1,"
+	            "],\"retention\":\"%s\",\"storage\":\"%s\",\"discard\":\"%s\",\"max_consumers\":-1,"
 	            "\"max_msgs_per_subject\":-1,\"max_msg_size\":-1,\"max_msgs\":%lld,\"max_bytes\":%lld,"
 	            "\"max_age\":%lld,\"duplicate_window\":%lld,\"num_replicas\":%lld}",
-	            stream->retention, stream->storage, (long long)stream->max_messages,
+	            stream->retention, stream->storage, stream->discard, (long long)stream->max_messages,
 	            (long long)stream->max_bytes,
 	            (long long)stream->max_age_ms * MS, (long long)stream->duplicate_window_ms * MS,
 	            (long long)stream->replicas);
-	ask(setup, link, STEP_STREAM_CREATE, &body, "$JS.API.STREAM.CREATE.%s", stream->name);
+	ask(setup, link, STEP_STREAM_CREATE, &body, "STREAM.CREATE.%s", stream->name);
 	text_fini(&body);
 }
 
@@ -153,6 +155,7 @@ stream_fits(struct setup *setup, struct xf_str config)
 	}
 	return !word_differs(setup, config, "storage", stream->storage, stream->storage_given) &&
 	       !word_differs(setup, config, "retention", stream->retention, stream->retention_given) &&
+	       !word_differs(setup, config, "discard", stream->discard, stream->discard_given) &&
 	       !number_differs(setup, config, "max_age", "max_age", MS, stream->max_age_ms, 0,
 	                       stream->max_age_given) &&
 	       !number_differs(setup, config, "max_bytes", "max_bytes", 1, stream->max_bytes, -1,
@@ -171,7 +174,7 @@ stream_fits(struct setup *setup, struct xf_str config)
 static void
 ask_consumer(struct setup *setup, struct link *link)
 {
-	ask(setup, link, STEP_CONSUMER_INFO, NULL, "$JS.API.CONSUMER.INFO.%s.%s", setup->consumer.stream,
+	ask(setup, link, STEP_CONSUMER_INFO, NULL, "CONSUMER.INFO.%s.%s", setup->consumer.stream,
 	    setup->want->durable);
 }
 
@@ -182,13 +185,13 @@ find_stream(struct setup *setup, struct link *link)
 
 	if (setup->want->stream != NULL) {
 		snprintf(setup->consumer.stream, sizeof(setup->consumer.stream), "%s", setup->want->stream);
-		ask(setup, link, STEP_READ_STREAM, NULL, "$JS.API.STREAM.INFO.%s", setup->consumer.stream);
+		ask(setup, link, STEP_READ_STREAM, NULL, "STREAM.INFO.%s", setup->consumer.stream);
 		return;
 	}
 	text_printf(&body, "{\"subject\":");
 	text_quote(&body, setup->want->subject);
 	text_add(&body, "}", 1);
-	ask(setup, link, STEP_FIND_STREAM, &body, "$JS.API.STREAM.NAMES");
+	ask(setup, link, STEP_FIND_STREAM, &body, "STREAM.NAMES");
 	text_fini(&body);
 }
 
@@ -215,7 +218,7 @@ stream_found(struct setup *setup, struct link *link, struct xf_str answer)
 		      setup->want->subject,
 		      setup->consumer.stream, name);
 	else
-		ask(setup, link, STEP_READ_STREAM, NULL, "$JS.API.STREAM.INFO.%s", setup->consumer.stream);
+		ask(setup, link, STEP_READ_STREAM, NULL, "STREAM.INFO.%s", setup->consumer.stream);
 }
 
 /* Whether every subject that NARROW allows, WIDE allows too. */
@@ -279,7 +282,7 @@ consumer_create(struct setup *setup, struct link *link)
 	            "\"ack_wait\":%lld,\"max_deliver\":-1,\"max_ack_pending\":%lld,\"max_waiting\":512}}",
 	            want->deliver_new ? "new" : "all", (long long)want->ack_wait_ms * MS,
 	            (long long)want->max_ack_pending);
-	ask(setup, link, STEP_CONSUMER_CREATE, &body, "$JS.API.CONSUMER.DURABLE.CREATE.%s.%s",
+	ask(setup, link, STEP_CONSUMER_CREATE, &body, "CONSUMER.DURABLE.CREATE.%s.%s",
 	    setup->consumer.stream,
 	    want->durable);
 	text_fini(&body);
@@ -314,7 +317,7 @@ consumer_update(struct setup *setup, struct link *link, struct xf_str config, in
 	text_printf(&body, ",\"config\":");
 	text_add(&body, second.data, second.len);
 	text_add(&body, "}", 1);
-	ask(setup, link, STEP_CONSUMER_UPDATE, &body, "$JS.API.CONSUMER.DURABLE.CREATE.%s.%s",
+	ask(setup, link, STEP_CONSUMER_UPDATE, &body, "CONSUMER.DURABLE.CREATE.%s.%s",
 	    setup->consumer.stream,
 	    setup->want->durable);
 	text_fini(&first);
@@ -423,7 +426,7 @@ static void
 next_stream(struct setup *setup, struct link *link)
 {
 	if (setup->stream < setup->settings->stream_count)
-		ask(setup, link, STEP_STREAM_INFO, NULL, "$JS.API.STREAM.INFO.%s",
+		ask(setup, link, STEP_STREAM_INFO, NULL, "STREAM.INFO.%s",
 		    setup->settings->streams[setup->stream].name);
 	else if (setup->want != NULL)
 		find_stream(setup, link);

@@ -164,11 +164,11 @@ slots_give_up(struct sink *sink, const char *reason)
 }
 
 static void
-sink_lost(struct sink *sink, uint64_t now)
+sink_lost(struct sink *sink, const char *why, uint64_t now)
 {
-	char reason[256];
+	char reason[512];
 
-	snprintf(reason, sizeof(reason), "%s", sink->link.reason);
+	snprintf(reason, sizeof(reason), "%s", why);
 	slots_give_up(sink, reason);
 	link_close(&sink->link);
 	sink->refused_ms = 0;
@@ -192,10 +192,14 @@ setup_start(struct sink *sink)
 static void
 sink_connect(struct sink *sink)
 {
-	if (!link_open(&sink->link)) {
-		if (sink->link.said_auth && strcmp(sink->told, sink->link.reason) != 0)
-			sink->host->log(sink->endpoint, XF_LOG_ERROR, sink->link.reason);
-		sink_lost(sink, sink->host->now_ms());
+	enum link_opened opened = link_open(&sink->link);
+
+	if (opened == LINK_TRY_NEXT) {
+		link_close(&sink->link);
+		return;
+	}
+	if (opened == LINK_NONE_LEFT) {
+		sink_lost(sink, sink->link.round, sink->host->now_ms());
 		return;
 	}
 	setup_start(sink);
@@ -470,12 +474,12 @@ sink_work(void *instance, struct xf_work *work)
 	link_flush(&sink->link);
 	results_flush(sink);
 	if (sink->link.failed) {
-		sink_lost(sink, now);
+		sink_lost(sink, sink->link.reason, now);
 		work->timeout_ms = backoff_left(&sink->backoff, now);
 		return;
 	}
 	work->fd = sink->link.fd;
-	work->events = POLLIN | (link_unsent(&sink->link) > 0 ? POLLOUT : 0);
+	work->events = link_events(&sink->link, POLLIN | (link_unsent(&sink->link) > 0 ? POLLOUT : 0));
 	work->room = sink_room(sink, now);
 	if (sink->refused_ms != 0 || sink->phase == PHASE_SETUP)
 		work->timeout_ms = PROBE_MS;
@@ -483,6 +487,8 @@ sink_work(void *instance, struct xf_work *work)
 		work->timeout_ms = sink->settings->publish_timeout_ms;
 	if (work->timeout_ms > sink->settings->ping_interval_ms)
 		work->timeout_ms = sink->settings->ping_interval_ms;
+	if (link_buffered(&sink->link))
+		work->timeout_ms = 0;
 }
 
 /* ---- Publishing -------------------------------------------------------------------------- */
@@ -671,6 +677,13 @@ sink_publish(void *instance, const struct xf_outgoing *messages, uint32_t stride
 
 /* ---- Life ------------------------------------------------------------------------------------ */
 
+static void
+sink_free(struct sink *sink)
+{
+	free(sink->slots);
+	free(sink);
+}
+
 static int32_t
 sink_create(const struct xf_host *host, struct xf_endpoint *endpoint, void *shared,
             const struct xf_config *transport,
@@ -680,8 +693,6 @@ sink_create(const struct xf_host *host, struct xf_endpoint *endpoint, void *shar
 	struct sink *sink = need(calloc(1, sizeof(*sink)));
 	uint32_t size = 1;
 
-	(void)transport;
-	(void)error;
 	sink->host = host;
 	sink->endpoint = endpoint;
 	sink->settings = shared;
@@ -692,7 +703,10 @@ sink_create(const struct xf_host *host, struct xf_endpoint *endpoint, void *shar
 	sink->slots = need(calloc(size, sizeof(sink->slots[0])));
 	sink->mask = size - 1;
 	sink->state = UINT32_MAX;
-	link_init(&sink->link, sink->settings, info->name);
+	if (!link_init(&sink->link, sink->settings, transport, info->name, error)) {
+		sink_free(sink);
+		return -1;
+	}
 	*instance = sink;
 	return 0;
 }
@@ -722,8 +736,7 @@ sink_destroy(void *instance)
 	struct sink *sink = instance;
 
 	link_fini(&sink->link);
-	free(sink->slots);
-	free(sink);
+	sink_free(sink);
 }
 
 static uint64_t

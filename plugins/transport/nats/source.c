@@ -538,8 +538,8 @@ pull_send(struct source *source, struct pull *pull, uint32_t want, int64_t bytes
 	*pull = (struct pull){.remaining = want, .bytes = bytes, .deadline_ms = now + PULL_MS + 1000};
 	source->requested += want;
 	source->requested_bytes += bytes;
-	snprintf(subject, sizeof(subject), "$JS.API.CONSUMER.MSG.NEXT.%s.%s", source->setup.consumer.stream,
-	         source->want.durable);
+	snprintf(subject, sizeof(subject), "%s.CONSUMER.MSG.NEXT.%s.%s", source->settings->api,
+	         source->setup.consumer.stream, source->want.durable);
 	snprintf(reply, sizeof(reply), "%sp.%u", source->link.inbox, (unsigned)(pull - source->pulls));
 	snprintf(body, sizeof(body), "{\"batch\":%u,\"expires\":%llu,\"max_bytes\":%lld}", want,
 	         (unsigned long long)PULL_MS * 1000000ull, (long long)bytes);
@@ -622,11 +622,11 @@ pull_status(struct source *source, struct pull *pull, const struct link_message 
 /* ---- Connecting -------------------------------------------------------------------------------- */
 
 static void
-source_lost(struct source *source, uint64_t now)
+source_lost(struct source *source, const char *why, uint64_t now)
 {
-	char reason[256];
+	char reason[512];
 
-	snprintf(reason, sizeof(reason), "%s", source->link.reason);
+	snprintf(reason, sizeof(reason), "%s", why);
 	batch_emit(source);
 	/* They are naked or come again once the consumer is seen anew. */
 	held_clear(source, false);
@@ -655,10 +655,14 @@ source_connect(struct source *source)
 {
 	uint32_t i;
 
-	if (!link_open(&source->link)) {
-		if (source->link.said_auth && strcmp(source->told, source->link.reason) != 0)
-			source->host->log(source->endpoint, XF_LOG_ERROR, source->link.reason);
-		source_lost(source, source->host->now_ms());
+	enum link_opened opened = link_open(&source->link);
+
+	if (opened == LINK_TRY_NEXT) {
+		link_close(&source->link);
+		return;
+	}
+	if (opened == LINK_NONE_LEFT) {
+		source_lost(source, source->link.round, source->host->now_ms());
 		return;
 	}
 	for (i = 0; i < PULLS && source->mode == MODE_JETSTREAM; i++)
@@ -940,16 +944,18 @@ source_work(void *instance, struct xf_work *work)
 	link_tick(&source->link, now);
 	link_flush(&source->link);
 	if (source->link.failed) {
-		source_lost(source, now);
+		source_lost(source, source->link.reason, now);
 		work->timeout_ms = backoff_left(&source->backoff, now);
 		return;
 	}
 	work->fd = source->link.fd;
-	work->events = POLLIN | (link_unsent(&source->link) > 0 ? POLLOUT : 0);
+	work->events = link_events(&source->link, POLLIN | (link_unsent(&source->link) > 0 ? POLLOUT : 0));
 	if (source->phase == PHASE_SETUP || now < source->pull_at_ms)
 		work->timeout_ms = 200;
 	if (work->timeout_ms > source->settings->ping_interval_ms)
 		work->timeout_ms = source->settings->ping_interval_ms;
+	if (link_buffered(&source->link))
+		work->timeout_ms = 0;
 }
 
 static void
@@ -995,11 +1001,12 @@ stop_wait(struct source *source, bool answer, uint64_t until)
 
 		if (!link_flush(&source->link))
 			poller.events |= POLLOUT;
+		poller.events = (short)link_events(&source->link, (uint32_t)poller.events);
 		if (source->link.failed)
 			return false;
 		if (answered && source->link.pongs >= ping)
 			return true;
-		if (now >= until || poll(&poller, 1, (int)(until - now)) < 0)
+		if (now >= until || (!link_buffered(&source->link) && poll(&poller, 1, (int)(until - now)) < 0))
 			return false;
 		link_read(&source->link);
 		while ((event = link_next(&source->link, &message)) != LINK_NOTHING) {
@@ -1051,8 +1058,8 @@ stop_return(struct source *source)
 
 	for (i = 0; i < PULLS; i++)
 		link_printf(&source->link, "UNSUB %u\r\n", LINK_SID_FIRST + i);
-	snprintf(subject, sizeof(subject), "$JS.API.CONSUMER.INFO.%s.%s", source->setup.consumer.stream,
-	         source->want.durable);
+	snprintf(subject, sizeof(subject), "%s.CONSUMER.INFO.%s.%s", source->settings->api,
+	         source->setup.consumer.stream, source->want.durable);
 	snprintf(inbox, sizeof(inbox), "%ss", source->link.inbox);
 	link_publish(&source->link, (struct xf_str){subject, strlen(subject)},
 	             (struct xf_str){inbox, strlen(inbox)}, NULL,
@@ -1079,13 +1086,8 @@ source_stop(void *instance)
 }
 
 static void
-source_destroy(void *instance)
+source_free(struct source *source)
 {
-	struct source *source = instance;
-
-	link_fini(&source->link);
-	slots_void(source);
-	held_clear(source, false);
 	free(source->slots);
 	free(source->subject);
 	free(source->group);
@@ -1093,6 +1095,17 @@ source_destroy(void *instance)
 	free(source->want.durable);
 	free(source->want.subject);
 	free(source);
+}
+
+static void
+source_destroy(void *instance)
+{
+	struct source *source = instance;
+
+	link_fini(&source->link);
+	slots_void(source);
+	held_clear(source, false);
+	source_free(source);
 }
 
 /* crossfade-ROUTE, with what cannot stand in a consumer's name replaced. */
@@ -1125,8 +1138,6 @@ source_create(const struct xf_host *host, struct xf_endpoint *endpoint, void *sh
 	struct source *source = need(calloc(1, sizeof(*source)));
 	const struct xf_value *value;
 
-	(void)transport;
-	(void)error;
 	source->host = host;
 	source->endpoint = endpoint;
 	source->settings = shared;
@@ -1152,7 +1163,10 @@ source_create(const struct xf_host *host, struct xf_endpoint *endpoint, void *sh
 	source->state = UINT32_MAX;
 	source->free_slot = NO_SLOT;
 	source->held_end = &source->held;
-	link_init(&source->link, source->settings, info->name);
+	if (!link_init(&source->link, source->settings, transport, info->name, error)) {
+		source_free(source);
+		return -1;
+	}
 	*instance = source;
 	return 0;
 }
