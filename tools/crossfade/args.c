@@ -1,9 +1,12 @@
 #include "args.h"
 
+#include <ctype.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/str.h"
+#include "conf/scalar.h"
 #include "tool.h"
 
 static void
@@ -59,6 +62,19 @@ unknown(const struct usage *usage, struct xf_str name, const char *shown)
 		        (int)strcspn(usage->line, "[NA-"), usage->line);
 }
 
+/* One more of an option that may be given again. */
+static int
+text_add(const struct arg *arg, const char *value)
+{
+	size_t count = 0;
+
+	while (arg->text[count] != NULL)
+		if (++count == ARGS_MANY - 1)
+			return complain(EXIT_USAGE, "--%s is given more than %d times", arg->name, ARGS_MANY - 1);
+	arg->text[count] = value;
+	return EXIT_DONE;
+}
+
 /* The option at argv[*AT], which is moved past a value in the next argument. */
 static int
 option_read(const struct usage *usage, int argc, char **argv, int *at)
@@ -75,16 +91,20 @@ option_read(const struct usage *usage, int argc, char **argv, int *at)
 		value = text + 2 + name.len + 1;
 	else if (!is_long && text[2] != '\0')
 		value = text + 2;
-	if (arg->value == NULL) {
-		if (value != NULL)
-			return complain(EXIT_USAGE, "--%s takes no value", arg->name);
+	if (arg->value == NULL && value != NULL)
+		return complain(EXIT_USAGE, "--%s takes no value", arg->name);
+	if (arg->flag != NULL)
 		*arg->flag = true;
+	if (arg->value == NULL)
 		return EXIT_DONE;
-	}
-	if (value == NULL && *at + 1 < argc)
+	if (value == NULL && *at + 1 < argc && (arg->value[0] != '[' || isdigit((unsigned char)argv[*at + 1][0])))
 		value = argv[++*at];
+	if (value == NULL && arg->value[0] == '[')
+		return EXIT_DONE;
 	if (value == NULL)
 		return complain(EXIT_USAGE, "--%s needs a value: --%s %s", arg->name, arg->name, arg->value);
+	if (strstr(arg->value, "...") != NULL)
+		return text_add(arg, value);
 	*arg->text = value;
 	return EXIT_DONE;
 }
@@ -122,4 +142,57 @@ args_parse(const struct usage *usage, int argc, char **argv, const char **words,
 		return false;
 	}
 	return true;
+}
+
+bool
+args_count(const char *name, const char *text, uint64_t min, uint64_t max, uint64_t *out)
+{
+	struct xf_error error;
+	int64_t value;
+
+	if (text == NULL)
+		return true;
+	if (xf_scalar_i64(xf_str(text), &value, &error) == XF_OK && value >= 0 && (uint64_t)value >= min &&
+	    (uint64_t)value <= max) {
+		*out = (uint64_t)value;
+		return true;
+	}
+	if (max == INT64_MAX)
+		complain(EXIT_USAGE, "--%s takes a number from %" PRIu64 ", not '%s'", name, min, text);
+	else
+		complain(EXIT_USAGE, "--%s takes a number from %" PRIu64 " to %" PRIu64 ", not '%s'", name, min, max,
+		         text);
+	return false;
+}
+
+bool
+args_duration(const char *name, const char *text, uint64_t *ms)
+{
+	struct xf_error error;
+	int64_t value;
+
+	if (text == NULL)
+		return true;
+	if (xf_scalar_duration(xf_str(text), &value, &error) == XF_OK && value >= 0) {
+		*ms = (uint64_t)value;
+		return true;
+	}
+	complain(EXIT_USAGE, "--%s takes a time like 500ms, 5s or 2m, not '%s'", name, text);
+	return false;
+}
+
+bool
+args_size(const char *name, const char *text, uint64_t *bytes)
+{
+	struct xf_error error;
+	int64_t value;
+
+	if (text == NULL)
+		return true;
+	if (xf_scalar_size(xf_str(text), &value, &error) == XF_OK && value >= 0) {
+		*bytes = (uint64_t)value;
+		return true;
+	}
+	complain(EXIT_USAGE, "--%s takes a size like 128B, 64KiB or 1MiB, not '%s'", name, text);
+	return false;
 }

@@ -1,21 +1,27 @@
 /*
  * args.h - options of a verb: `--name VALUE`, `--name=VALUE`, `-n VALUE`, flags, and words.
  *
- * One table per verb both parses and prints --help.
+ * One table per verb both parses and prints --help, in which every option has a line of its own that begins
+ * with its letter and name: completion reads it.
  */
 #ifndef CROSSFADE_ARGS_H
 #define CROSSFADE_ARGS_H
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
+
+/* How often an option may be given whose value ends in "..."; its texts end with NULL. */
+#define ARGS_MANY 65
 
 struct arg {
-	const char *name;   /* without dashes */
-	char letter;        /* 0: none */
-	const char *value;  /* what stands for the value in --help; NULL: a flag */
+	const char *name;  /* without dashes */
+	char letter;       /* 0: none */
+	const char *value; /* what stands for the value in --help; NULL: a flag; "[N]": may be left out; "N...": may be
+	                    * given again, and TEXT has room for ARGS_MANY */
 	const char *help;
-	bool *flag;         /* set by a flag */
-	const char **text;  /* set by an option with a value */
+	bool *flag;        /* set where the option is given */
+	const char **text; /* set by one with a value */
 };
 
 struct usage {
@@ -34,12 +40,17 @@ struct usage {
  */
 bool args_parse(const struct usage *usage, int argc, char **argv, const char **words, int *status);
 
-/* The two options that say which server is meant; what they set is in where.h. */
+/* Numbers in the words of the configuration. TEXT NULL: *OUT stays. False: said what --NAME takes. */
+bool args_count(const char *name, const char *text, uint64_t min, uint64_t max, uint64_t *out);
+bool args_duration(const char *name, const char *text, uint64_t *ms);
+bool args_size(const char *name, const char *text, uint64_t *bytes);
+
+/* The two options that say which server is meant; what they set is in client.h. */
 #define ARGS_WHERE(where)                                                                                    \
-	{"socket", 0, "PATH", "the server's admin socket", NULL, &(where).socket},                           \
+	{"socket", .value = "PATH", .help = "the server's admin socket", .text = &(where).socket},           \
 	{                                                                                                    \
-		"config", 'c', "FILE", "the file that names the socket (default " DEFAULT_FILE ")", NULL,    \
-			&(where).file                                                                        \
+		"config", 'c', "FILE", "the file that names the socket (default " DEFAULT_FILE ")",          \
+			.text = &(where).file                                                                \
 	}
 
 #endif

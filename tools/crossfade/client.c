@@ -158,6 +158,7 @@ static cJSON *
 answer_read(const struct client *client, const struct xf_buffer *answer, int *status)
 {
 	cJSON *root = answer->len > 0 ? cJSON_ParseWithLength(answer->data, answer->len) : NULL;
+	const cJSON *error;
 	long code = 0;
 
 	curl_easy_getinfo(client->curl, CURLINFO_RESPONSE_CODE, &code);
@@ -168,6 +169,8 @@ answer_read(const struct client *client, const struct xf_buffer *answer, int *st
 	} else if (code >= 400 && cJSON_HasObjectItem(root, "title")) {
 		const char *detail = json_text(root, "detail");
 
+		cJSON_ArrayForEach(error, cJSON_GetObjectItemCaseSensitive(root, "errors"))
+			fprintf(stderr, "%s\n", cJSON_IsString(error) ? error->valuestring : "");
 		*status = complain(EXIT_FAILED, "%s", detail[0] != '\0' ? detail : json_text(root, "title"));
 		cJSON_Delete(root);
 		root = NULL;
@@ -175,14 +178,12 @@ answer_read(const struct client *client, const struct xf_buffer *answer, int *st
 	return root;
 }
 
-cJSON *
-client_ask(struct client *client, const char *method, const char *path, const char *name, const char *body,
-	   int *status)
+static CURLcode
+request_perform(struct client *client, const char *method, const char *path, const char *name, const char *body,
+	        struct xf_buffer *answer)
 {
 	char *url = url_make(client, path, name);
 	struct curl_slist *headers = curl_slist_append(NULL, "Expect:");
-	struct xf_buffer answer = {0};
-	cJSON *root = NULL;
 	CURLcode result;
 
 	if (body != NULL)
@@ -197,17 +198,40 @@ client_ask(struct client *client, const char *method, const char *path, const ch
 	curl_easy_setopt(client->curl, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_MS_MAX);
 	curl_easy_setopt(client->curl, CURLOPT_TIMEOUT_MS, (long)ANSWER_MS_MAX);
 	curl_easy_setopt(client->curl, CURLOPT_WRITEFUNCTION, on_data);
-	curl_easy_setopt(client->curl, CURLOPT_WRITEDATA, &answer);
+	curl_easy_setopt(client->curl, CURLOPT_WRITEDATA, answer);
 	if (strcmp(method, "GET") != 0)
 		curl_easy_setopt(client->curl, CURLOPT_POSTFIELDS, body != NULL ? body : "");
 	result = curl_easy_perform(client->curl);
+	curl_slist_free_all(headers);
+	free(url);
+	return result;
+}
+
+cJSON *
+client_ask(struct client *client, const char *method, const char *path, const char *name, const char *body,
+	   int *status)
+{
+	struct xf_buffer answer = {0};
+	CURLcode result = request_perform(client, method, path, name, body, &answer);
+	cJSON *root = NULL;
+
 	if (result != CURLE_OK)
 		*status = nobody_answers(client, result);
 	else
 		root = answer_read(client, &answer, status);
 	xf_buffer_fini(&answer);
-	curl_slist_free_all(headers);
-	free(url);
+	return root;
+}
+
+cJSON *
+client_try(struct client *client, const char *path)
+{
+	struct xf_buffer answer = {0};
+	cJSON *root = NULL;
+
+	if (request_perform(client, "GET", path, NULL, NULL, &answer) == CURLE_OK && answer.len > 0)
+		root = cJSON_ParseWithLength(answer.data, answer.len);
+	xf_buffer_fini(&answer);
 	return root;
 }
 
@@ -215,6 +239,15 @@ void
 json_print(const cJSON *answer)
 {
 	char *text = cJSON_Print(answer);
+
+	puts(text != NULL ? text : "{}");
+	cJSON_free(text);
+}
+
+void
+json_print_line(const cJSON *answer)
+{
+	char *text = cJSON_PrintUnformatted(answer);
 
 	puts(text != NULL ? text : "{}");
 	cJSON_free(text);

@@ -34,8 +34,14 @@ const char *client_where(const struct client *client);
 cJSON *client_ask(struct client *client, const char *method, const char *path, const char *name,
 	          const char *body, int *status);
 
+/* GET PATH from a server that may be gone by now: NULL, and not a word. */
+cJSON *client_try(struct client *client, const char *path);
+
 /* Prints ANSWER as it is, readable, for --json. */
 void json_print(const cJSON *answer);
+
+/* The same on one line, as they are watched. */
+void json_print_line(const cJSON *answer);
 
 /* Values of an answer; missing ones are 0, "" and false. */
 uint64_t json_count(const cJSON *object, const char *key);

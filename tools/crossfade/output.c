@@ -129,6 +129,22 @@ table_number(struct table *table, uint64_t number)
 	table_cell(table, PLAIN, "%s", number_format(number, text));
 }
 
+void
+table_sight(struct table *table, const cJSON *endpoint)
+{
+	static const char *const keys[] = {"depth", "lag", "consumers"};
+	const cJSON *sight = cJSON_GetObjectItemCaseSensitive(endpoint, "sight");
+
+	for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
+		const cJSON *value = cJSON_GetObjectItemCaseSensitive(sight, keys[i]);
+
+		if (cJSON_IsNumber(value))
+			table_number(table, (uint64_t)value->valuedouble);
+		else
+			table_cell(table, PLAIN, "-");
+	}
+}
+
 /* Characters, not bytes. */
 static size_t
 width(const char *text)

@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <cjson/cJSON.h>
+
 enum colour {
 	PLAIN,
 	GREEN,
@@ -35,7 +37,7 @@ char *age_format(uint64_t seconds, char *out);
 /* "ok", "up" green; "paused", "blocked" yellow; "failing", "down" red. */
 enum colour state_colour(const char *state);
 
-#define TABLE_COLUMNS_MAX 12
+#define TABLE_COLUMNS_MAX 16
 
 struct table {
 	size_t columns;
@@ -50,6 +52,10 @@ void table_begin(struct table *table, const char *const *titles, size_t columns)
 void table_cell(struct table *table, enum colour colour, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 void table_number(struct table *table, uint64_t number);
+
+/* Three cells: depth, lag and consumers of an endpoint in an answer, "-" where they are not known. */
+void table_sight(struct table *table, const cJSON *endpoint);
+
 void table_print(struct table *table);
 
 #endif

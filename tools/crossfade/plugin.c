@@ -2,13 +2,10 @@
  * What is installed, without a running server: each plugin that a search by name would find is
  * loaded by the same catalogue that the server uses, so what is refused here is refused there.
  */
-#include <dirent.h>
 #include <inttypes.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "admin/json.h"
 #include "args.h"
@@ -17,98 +14,6 @@
 #include "load.h"
 #include "output.h"
 #include "tool.h"
-
-#define PREFIX "crossfade-transport-"
-#define SUFFIX ".so"
-
-/* Names of plugins, each once, sorted. */
-struct names {
-	char **name;
-	size_t count;
-};
-
-static void
-name_add(struct names *names, const char *name, size_t len)
-{
-	for (size_t i = 0; i < names->count; i++)
-		if (strlen(names->name[i]) == len && memcmp(names->name[i], name, len) == 0)
-			return;
-	names->name = xf_grow_array(names->name, names->count, names->count + 1, sizeof *names->name);
-	names->name[names->count++] = xf_strndup(name, len);
-}
-
-static void
-folder_scan(struct names *names, const char *folder)
-{
-	DIR *dir = opendir(folder);
-
-	if (dir == NULL)
-		return;
-	for (struct dirent *entry; (entry = readdir(dir)) != NULL;) {
-		size_t len = strlen(entry->d_name), head = strlen(PREFIX), tail = strlen(SUFFIX);
-
-		if (len > head + tail && strncmp(entry->d_name, PREFIX, head) == 0 &&
-		    strcmp(entry->d_name + len - tail, SUFFIX) == 0)
-			name_add(names, entry->d_name + head, len - head - tail);
-	}
-	closedir(dir);
-}
-
-/* Next to this program: ../lib/crossfade/plugins, in the build tree as installed. */
-static void
-home_scan(struct names *names)
-{
-	char exe[PATH_MAX], *folder;
-	ssize_t len = readlink("/proc/self/exe", exe, sizeof exe - 1);
-
-	if (len < 0)
-		return;
-	exe[len] = '\0';
-	for (int up = 0; up < 2; up++) {
-		char *slash = strrchr(exe, '/');
-
-		if (slash == NULL)
-			return;
-		*slash = '\0';
-	}
-	folder = xf_format("%s/lib/crossfade/plugins", exe);
-	folder_scan(names, folder);
-	free(folder);
-#ifdef XF_LIBDIR
-	folder = xf_format("%s/" XF_LIBDIR "/crossfade/plugins", exe);
-	folder_scan(names, folder);
-	free(folder);
-#endif
-}
-
-static int
-name_compare(const void *a, const void *b)
-{
-	return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-static void
-names_find(struct names *names, const struct xf_conf *conf)
-{
-	const char *extra = getenv("CROSSFADE_PLUGIN_DIR");
-
-	*names = (struct names){0};
-	for (size_t i = 0; conf != NULL && i < conf->server.plugin_dir_count; i++)
-		folder_scan(names, conf->server.plugin_dirs[i]);
-	if (extra != NULL && extra[0] != '\0')
-		folder_scan(names, extra);
-	home_scan(names);
-	if (names->count > 0)
-		qsort(names->name, names->count, sizeof *names->name, name_compare);
-}
-
-static void
-names_fini(struct names *names)
-{
-	for (size_t i = 0; i < names->count; i++)
-		free(names->name[i]);
-	free(names->name);
-}
 
 static const struct xf_plugin_info *
 info_find(const struct xf_catalogue *catalogue, const char *class_name)
@@ -163,7 +68,7 @@ class_json(const struct xf_transport_class *class, const struct xf_plugin_info *
 }
 
 static int
-list_print(struct loaded *loaded, const struct names *names, bool json)
+list_print(struct loaded *loaded, char *const *names, size_t count, bool json)
 {
 	static const char *const titles[] = {"PLUGIN", "VERSION", "ABI", "CONSUMES", "PUBLISHES", "SUMMARY"};
 	cJSON *root = cJSON_CreateObject(), *list = cJSON_AddArrayToObject(root, "plugins");
@@ -171,10 +76,10 @@ list_print(struct loaded *loaded, const struct names *names, bool json)
 	struct table table;
 
 	table_begin(&table, titles, sizeof titles / sizeof titles[0]);
-	for (size_t i = 0; i < names->count; i++) {
+	for (size_t i = 0; i < count; i++) {
 		struct xf_error error = {{0}};
 		const struct xf_transport_class *class = xf_catalogue_transport(loaded->catalogue,
-			                                                        names->name[i], &error);
+			                                                        names[i], &error);
 		const struct xf_plugin_info *info = class != NULL
 			                                    ? info_find(loaded->catalogue, class->head.name)
 			                                    : NULL;
@@ -214,18 +119,21 @@ list_run(int argc, char **argv)
 		.arg_count = sizeof args / sizeof args[0],
 	};
 	struct loaded loaded;
-	struct names names;
+	char **names;
+	size_t count;
 	int status;
 
 	if (!args_parse(&usage, argc, argv, NULL, &status) || !catalogue_open(&loaded, file, &status))
 		return status;
-	names_find(&names, loaded.conf);
-	if (names.count == 0)
+	names = xf_catalogue_names(loaded.catalogue, &count);
+	if (count == 0)
 		status = complain(EXIT_FAILED,
 			          "no plugin is found beside this program, nor in CROSSFADE_PLUGIN_DIR");
 	else
-		status = list_print(&loaded, &names, json);
-	names_fini(&names);
+		status = list_print(&loaded, names, count, json);
+	for (size_t i = 0; i < count; i++)
+		free(names[i]);
+	free(names);
 	loaded_fini(&loaded);
 	return status;
 }
@@ -396,14 +304,10 @@ show_run(int argc, char **argv)
 	return status;
 }
 
-int
-verb_plugin(int argc, char **argv)
-{
-	static const struct verb subverbs[] = {
-		{"list", "what is installed", list_run},
-		{"show", "one plugin and all its options", show_run},
-	};
+static const struct verb subverbs[] = {
+	{"list", "what is installed", .run = list_run},
+	{"show", "one plugin and all its options", .run = show_run},
+	{0},
+};
 
-	return subverb_run("plugin", "The transports that are installed.", subverbs,
-		           sizeof subverbs / sizeof subverbs[0], argc, argv);
-}
+const struct verb verb_plugin = {"plugin", "list, show: what is installed, and its options", .subverbs = subverbs};

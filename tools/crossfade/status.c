@@ -1,9 +1,8 @@
 /*
- * One answer of the server, /api/v1/health/detailed, holds all that is shown; rates come from two of them.
+ * One answer of the server, /api/v1/status, holds all that is shown; rates come from two of them.
  */
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -41,12 +40,20 @@ head_print(const cJSON *root)
 	const char *stage = json_true(root, "draining") ? "draining"
 		            : json_true(root, "ready")  ? "ready"
 		                                        : "starting";
+	const cJSON *last = cJSON_GetObjectItemCaseSensitive(server, "last_reload"), *error;
 	char age[32];
 
 	printf("%s%s%s  crossfade %s  up %s  %s  %s%s%s\n\n", colour_on(BOLD), json_text(server, "name"),
 	       colour_off(), json_text(server, "version"),
 	       age_format(json_count(server, "uptime_seconds"), age), stage, colour_on(state_colour(health)),
 	       health, colour_off());
+	if (cJSON_IsFalse(cJSON_GetObjectItemCaseSensitive(last, "ok"))) {
+		printf("%sthe last reload (%s) was refused, generation %" PRIu64 " goes on:%s\n", colour_on(RED),
+		       json_text(last, "time"), json_count(server, "generation"), colour_off());
+		cJSON_ArrayForEach(error, cJSON_GetObjectItemCaseSensitive(last, "errors"))
+			printf("  %s\n", error->valuestring);
+		printf("\n");
+	}
 }
 
 static void
@@ -181,23 +188,20 @@ all_print(const cJSON *root, const cJSON *before, double seconds)
 }
 
 static int
-watch(struct client *client, bool json)
+watch(struct client *client, bool json, unsigned seconds)
 {
 	cJSON *before = NULL;
 	uint64_t before_ns = 0;
 	int status = EXIT_DONE;
 
 	for (;;) {
-		cJSON *root = client_ask(client, "GET", "/api/v1/health/detailed", NULL, NULL, &status);
+		cJSON *root = client_ask(client, "GET", "/api/v1/status", NULL, NULL, &status);
 		uint64_t now_ns = xf_now_ns();
 
 		if (root == NULL)
 			break;
 		if (json) {
-			char *text = cJSON_PrintUnformatted(root);
-
-			puts(text != NULL ? text : "{}");
-			cJSON_free(text);
+			json_print_line(root);
 		} else if (before != NULL) {
 			if (output_is_terminal())
 				fputs("\033[H\033[J", stdout);
@@ -210,28 +214,30 @@ watch(struct client *client, bool json)
 		before_ns = now_ns;
 		if (fflush(stdout) != 0)
 			break;
-		sleep(1);
+		sleep(seconds);
 	}
 	cJSON_Delete(before);
 	return status;
 }
 
-int
-verb_status(int argc, char **argv)
+static int
+status_run(int argc, char **argv)
 {
 	struct where where = {0};
 	bool json = false, again = false;
+	const char *every = NULL;
+	uint64_t seconds = 1;
 	const struct arg args[] = {
-		{"watch", 'w', NULL, "look again every second, with rates", &again, NULL},
-		{"json", 0, NULL, "print the server's answer", &json, NULL},
+		{"watch", 'w', "[SECONDS]", "look again every second, or so many, with rates", &again, &every},
+		{"json", 0, NULL, "print the server's answer, with --watch one a line", &json, NULL},
 		ARGS_WHERE(where),
 	};
 	const struct usage usage = {
-		.line = "status [--watch] [--json] [-c FILE | --socket PATH]",
+		.line = "status [--watch [SECONDS]] [--json] [-c FILE | --socket PATH]",
 		.about = "The running server at a glance: routes, their sources and sinks, migrations.\n"
 			 "The exit status is 0 also while a route fails; for probes there is /healthz.",
 		.examples =
-			"  crossfade status\n  crossfade status --watch --socket /run/crossfade/admin.sock\n"
+			"  crossfade status\n  crossfade status --watch 5 --socket /run/crossfade/admin.sock\n"
 			"  crossfade status --json | jq '.routes[].in_flight'\n",
 		.args = args,
 		.arg_count = sizeof args / sizeof args[0],
@@ -242,13 +248,15 @@ verb_status(int argc, char **argv)
 
 	if (!args_parse(&usage, argc, argv, NULL, &status))
 		return status;
+	if (!args_count("watch", every, 1, 86400, &seconds))
+		return EXIT_USAGE;
 	client = client_open(&where, &status);
 	if (client == NULL)
 		return status;
 	if (again) {
-		status = watch(client, json);
+		status = watch(client, json, (unsigned)seconds);
 	} else {
-		root = client_ask(client, "GET", "/api/v1/health/detailed", NULL, NULL, &status);
+		root = client_ask(client, "GET", "/api/v1/status", NULL, NULL, &status);
 		if (root != NULL && json)
 			json_print(root);
 		else if (root != NULL)
@@ -258,3 +266,5 @@ verb_status(int argc, char **argv)
 	client_close(&client);
 	return status;
 }
+
+const struct verb verb_status = {"status", "the running server at a glance", .run = status_run};

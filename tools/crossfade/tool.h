@@ -1,5 +1,7 @@
 /*
  * tool.h - what every verb of the operator's tool is made from.
+ *
+ * A verb is one file with one `const struct verb`, and one line in main.c.
  */
 #ifndef CROSSFADE_TOOL_H
 #define CROSSFADE_TOOL_H
@@ -17,29 +19,26 @@ enum {
 
 #define DEFAULT_FILE "/etc/crossfade/crossfade.yaml"
 
+struct ask;
+
+/* One of run, ask and subverbs. */
 struct verb {
 	const char *name;
 	const char *summary;
 	int (*run)(int argc, char **argv); /* argv[0] is the verb; returns the exit status */
+	const struct ask *ask;             /* one request to the running server (ask.h) */
+	const struct verb *subverbs;       /* ends with one without a name */
 };
 
-int verb_help(int argc, char **argv);
-int verb_migration(int argc, char **argv);
-int verb_plugin(int argc, char **argv);
-int verb_route(int argc, char **argv);
-int verb_status(int argc, char **argv);
-int verb_transport(int argc, char **argv);
+extern const struct verb verb_bench, verb_drain, verb_help, verb_migration, verb_plugin, verb_pub, verb_reload,
+	verb_request, verb_route, verb_status, verb_sub, verb_transport;
 int verb_validate(int argc, char **argv);
 
-/* All of them, COUNT. */
-const struct verb *verbs(size_t *count);
+/* All of them, ends with NULL. */
+extern const struct verb *const verbs[];
 
-/*
- * Runs the one of COUNT subverbs that argv[1] names; without one, or with --help, says which there are.
- * PARENT is "migration".
- */
-int subverb_run(const char *parent, const char *about, const struct verb *subverbs, size_t count, int argc,
-                char **argv);
+/* Runs VERB, or the one of its subverbs that argv[1] names. */
+int verb_run(const struct verb *verb, int argc, char **argv);
 
 /* "crossfade: ..." to standard error. Returns STATUS. */
 int complain(int status, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -1,59 +1,41 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "args.h"
+#include "ask.h"
 #include "base/memory.h"
 #include "client.h"
 #include "output.h"
 #include "tool.h"
 
-static int
-list_run(int argc, char **argv)
+static void
+list_print(const cJSON *root)
 {
 	static const char *const titles[] = {"TRANSPORT", "PLUGIN", "STATE", ">ENDPOINTS", "REASON"};
-	struct where where = {0};
-	bool json = false;
-	const struct arg args[] = {{"json", 0, NULL, "print the server's answer", &json, NULL},
-		                   ARGS_WHERE(where)};
-	const struct usage usage = {
-		.line = "transport list [--json] [-c FILE | --socket PATH]",
-		.about = "The brokers of the running server; the state is the worst of the endpoints on it.",
-		.examples = "  crossfade transport list\n",
-		.args = args,
-		.arg_count = sizeof args / sizeof args[0],
-	};
-	struct client *client;
 	const cJSON *transport;
 	struct table table;
-	cJSON *root;
-	int status;
 
-	if (!args_parse(&usage, argc, argv, NULL, &status))
-		return status;
-	client = client_open(&where, &status);
-	if (client == NULL)
-		return status;
-	root = client_ask(client, "GET", "/api/v1/transports", NULL, NULL, &status);
-	if (root != NULL && json) {
-		json_print(root);
-	} else if (root != NULL) {
-		table_begin(&table, titles, sizeof titles / sizeof titles[0]);
-		cJSON_ArrayForEach(transport, cJSON_GetObjectItemCaseSensitive(root, "transports")) {
-			const char *state = json_text(transport, "state");
+	table_begin(&table, titles, sizeof titles / sizeof titles[0]);
+	cJSON_ArrayForEach(transport, cJSON_GetObjectItemCaseSensitive(root, "transports")) {
+		const cJSON *endpoints = cJSON_GetObjectItemCaseSensitive(transport, "endpoints");
+		const char *state = json_text(transport, "state");
 
-			table_cell(&table, PLAIN, "%s", json_text(transport, "name"));
-			table_cell(&table, PLAIN, "%s", json_text(transport, "plugin"));
-			table_cell(&table, state_colour(state), "%s", state);
-			table_number(&table, (uint64_t)cJSON_GetArraySize(cJSON_GetObjectItemCaseSensitive(
-						     transport, "endpoints")));
-			table_cell(&table, PLAIN, "%s", json_text(transport, "reason"));
-		}
-		table_print(&table);
+		table_cell(&table, PLAIN, "%s", json_text(transport, "name"));
+		table_cell(&table, PLAIN, "%s", json_text(transport, "plugin"));
+		table_cell(&table, state_colour(state), "%s", state);
+		table_number(&table, (uint64_t)cJSON_GetArraySize(endpoints));
+		table_cell(&table, PLAIN, "%s", json_text(transport, "reason"));
 	}
-	cJSON_Delete(root);
-	client_close(&client);
-	return status;
+	table_print(&table);
 }
+
+static const struct ask list_ask = {
+	.line = "transport list",
+	.about = "The brokers of the running server; the state is the worst of the endpoints on it.",
+	.examples = "  crossfade transport list\n",
+	.method = "GET",
+	.path = "/api/v1/transports",
+	.print = list_print,
+};
 
 /* "a.b[0].c: value" for every value in VALUE. */
 static void
@@ -107,55 +89,31 @@ endpoints_print(const cJSON *transport)
 	table_print(&table);
 }
 
-static int
-show_run(int argc, char **argv)
+static void
+show_print(const cJSON *transport)
 {
-	struct where where = {0};
-	bool json = false;
-	const struct arg args[] = {{"json", 0, NULL, "print the server's answer", &json, NULL},
-		                   ARGS_WHERE(where)};
-	const struct usage usage = {
-		.line = "transport show NAME [--json] [-c FILE | --socket PATH]",
-		.about = "A transport, its endpoints, and what its plugin reports, as `name: value` lines.",
-		.examples = "  crossfade transport show nats-new\n"
-			    "  crossfade transport show probe | grep '^lost:'\n",
-		.args = args,
-		.arg_count = sizeof args / sizeof args[0],
-		.words_min = 1,
-		.words_max = 1,
-	};
-	struct client *client;
-	const char *name;
-	cJSON *root;
-	int status;
-
-	if (!args_parse(&usage, argc, argv, &name, &status))
-		return status;
-	client = client_open(&where, &status);
-	if (client == NULL)
-		return status;
-	root = client_ask(client, "GET", "/api/v1/transports/%s", name, NULL, &status);
-	if (root != NULL && json) {
-		json_print(root);
-	} else if (root != NULL) {
-		printf("transport: %s\nplugin: %s\nstate: %s\n", json_text(root, "name"),
-		       json_text(root, "plugin"), json_text(root, "state"));
-		flat_print(cJSON_GetObjectItemCaseSensitive(root, "report"), "");
-		endpoints_print(root);
-	}
-	cJSON_Delete(root);
-	client_close(&client);
-	return status;
+	printf("transport: %s\nplugin: %s\nstate: %s\n", json_text(transport, "name"), json_text(transport, "plugin"),
+	       json_text(transport, "state"));
+	flat_print(cJSON_GetObjectItemCaseSensitive(transport, "report"), "");
+	endpoints_print(transport);
 }
 
-int
-verb_transport(int argc, char **argv)
-{
-	static const struct verb subverbs[] = {
-		{"list", "the brokers and how they are", list_run},
-		{"show", "one of them, with its plugin's report", show_run},
-	};
+static const struct ask show_ask = {
+	.line = "transport show NAME",
+	.about = "A transport, its endpoints, and what its plugin reports, as `name: value` lines.",
+	.examples = "  crossfade transport show nats-new\n"
+	            "  crossfade transport show probe | grep '^lost:'\n",
+	.named = true,
+	.method = "GET",
+	.path = "/api/v1/transports/%s",
+	.print = show_print,
+};
 
-	return subverb_run("transport", "The brokers, as the running server sees them.", subverbs,
-		           sizeof subverbs / sizeof subverbs[0], argc, argv);
-}
+static const struct verb subverbs[] = {
+	{"list", "the brokers and how they are", .ask = &list_ask},
+	{"show", "one of them, with its plugin's report", .ask = &show_ask},
+	{0},
+};
+
+const struct verb verb_transport = {"transport", "list, show: the brokers as the server sees them",
+                                    .subverbs = subverbs};
