@@ -78,7 +78,7 @@ xf_reply_problem(struct xf_reply *reply, unsigned status, const char *format, ..
 static void
 snapshot_take(struct xf_api *api, struct xf_snapshot *snapshot)
 {
-	xf_snapshot_take(snapshot, api->setup.conf, api->setup.flow, api->setup.control, atomic_load(&api->draining));
+	xf_snapshot_take(snapshot, xf_flow_conf(api->setup.flow), api->setup.flow, api->setup.control, atomic_load(&api->draining));
 }
 
 /* Adds `did you mean`, where a name is near enough. */
@@ -265,7 +265,7 @@ static void
 answer_transports(struct xf_api *api, const struct xf_request *request, const char *name,
 	          struct xf_reply *reply)
 {
-	const struct xf_conf *conf = api->setup.conf;
+	const struct xf_conf *conf = xf_flow_conf(api->setup.flow);
 	cJSON *root = cJSON_CreateObject(), *list = cJSON_AddArrayToObject(root, "transports");
 	struct xf_snapshot snapshot;
 
@@ -308,7 +308,7 @@ static void
 answer_transport(struct xf_api *api, const struct xf_request *request, const char *name,
 	         struct xf_reply *reply)
 {
-	const struct xf_conf *conf = api->setup.conf;
+	const struct xf_conf *conf = xf_flow_conf(api->setup.flow);
 	struct xf_snapshot snapshot;
 	cJSON *root;
 	size_t i = 0;
@@ -355,7 +355,7 @@ class_find(const struct xf_conf *conf, const char *name)
 static void
 answer_plugin(struct xf_api *api, const struct xf_request *request, const char *name, struct xf_reply *reply)
 {
-	const struct xf_transport_class *class = class_find(api->setup.conf, name);
+	const struct xf_transport_class *class = class_find(xf_flow_conf(api->setup.flow), name);
 	const struct xf_plugin_info *plugins;
 	size_t count, i = 0;
 	cJSON *root, *options;
@@ -575,10 +575,11 @@ static const struct path {
 	answer_function *get;
 	answer_function *patch;
 	answer_function *post;
-	bool open; /* without a token */
+	bool open;  /* without a token */
+	bool apart; /* looks at no part of the flow, which a reload may exchange meanwhile */
 } paths[] = {
-	{"/", .get = answer_page, .open = true},
-	{"/livez", .get = answer_livez, .open = true},
+	{"/", .get = answer_page, .open = true, .apart = true},
+	{"/livez", .get = answer_livez, .open = true, .apart = true},
 	{"/readyz", .get = answer_readyz, .open = true},
 	{"/healthz", .get = answer_health},
 	{"/metrics", .get = answer_metrics},
@@ -587,9 +588,9 @@ static const struct path {
 	{"/api/v1/health/detailed", .get = answer_detailed},
 	{"/api/v1/health/system", .get = answer_system},
 	{"/api/v1/status", .get = answer_detailed},
-	{"/api/v1/reload", .post = answer_reload},
-	{"/api/v1/drain", .post = answer_drain},
-	{"/api/v1/openapi.json", .get = answer_openapi, .open = true},
+	{"/api/v1/reload", .post = answer_reload, .apart = true},
+	{"/api/v1/drain", .post = answer_drain, .apart = true},
+	{"/api/v1/openapi.json", .get = answer_openapi, .open = true, .apart = true},
 	{"/api/v1/routes", .get = answer_routes},
 	{"/api/v1/routes/*", .get = answer_route},
 	{"/api/v1/routes/*/pause", .post = answer_pause},
@@ -667,5 +668,9 @@ xf_api_answer(struct xf_api *api, const struct xf_request *request, struct xf_re
 			         request->path, reply->allow);
 		return;
 	}
+	if (!path->apart)
+		xf_flow_enter(api->setup.flow);
 	answer(api, request, name, reply);
+	if (!path->apart)
+		xf_flow_leave(api->setup.flow);
 }

@@ -25,10 +25,11 @@ struct watch {
 };
 
 static uint64_t
-flow_in_flight(const struct xf_flow *flow)
+flow_in_flight(struct xf_flow *flow)
 {
 	uint64_t sum = 0;
 
+	xf_flow_enter(flow);
 	for (size_t i = 0; i < xf_flow_route_count(flow); i++) {
 		struct xf_route_status status;
 
@@ -36,6 +37,7 @@ flow_in_flight(const struct xf_flow *flow)
 		sum += status.in_flight;
 		xf_route_status_fini(&status);
 	}
+	xf_flow_leave(flow);
 	return sum;
 }
 
@@ -47,7 +49,7 @@ signal_take(struct watch *watch)
 	if (read(watch->signals, &info, sizeof(info)) != sizeof(info))
 		return;
 	if (info.ssi_signo == SIGHUP) {
-		xf_log(XF_LOG_WARN, NULL, "reload is not built yet, and this server is stopping");
+		xf_log(XF_LOG_WARN, NULL, "this server is stopping: no reload");
 		return;
 	}
 	xf_log(XF_LOG_WARN, NULL, "stopping now signal=%s", strsignal((int)info.ssi_signo));

@@ -24,6 +24,7 @@
 #include "daemon/drain.h"
 #include "daemon/lock.h"
 #include "daemon/notify.h"
+#include "daemon/reloader.h"
 #include "flow/flow.h"
 #include "host/catalogue.h"
 
@@ -102,7 +103,7 @@ signals_open(void)
 
 /* Until SIGTERM or SIGINT. */
 static void
-signals_wait(int signals)
+signals_wait(int signals, struct xf_reloader *reloader)
 {
 	struct pollfd fd = {.fd = signals, .events = POLLIN};
 	uint32_t watchdog_ms = xf_notify_watchdog_ms();
@@ -116,7 +117,7 @@ signals_wait(int signals)
 		if (read(signals, &info, sizeof(info)) != sizeof(info))
 			continue;
 		if (info.ssi_signo == SIGHUP) {
-			xf_log(XF_LOG_WARN, NULL, "reload is not built yet: restart to apply a changed configuration");
+			xf_reloader_ask(reloader);
 			continue;
 		}
 		xf_log(XF_LOG_INFO, NULL, "stopping signal=%s", strsignal((int)info.ssi_signo));
@@ -149,20 +150,24 @@ started_log(const struct xf_conf *conf, const struct xf_admin *admin)
 static int
 flow_serve(const struct xf_conf *conf, struct xf_catalogue *catalogue, struct xf_flow *flow, int signals)
 {
-	struct xf_admin_setup setup = {.conf = conf, .flow = flow, .catalogue = catalogue};
+	struct xf_reloader *reloader = xf_reloader_create(conf->file, catalogue, flow);
+	struct xf_admin_setup setup = {
+		.conf = conf, .flow = flow, .catalogue = catalogue, .control = xf_reloader_control(reloader)};
 	struct xf_error error = {{0}};
 	struct xf_admin *admin;
 	uint64_t left;
 
 	admin = xf_admin_start(&setup, &error);
-	if (admin == NULL)
+	if (admin == NULL) {
+		xf_reloader_destroy(&reloader);
 		return failed(&error);
+	}
 	xf_flow_start(flow);
 	started_log(conf, admin);
 	/* Ready to be asked; whether every broker is there, which /readyz tells, must not fail the unit. */
 	xf_notify("READY=1\nSTATUS=serving %zu routes", conf->route_count);
 
-	signals_wait(signals);
+	signals_wait(signals, reloader);
 
 	xf_notify("STOPPING=1\nSTATUS=draining");
 	xf_admin_draining(admin);
@@ -175,6 +180,7 @@ flow_serve(const struct xf_conf *conf, struct xf_catalogue *catalogue, struct xf
 	else
 		xf_log(XF_LOG_INFO, NULL, "stopped, all settled");
 	xf_admin_stop(&admin);
+	xf_reloader_destroy(&reloader);
 	return EXIT_SUCCESS;
 }
 

@@ -12,6 +12,9 @@
 /* One datagram of lines, "READY=1\nSTATUS=...". */
 void xf_notify(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* A reload has begun; READY=1 says that it is over. */
+void xf_notify_reloading(void);
+
 /* How often a sign of life is to be sent, in milliseconds: half of what systemd asks for; 0: never. */
 uint32_t xf_notify_watchdog_ms(void);
 

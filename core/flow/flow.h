@@ -3,7 +3,8 @@
  *
  * Life: create (no network) -> start (threads; sinks before sources) -> drain -> destroy.
  *
- * Threads: create, start, drain and destroy on one thread; all others from any.
+ * Threads: create, start, drain and destroy on one thread; all others from any. A reload exchanges what is not alike:
+ * whoever looks, from an index or a count on, does so between enter and leave; names, strings and confs are valid that long.
  */
 #ifndef XF_FLOW_FLOW_H
 #define XF_FLOW_FLOW_H
@@ -26,6 +27,29 @@ uint64_t xf_flow_drain(struct xf_flow *flow, uint64_t timeout_ms);
 void xf_flow_drain_now(struct xf_flow *flow);
 void xf_flow_destroy(struct xf_flow **flow);
 
+/* What a reload did, part by part: "route 'orders'". */
+struct xf_reload_report {
+	char **added, **changed, **removed, **kept;
+	size_t added_count, changed_count, removed_count, kept_count;
+	bool server_differs; /* its settings hold from the next start on */
+};
+
+/*
+ * Goes over to CONF, whose file has been found good. What is alike is left alone; of what is not, the new connects before
+ * the old is let go, and what is under way is settled first, or goes the new way where its sinks are dead. XF_OK: CONF is
+ * taken. XF_FAILED with a reason: nothing was changed, and CONF is the caller's. Blocks for as long as brokers take to
+ * connect and to confirm, some seconds at most. REPORT is given back by fini.
+ */
+enum xf_status xf_flow_reload(struct xf_flow *flow, const struct xf_conf *conf, struct xf_reload_report *report,
+                              struct xf_error *error);
+void xf_reload_report_fini(struct xf_reload_report *report);
+
+/* Blocks for the moment in which a reload exchanges parts. Not around xf_flow_reload(). */
+void xf_flow_enter(struct xf_flow *flow);
+void xf_flow_leave(struct xf_flow *flow);
+/* The newest; what `server` says holds as it was at create. */
+const struct xf_conf *xf_flow_conf(const struct xf_flow *flow);
+
 /* Every source has subscribed and every sink in use connected once; true from then on until drain. */
 bool xf_flow_ready(struct xf_flow *flow);
 
@@ -34,7 +58,6 @@ size_t xf_flow_migration_count(const struct xf_flow *flow);
 
 /* The caller gives back what was filled with xf_route_status_fini(). */
 void xf_flow_route_status(const struct xf_flow *flow, size_t index, struct xf_route_status *status);
-void xf_route_status_fini(struct xf_route_status *status);
 void xf_flow_migration_status(const struct xf_flow *flow, size_t index, struct xf_migration_status *status);
 
 /* A transport's own report as JSON text, appended to OUT; nothing where its plugin has none. */

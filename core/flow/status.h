@@ -80,4 +80,7 @@ struct xf_migration_status {
 	struct xf_leg_status sides[2]; /* sums over its routes; state: the worst */
 };
 
+/* Gives back what it points to. */
+void xf_route_status_fini(struct xf_route_status *status);
+
 #endif

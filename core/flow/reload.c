@@ -1,0 +1,346 @@
+/*
+ * From one configuration to another while messages flow. Parts are compared by their digests:
+ *
+ *   migrations   by name; their knobs stay as they are, what else they say is a matter of the routes that use them
+ *   transports   by name and digest, opened when the first route needs them (transports.h)
+ *   routes       by name; one that is alike is not touched, not even its connections
+ *
+ * First everything new is made, so that what a plugin refuses changes nothing. Then new sinks connect while the old ones
+ * work; then the routes that change are left, which settles what is under way; and only then each takes over (route.h).
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "flow/parts.h"
+
+#define CONNECT_WAIT_MS 3000 /* for new sinks; one that takes longer connects later */
+#define LEAVE_WAIT_MS 5000   /* for what is under way to be confirmed; past it, it goes the new way unconfirmed */
+
+/* What becomes of one route. */
+struct move {
+	struct xf_route *old; /* NULL: added */
+	struct xf_route *new; /* NULL: removed; the same as old: kept */
+};
+
+struct reload {
+	struct xf_flow *flow;
+	struct xf_holder *holder;
+	struct move *moves;
+	size_t count;
+	size_t *order; /* which move each route of the configuration is */
+	struct xf_migration **migrations; /* as many as the configuration has */
+	struct xf_migration **migrations_old;
+	size_t migration_count, migration_old_count;
+};
+
+static void
+sleep_ms(unsigned ms)
+{
+	const struct timespec time = {.tv_nsec = (long)ms * 1000000};
+
+	nanosleep(&time, NULL);
+}
+
+static bool
+is_changed(const struct move *move)
+{
+	return move->old != NULL && move->new != NULL && move->old != move->new;
+}
+
+/* ---- Making what is new ------------------------------------------------------------------------------ */
+
+/* Those that go on are in both lists. */
+static enum xf_status
+migrations_make(struct reload *reload, struct xf_error *error)
+{
+	struct xf_flow *flow = reload->flow;
+	const struct xf_conf *conf = reload->holder->conf;
+
+	reload->migrations = xf_alloc_array(conf->migration_count, sizeof(*reload->migrations));
+	for (size_t i = 0; i < conf->migration_count; i++) {
+		size_t index = xf_flow_migration_find(flow, xf_str(conf->migrations[i].name));
+
+		reload->migrations[i] = index != SIZE_MAX ? flow->migrations[index]
+		                                          : xf_flow_migration_make(flow, &conf->migrations[i], error);
+		if (reload->migrations[i] == NULL)
+			return XF_FAILED;
+		reload->migration_count++;
+	}
+	return XF_OK;
+}
+
+static struct xf_migration *
+migration_find(const struct reload *reload, const struct xf_conf_migration *conf)
+{
+	return conf != NULL ? reload->migrations[conf - reload->holder->conf->migrations] : NULL;
+}
+
+/* The move of the old route NAME, which is probably the one at FIRST, or NULL. */
+static struct move *
+move_find(struct reload *reload, size_t first, const char *name)
+{
+	for (size_t i = 0; i < reload->count; i++) {
+		struct move *move = &reload->moves[(first + i) % reload->count];
+
+		if (move->old != NULL && strcmp(move->old->conf->name, name) == 0)
+			return move;
+	}
+	return NULL;
+}
+
+static enum xf_status
+routes_make(struct reload *reload, struct xf_error *error)
+{
+	struct xf_flow *flow = reload->flow;
+	const struct xf_conf *conf = reload->holder->conf;
+
+	reload->moves = xf_alloc_array(flow->route_count + conf->route_count, sizeof(*reload->moves));
+	reload->order = xf_alloc_array(conf->route_count, sizeof(*reload->order));
+	for (size_t i = 0; i < flow->route_count; i++)
+		reload->moves[reload->count++].old = flow->routes[i];
+	for (size_t i = 0; i < conf->route_count; i++) {
+		const struct xf_conf_route *route = &conf->routes[i];
+		struct move *move = move_find(reload, i, route->name);
+
+		if (move == NULL)
+			move = &reload->moves[reload->count++];
+		reload->order[i] = (size_t)(move - reload->moves);
+		if (move->old != NULL && xf_digest_equal(move->old->conf->digest, route->digest)) {
+			move->new = move->old;
+			continue;
+		}
+		move->new = xf_route_create(&(struct xf_route_setup){
+			.conf = route,
+			.holder = reload->holder,
+			.migration = migration_find(reload, route->migration),
+			.transports = &flow->transports,
+			.rejects = flow->rejects,
+			.from = move->old,
+		}, error);
+		if (move->new == NULL)
+			return XF_FAILED;
+	}
+	return XF_OK;
+}
+
+/* What was made and is not needed. */
+static void
+reload_undo(struct reload *reload)
+{
+	for (size_t i = 0; i < reload->count; i++)
+		if (reload->moves[i].new != reload->moves[i].old)
+			xf_route_destroy(&reload->moves[i].new);
+	for (size_t i = 0; i < reload->migration_count; i++) {
+		const char *name = reload->migrations[i]->conf->name;
+
+		if (xf_flow_migration_find(reload->flow, xf_str(name)) == SIZE_MAX)
+			free(reload->migrations[i]);
+	}
+}
+
+/* ---- Going over ---------------------------------------------------------------------------------------- */
+
+static void
+sinks_connect(struct reload *reload)
+{
+	uint64_t until = xf_now_ms() + CONNECT_WAIT_MS;
+
+	for (size_t i = 0; i < reload->count; i++)
+		if (reload->moves[i].new != NULL && reload->moves[i].new != reload->moves[i].old)
+			xf_route_start_sinks(reload->moves[i].new);
+	for (size_t i = 0; i < reload->count; i++)
+		while (is_changed(&reload->moves[i]) && !xf_route_sinks_up(reload->moves[i].new) && xf_now_ms() < until)
+			sleep_ms(2);
+}
+
+static void
+routes_leave(struct reload *reload)
+{
+	uint64_t until = xf_now_ms() + LEAVE_WAIT_MS;
+
+	for (size_t i = 0; i < reload->count; i++) {
+		struct move *move = &reload->moves[i];
+
+		if (is_changed(move))
+			xf_route_leave(move->old, move->new);
+		else if (move->new == NULL)
+			xf_route_drain(move->old);
+	}
+	for (size_t i = 0; i < reload->count; i++) {
+		struct move *move = &reload->moves[i];
+
+		while (move->old != move->new && move->old != NULL && xf_now_ms() < until &&
+		       !(move->new != NULL ? xf_route_left(move->old, move->new) : xf_route_drained(move->old)))
+			sleep_ms(1);
+	}
+}
+
+static void
+migrations_exchange(struct reload *reload)
+{
+	struct xf_flow *flow = reload->flow;
+	const struct xf_conf *conf = reload->holder->conf;
+
+	reload->migrations_old = flow->migrations;
+	reload->migration_old_count = flow->migration_count;
+	flow->migrations = reload->migrations;
+	flow->migration_count = reload->migration_count;
+	for (size_t i = 0; i < flow->migration_count; i++)
+		flow->migrations[i]->conf = &conf->migrations[i];
+}
+
+/* Those that the new configuration does not have; nobody uses them any more. */
+static void
+migrations_drop(struct reload *reload)
+{
+	for (size_t i = 0; i < reload->migration_old_count; i++) {
+		struct xf_migration *migration = reload->migrations_old[i];
+		bool kept = false;
+
+		for (size_t k = 0; k < reload->migration_count; k++)
+			kept = kept || reload->migrations[k] == migration;
+		if (!kept)
+			free(migration);
+	}
+	free(reload->migrations_old);
+}
+
+/* In the order of the configuration. */
+static void
+routes_exchange(struct reload *reload)
+{
+	struct xf_flow *flow = reload->flow;
+	const struct xf_conf *conf = reload->holder->conf;
+
+	free(flow->routes);
+	flow->routes = xf_alloc_array(conf->route_count, sizeof(*flow->routes));
+	flow->route_count = 0;
+	for (size_t i = 0; i < conf->route_count; i++)
+		flow->routes[flow->route_count++] = reload->moves[reload->order[i]].new;
+}
+
+/* Only what must not be seen half done: what can take time has been done before. */
+static void
+parts_exchange(struct reload *reload)
+{
+	struct xf_flow *flow = reload->flow;
+
+	for (size_t i = 0; i < reload->count; i++) {
+		struct move *move = &reload->moves[i];
+
+		if (is_changed(move))
+			xf_route_take_over(move->new, move->old);
+		else if (move->old == NULL)
+			xf_route_start_sources(move->new);
+	}
+	migrations_exchange(reload);
+	routes_exchange(reload);
+	for (size_t i = 0; i < reload->count; i++)
+		if (reload->moves[i].old != reload->moves[i].new)
+			xf_route_destroy(&reload->moves[i].old);
+	migrations_drop(reload);
+	xf_holder_release(&flow->holder);
+	flow->holder = xf_holder_keep(reload->holder);
+}
+
+static void
+reload_apply(struct reload *reload)
+{
+	struct xf_flow *flow = reload->flow;
+
+	sinks_connect(reload);
+	routes_leave(reload);
+	for (size_t i = 0; i < reload->count; i++) {
+		struct move *move = &reload->moves[i];
+
+		if (is_changed(move)) {
+			xf_route_stop_left(move->old, move->new);
+		} else if (move->new == NULL) {
+			xf_route_stop_sources(move->old);
+			xf_route_stop_sinks(move->old);
+		}
+	}
+	pthread_rwlock_wrlock(&flow->parts_lock);
+	parts_exchange(reload);
+	pthread_rwlock_unlock(&flow->parts_lock);
+}
+
+/* ---- The report ------------------------------------------------------------------------------------------- */
+
+static void
+report_add(char ***list, size_t *count, const char *what, const char *name)
+{
+	*list = xf_grow_array(*list, *count, *count + 1, sizeof(**list));
+	(*list)[(*count)++] = xf_format("%s '%s'", what, name);
+}
+
+static void
+report_fill(const struct reload *reload, struct xf_reload_report *report)
+{
+	for (size_t i = 0; i < reload->count; i++) {
+		const struct move *move = &reload->moves[i];
+
+		if (move->old == NULL)
+			report_add(&report->added, &report->added_count, "route", move->new->conf->name);
+		else if (move->new == NULL)
+			report_add(&report->removed, &report->removed_count, "route", move->old->conf->name);
+		else if (move->old == move->new)
+			report_add(&report->kept, &report->kept_count, "route", move->new->conf->name);
+		else
+			report_add(&report->changed, &report->changed_count, "route", move->new->conf->name);
+	}
+	report->server_differs = !xf_digest_equal(reload->holder->conf->server_digest,
+	                                          reload->flow->first->conf->server_digest);
+}
+
+static void
+list_free(char **list, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		free(list[i]);
+	free(list);
+}
+
+void
+xf_reload_report_fini(struct xf_reload_report *report)
+{
+	list_free(report->added, report->added_count);
+	list_free(report->changed, report->changed_count);
+	list_free(report->removed, report->removed_count);
+	list_free(report->kept, report->kept_count);
+	*report = (struct xf_reload_report){.added = NULL};
+}
+
+enum xf_status
+xf_flow_reload(struct xf_flow *flow, const struct xf_conf *conf, struct xf_reload_report *report, struct xf_error *error)
+{
+	struct reload reload = {.flow = flow};
+	enum xf_status status = XF_OK;
+
+	*report = (struct xf_reload_report){.added = NULL};
+	pthread_mutex_lock(&flow->reload_lock);
+	reload.holder = xf_holder_create(conf, true);
+	if (atomic_load(&flow->draining))
+		status = xf_error_set(error, "this server is stopping");
+	if (status == XF_OK)
+		status = migrations_make(&reload, error);
+	if (status == XF_OK)
+		status = routes_make(&reload, error);
+	if (status == XF_OK) {
+		report_fill(&reload, report);
+		reload_apply(&reload);
+	} else {
+		reload_undo(&reload);
+		free(reload.migrations);
+		reload.holder->own = false; /* and its last one */
+	}
+	xf_holder_release(&reload.holder);
+	free(reload.moves);
+	free(reload.order);
+	pthread_mutex_unlock(&flow->reload_lock);
+	return status;
+}

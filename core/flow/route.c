@@ -1,0 +1,394 @@
+#include "flow/route.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "base/memory.h"
+
+#define LOSSY_WAIT_MS 3000
+
+/* ---- Making ------------------------------------------------------------------------------------ */
+
+static const struct xf_conf_endpoint *
+sink_conf(const struct xf_conf_route *conf, unsigned side)
+{
+	return conf->migration != NULL ? &conf->migration->sides[side] : &conf->sinks[side];
+}
+
+static enum xf_status
+sinks_create(struct xf_route *route, struct xf_error *error)
+{
+	static const char *const names[XF_SIDES] = {"old", "new"};
+
+	route->side_count = route->migration != NULL ? 2 : 1;
+	for (unsigned side = 0; side < route->side_count; side++) {
+		const struct xf_conf_endpoint *conf = sink_conf(route->conf, side);
+		struct xf_transport *transport = xf_transport_use(route->transports, conf->transport, route->holder, error);
+		char *name;
+
+		route->sink_transports[side] = transport;
+		if (transport == NULL)
+			return XF_FAILED;
+		name = route->migration != NULL ? xf_format("%s/to/%s", route->conf->name, names[side])
+		                                : xf_format("%s/to", route->conf->name);
+		route->sinks[side] = xf_sink_create(name, route->conf->name, route->holder->conf->server.name, conf,
+		                                    transport->shared, error);
+		if (route->sinks[side] == NULL)
+			return XF_FAILED;
+	}
+	return XF_OK;
+}
+
+static void
+way_setup_fill(const struct xf_route *route, struct xf_way_setup *setup)
+{
+	*setup = (struct xf_way_setup){
+		.route = route->conf,
+		.server = &route->holder->conf->server,
+		.migration = route->migration,
+	};
+	for (unsigned side = 0; side < route->side_count; side++) {
+		setup->sinks[side] = route->sinks[side];
+		setup->sink_conf[side] = sink_conf(route->conf, side);
+	}
+}
+
+/* The source of FROM that source INDEX of CONF goes on with, or NULL. */
+static struct xf_route_source *
+source_kept(struct xf_route *from, const struct xf_conf_route *conf, size_t index)
+{
+	if (from == NULL || from->conf->source_count != conf->source_count ||
+	    !xf_digest_equal(from->conf->sources[index].digest, conf->sources[index].digest))
+		return NULL;
+	return &from->sources[index];
+}
+
+static enum xf_status
+source_create(struct xf_route *route, const struct xf_route_setup *setup, size_t index, struct xf_error *error)
+{
+	struct xf_route_source *source = &route->sources[index], *kept = source_kept(setup->from, route->conf, index);
+	struct xf_inlet_setup inlet = {.source = &route->conf->sources[index], .rejects = setup->rejects};
+	char *name;
+
+	way_setup_fill(route, &inlet.way);
+	if (kept != NULL) {
+		source->way = xf_inlet_way(kept->inlet, &inlet.way);
+		return XF_OK;
+	}
+	source->transport = xf_transport_use(route->transports, inlet.source->transport, route->holder, error);
+	if (source->transport == NULL)
+		return XF_FAILED;
+	inlet.shared = source->transport->shared;
+	name = route->conf->source_count == 1 ? xf_format("%s/from", route->conf->name)
+	                                      : xf_format("%s/from/%zu", route->conf->name, index + 1);
+	source->inlet = xf_inlet_create(name, &inlet, error);
+	if (source->inlet == NULL)
+		return XF_FAILED;
+	source->holder = xf_holder_keep(route->holder);
+	if (route->paused)
+		xf_inlet_pause(source->inlet, true);
+	return XF_OK;
+}
+
+struct xf_route *
+xf_route_create(const struct xf_route_setup *setup, struct xf_error *error)
+{
+	struct xf_route *route = xf_alloc(sizeof(*route));
+	enum xf_status status;
+
+	route->conf = setup->conf;
+	route->holder = xf_holder_keep(setup->holder);
+	route->transports = setup->transports;
+	route->migration = setup->migration;
+	route->paused = setup->from != NULL && setup->from->paused;
+	route->sources = xf_alloc_array(route->conf->source_count, sizeof(*route->sources));
+	status = sinks_create(route, error);
+	for (size_t i = 0; status == XF_OK && i < route->conf->source_count; i++)
+		status = source_create(route, setup, i, error);
+	if (status != XF_OK)
+		xf_route_destroy(&route);
+	return route;
+}
+
+void
+xf_route_destroy(struct xf_route **pointer)
+{
+	struct xf_route *route = *pointer;
+
+	if (route == NULL)
+		return;
+	*pointer = NULL;
+	for (size_t i = 0; i < route->conf->source_count; i++) {
+		struct xf_route_source *source = &route->sources[i];
+
+		xf_way_destroy(&source->way);
+		xf_inlet_destroy(&source->inlet);
+		xf_transport_release(route->transports, source->transport);
+		xf_holder_release(&source->holder);
+	}
+	for (unsigned side = 0; side < route->side_count; side++) {
+		xf_sink_destroy(&route->sinks[side]);
+		xf_transport_release(route->transports, route->sink_transports[side]);
+	}
+	free(route->sources);
+	xf_holder_release(&route->holder);
+	free(route);
+}
+
+/* ---- Running --------------------------------------------------------------------------------------- */
+
+void
+xf_route_start_sinks(struct xf_route *route)
+{
+	for (unsigned side = 0; side < route->side_count; side++)
+		xf_sink_start(route->sinks[side]);
+}
+
+void
+xf_route_start_sources(struct xf_route *route)
+{
+	for (size_t i = 0; i < route->conf->source_count; i++)
+		xf_inlet_start(route->sources[i].inlet);
+}
+
+void
+xf_route_drain(struct xf_route *route)
+{
+	for (size_t i = 0; i < route->conf->source_count; i++)
+		xf_inlet_drain(route->sources[i].inlet);
+}
+
+bool
+xf_route_drained(const struct xf_route *route)
+{
+	bool drained = true;
+
+	for (size_t i = 0; i < route->conf->source_count; i++)
+		drained = drained && xf_inlet_drained(route->sources[i].inlet);
+	return drained;
+}
+
+void
+xf_route_stop_sources(struct xf_route *route)
+{
+	for (size_t i = 0; i < route->conf->source_count; i++)
+		xf_inlet_stop(route->sources[i].inlet);
+}
+
+void
+xf_route_stop_sinks(struct xf_route *route)
+{
+	for (unsigned side = 0; side < route->side_count; side++)
+		xf_sink_stop(route->sinks[side]);
+}
+
+/* ---- Taking over ------------------------------------------------------------------------------------- */
+
+static bool
+is_kept(const struct xf_route *new, size_t index)
+{
+	return index < new->conf->source_count && new->sources[index].way != NULL;
+}
+
+/* What it misses nobody brings again, so its successor is there before it goes. */
+static bool
+is_lossy(const struct xf_route *route, size_t index)
+{
+	return route->conf->sources[index].traits & XF_TRAIT_LOSSY;
+}
+
+void
+xf_route_leave(struct xf_route *old, const struct xf_route *new)
+{
+	for (size_t i = 0; i < old->conf->source_count; i++) {
+		if (is_kept(new, i))
+			xf_inlet_hold(old->sources[i].inlet);
+		else if (!is_lossy(old, i))
+			xf_inlet_drain(old->sources[i].inlet);
+	}
+}
+
+bool
+xf_route_left(const struct xf_route *old, const struct xf_route *new)
+{
+	bool left = true;
+
+	for (size_t i = 0; i < old->conf->source_count; i++) {
+		const struct xf_inlet *inlet = old->sources[i].inlet;
+
+		if (is_kept(new, i))
+			left = left && xf_inlet_quiet(inlet);
+		else if (!is_lossy(old, i))
+			left = left && xf_inlet_drained(inlet);
+	}
+	return left;
+}
+
+static void
+sleep_ms(unsigned ms)
+{
+	const struct timespec time = {.tv_nsec = (long)ms * 1000000};
+
+	nanosleep(&time, NULL);
+}
+
+static void
+source_take_over(struct xf_route_source *new, struct xf_route_source *old)
+{
+	struct xf_way *left;
+
+	xf_inlet_offer(old->inlet, new->way);
+	while ((left = xf_inlet_left(old->inlet)) == NULL)
+		sleep_ms(1);
+	xf_way_destroy(&left);
+	*new = *old;
+	*old = (struct xf_route_source){.inlet = NULL};
+}
+
+/* For a moment both are there, and a message may come through both. */
+static void
+lossy_take_over(struct xf_route *new, struct xf_route *old)
+{
+	uint64_t until = xf_now_ms() + LOSSY_WAIT_MS;
+
+	for (size_t i = 0; i < new->conf->source_count; i++) {
+		if (is_kept(new, i) || !is_lossy(new, i))
+			continue;
+		xf_inlet_start(new->sources[i].inlet);
+		while (!xf_inlet_was_up(new->sources[i].inlet) && xf_now_ms() < until)
+			sleep_ms(5);
+	}
+	for (size_t i = 0; i < old->conf->source_count; i++)
+		if (!is_kept(new, i) && is_lossy(old, i))
+			xf_inlet_drain(old->sources[i].inlet);
+	until = xf_now_ms() + LOSSY_WAIT_MS;
+	for (size_t i = 0; i < old->conf->source_count; i++)
+		while (!is_kept(new, i) && !xf_inlet_drained(old->sources[i].inlet) && xf_now_ms() < until)
+			sleep_ms(1);
+}
+
+void
+xf_route_stop_left(struct xf_route *old, struct xf_route *new)
+{
+	lossy_take_over(new, old);
+	for (size_t i = 0; i < old->conf->source_count; i++)
+		if (!is_kept(new, i))
+			xf_inlet_stop(old->sources[i].inlet);
+	xf_route_stop_sinks(old);
+}
+
+void
+xf_route_take_over(struct xf_route *new, struct xf_route *old)
+{
+	for (size_t i = 0; i < new->conf->source_count; i++) {
+		if (is_kept(new, i))
+			source_take_over(&new->sources[i], &old->sources[i]);
+		else if (!is_lossy(new, i))
+			xf_inlet_start(new->sources[i].inlet);
+	}
+	if (new->paused != old->paused)
+		xf_route_pause(new, old->paused);
+}
+
+/* ---- Sight ---------------------------------------------------------------------------------------------- */
+
+/* Whether the route needs SIDE where its knobs stand. */
+static bool
+side_is_needed(const struct xf_route *route, unsigned side)
+{
+	struct xf_position position;
+
+	if (route->migration == NULL)
+		return true;
+	position = xf_migration_knobs(route->migration).position;
+	return position.mirror != XF_MIRROR_OFF || (side == 1 ? position.percent > 0 : position.percent < 10000);
+}
+
+bool
+xf_route_was_up(const struct xf_route *route)
+{
+	for (size_t i = 0; i < route->conf->source_count; i++)
+		if (!xf_inlet_was_up(route->sources[i].inlet))
+			return false;
+	for (unsigned side = 0; side < route->side_count; side++)
+		if (side_is_needed(route, side) && !xf_sink_was_up(route->sinks[side]))
+			return false;
+	return true;
+}
+
+bool
+xf_route_sinks_up(const struct xf_route *route)
+{
+	bool up = true;
+
+	for (unsigned side = 0; side < route->side_count; side++)
+		up = up && xf_sink_state(route->sinks[side]) != XF_STATE_DOWN;
+	return up;
+}
+
+uint64_t
+xf_route_in_flight(const struct xf_route *route)
+{
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < route->conf->source_count; i++)
+		sum += xf_inlet_in_flight(route->sources[i].inlet);
+	return sum;
+}
+
+void
+xf_route_pause(struct xf_route *route, bool paused)
+{
+	route->paused = paused;
+	for (size_t i = 0; i < route->conf->source_count; i++)
+		xf_inlet_pause(route->sources[i].inlet, paused);
+}
+
+/* The first endpoint that keeps the route from its work gives the reason. */
+static void
+endpoint_judge(struct xf_route_status *status, const struct xf_endpoint_status *endpoint)
+{
+	if (endpoint->state == XF_STATE_UP || status->reason[0] != '\0')
+		return;
+	snprintf(status->reason, sizeof(status->reason), "%s is %s: %.180s", endpoint->name,
+	         endpoint->state == XF_STATE_DOWN ? "down" : "blocked", endpoint->reason);
+}
+
+void
+xf_route_status(const struct xf_route *route, struct xf_route_status *status)
+{
+	const struct xf_conf_route *conf = route->conf;
+
+	*status = (struct xf_route_status){
+		.name = conf->name,
+		.promise = xf_conf_promise(&conf->sources[0], sink_conf(conf, 0)),
+		.migration = route->migration != NULL ? route->migration->conf->name : NULL,
+		.source_count = conf->source_count,
+		.leg_count = route->side_count,
+	};
+	status->sources = xf_alloc_array(conf->source_count, sizeof(*status->sources));
+	status->legs = xf_alloc_array(route->side_count, sizeof(*status->legs));
+	for (size_t i = 0; i < conf->source_count; i++) {
+		xf_inlet_status(route->sources[i].inlet, status);
+		xf_runner_status(xf_inlet_runner(route->sources[i].inlet), &status->sources[i]);
+		endpoint_judge(status, &status->sources[i]);
+	}
+	for (unsigned side = 0; side < route->side_count; side++) {
+		xf_sink_status(route->sinks[side], &status->legs[side].sink);
+		if (side_is_needed(route, side))
+			endpoint_judge(status, &status->legs[side].sink);
+	}
+	status->ok = status->reason[0] == '\0';
+}
+
+void
+xf_route_status_fini(struct xf_route_status *status)
+{
+	free(status->sources);
+	free(status->legs);
+	status->sources = NULL;
+	status->legs = NULL;
+}

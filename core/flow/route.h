@@ -1,0 +1,79 @@
+/*
+ * route.h - a route: its sources (inlets) and its sinks, made from one configuration.
+ *
+ * Life: create (no network) -> start -> ... -> drain -> stop -> destroy; or, in a reload, a new route takes over from an old
+ * one: what it can keep of its sources it keeps, with what is under way in them.
+ *
+ * Threads: one thread makes, starts, replaces and ends routes; the rest is for any thread while the route lives.
+ */
+#ifndef XF_FLOW_ROUTE_H
+#define XF_FLOW_ROUTE_H
+
+#include "flow/inlet.h"
+#include "flow/transports.h"
+
+/* Where messages come in. */
+struct xf_route_source {
+	struct xf_inlet *inlet; /* NULL: still the old route's, from which it is kept */
+	struct xf_holder *holder; /* of the configuration that it was made from */
+	struct xf_transport *transport;
+	struct xf_way *way; /* for an inlet that is kept, until it has it */
+};
+
+struct xf_route {
+	const struct xf_conf_route *conf;
+	struct xf_holder *holder; /* of conf */
+	struct xf_transports *transports;
+	struct xf_migration *migration;
+	struct xf_route_source *sources; /* as many as conf has */
+	struct xf_sink *sinks[XF_SIDES];
+	struct xf_transport *sink_transports[XF_SIDES];
+	unsigned side_count;
+	bool paused;
+};
+
+/* What a route is made from. */
+struct xf_route_setup {
+	const struct xf_conf_route *conf;
+	struct xf_holder *holder; /* of the configuration that CONF is in; the route keeps it */
+	struct xf_migration *migration;
+	struct xf_transports *transports;
+	struct xf_rejects *rejects;
+	struct xf_route *from; /* the route that it takes over from, or NULL */
+};
+
+/* NULL with a reason. Touches nothing of FROM. */
+struct xf_route *xf_route_create(const struct xf_route_setup *setup, struct xf_error *error);
+/* Its threads have ended. */
+void xf_route_destroy(struct xf_route **route);
+
+void xf_route_start_sinks(struct xf_route *route);
+void xf_route_start_sources(struct xf_route *route);
+
+/* Its sources take nothing in any more. */
+void xf_route_drain(struct xf_route *route);
+bool xf_route_drained(const struct xf_route *route); /* and nothing is in flight */
+void xf_route_stop_sources(struct xf_route *route);
+void xf_route_stop_sinks(struct xf_route *route);
+
+/*
+ * The steps of taking over, for NEW made with `from` OLD; sinks of NEW run. leave: nothing new comes in through what is
+ * kept, and what is not kept drains. left: that is done. stop_left: ends what is not kept, sinks included; sources that
+ * cannot be held back start first. take_over: whatever is still open goes the new way, and the other new sources
+ * start; OLD is to be destroyed then.
+ */
+void xf_route_leave(struct xf_route *old, const struct xf_route *new);
+bool xf_route_left(const struct xf_route *old, const struct xf_route *new);
+void xf_route_stop_left(struct xf_route *old, struct xf_route *new);
+void xf_route_take_over(struct xf_route *new, struct xf_route *old);
+
+/* Each sink that it needs where its knobs stand, and each source, was up once. */
+bool xf_route_was_up(const struct xf_route *route);
+bool xf_route_sinks_up(const struct xf_route *route); /* all of them, now */
+uint64_t xf_route_in_flight(const struct xf_route *route);
+void xf_route_pause(struct xf_route *route, bool paused);
+
+/* Given back with xf_route_status_fini(). */
+void xf_route_status(const struct xf_route *route, struct xf_route_status *status);
+
+#endif
