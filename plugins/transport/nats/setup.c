@@ -263,6 +263,33 @@ covers_stream(const char *pattern, struct xf_str subjects)
 	return true;
 }
 
+/* As JetStream calls it. */
+static const char *const deliver_policies[] = {
+	[DELIVER_ALL] = "all",
+	[DELIVER_NEW] = "new",
+	[DELIVER_LAST] = "last",
+	[DELIVER_SINCE] = "by_start_time",
+	[DELIVER_SEQUENCE] = "by_start_sequence",
+};
+
+static void
+deliver_add(struct text *body, const struct consumer_want *want, int64_t wall_ms)
+{
+	int64_t begin_ms = wall_ms - want->deliver_since_ms;
+	time_t seconds = (time_t)((begin_ms > 0 ? begin_ms : 0) / 1000);
+	struct tm tm;
+	char date[32];
+
+	text_printf(body, ",\"deliver_policy\":\"%s\"", deliver_policies[want->deliver]);
+	if (want->deliver == DELIVER_SEQUENCE)
+		text_printf(body, ",\"opt_start_seq\":%llu", (unsigned long long)want->deliver_sequence);
+	if (want->deliver != DELIVER_SINCE)
+		return;
+	gmtime_r(&seconds, &tm);
+	strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%SZ", &tm);
+	text_printf(body, ",\"opt_start_time\":\"%s\"", date);
+}
+
 static void
 consumer_create(struct setup *setup, struct link *link)
 {
@@ -277,11 +304,11 @@ consumer_create(struct setup *setup, struct link *link)
 		text_printf(&body, ",\"filter_subject\":");
 		text_quote(&body, setup->filter);
 	}
+	deliver_add(&body, want, setup->settings->host->wall_ms());
 	text_printf(&body,
-	            ",\"deliver_policy\":\"%s\",\"ack_policy\":\"explicit\",\"replay_policy\":\"instant\","
+	            ",\"ack_policy\":\"explicit\",\"replay_policy\":\"instant\","
 	            "\"ack_wait\":%lld,\"max_deliver\":-1,\"max_ack_pending\":%lld,\"max_waiting\":512}}",
-	            want->deliver_new ? "new" : "all", (long long)want->ack_wait_ms * MS,
-	            (long long)want->max_ack_pending);
+	            (long long)want->ack_wait_ms * MS, (long long)want->max_ack_pending);
 	ask(setup, link, STEP_CONSUMER_CREATE, &body, "CONSUMER.DURABLE.CREATE.%s.%s",
 	    setup->consumer.stream,
 	    want->durable);
@@ -325,6 +352,26 @@ consumer_update(struct setup *setup, struct link *link, struct xf_str config, in
 	text_fini(&body);
 }
 
+/* Where the consumer began is where it was created to; it cannot begin anew. */
+static bool
+consumer_began_so(struct setup *setup, struct xf_str config)
+{
+	const struct consumer_want *want = setup->want;
+	int64_t sequence = json_get_int(config, "opt_start_seq", 0);
+	char policy[64];
+
+	if (!want->deliver_given || !json_get_string(config, "deliver_policy", policy, sizeof(policy)))
+		return true;
+	if (strcmp(policy, deliver_policies[want->deliver]) == 0 &&
+	    (want->deliver != DELIVER_SEQUENCE || (uint64_t)sequence == want->deliver_sequence))
+		return true;
+	block(setup,
+	      "consumer %s of stream %s was created to deliver %s, not as the settings say, and goes on from its "
+	      "place; take 'deliver' out of them, name another with 'durable', or delete this one to begin anew",
+	      want->durable, setup->consumer.stream, policy);
+	return false;
+}
+
 static bool
 consumer_fits(struct setup *setup, struct xf_str config)
 {
@@ -355,11 +402,11 @@ consumer_fits(struct setup *setup, struct xf_str config)
 	if (strcmp(word, setup->filter) != 0 &&
 	    !(setup->filter[0] == '\0' && strcmp(word, setup->want->subject) == 0)) {
 		block(setup,
-		      "consumer %s of stream %s has filter_subject '%s', not '%s'; name another with 'durable'", durable,
-		      stream, word, setup->filter);
+		      "consumer %s of stream %s has filter_subject '%s', not '%s'; name another with 'durable', or delete "
+		      "this one if nobody needs its place", durable, stream, word, setup->filter);
 		return false;
 	}
-	return true;
+	return consumer_began_so(setup, config);
 }
 
 /* 2026-11-21T23:44:36.363591014Z, in ns since 1970; 0 where it is none. */
@@ -420,6 +467,43 @@ consumer_found(struct setup *setup, struct link *link, struct xf_str answer)
 	consumer_update(setup, link, config, wanted_wait, wanted_pending);
 }
 
+/* ---- What helps ------------------------------------------------------------------- */
+
+/* Errors that a person has to do something about, by the server's err_code. */
+static const struct advice {
+	int64_t code;
+	const char *words;
+} advices[] = {
+	{10002, "the account's JetStream limits are reached: raise them, or delete what is not needed"},
+	{10005, "no server of the cluster has room for it: add servers, or ask for fewer replicas"},
+	{10023, "the server's JetStream limits are reached: raise max_file_store or max_memory_store"},
+	{10026, "the account or the stream may have no more consumers: raise max_consumers, or delete some"},
+	{10027, "the account may have no more streams: raise its limit, or delete some"},
+	{10028, "the account's or server's memory for JetStream is used up: raise it, or use storage: file"},
+	{10039, "the account may not use JetStream: enable it for the account"},
+	{10047, "the account's or server's storage for JetStream is used up: raise it, or lower max_bytes"},
+	{10065, "another stream stores some of these subjects already: change one of the two"},
+	{10074, "this server is no cluster: set replicas to 1"},
+	{10076, "start the server with JetStream"},
+	{10077, "if its bounds are reached, raise them, or let its consumers catch up"},
+	{10099, "a workqueue has one consumer for each subject: use that one's 'durable', or delete it"},
+	{10100, "a workqueue has one consumer for each subject: use that one's 'durable', or delete it"},
+	{10101, "a workqueue is read from its beginning only: take 'deliver' out"},
+	{10113, "the account wants a bound for each stream: set max_bytes"},
+	{10120, "the account has no JetStream limits for this: set them"},
+	{10122, "the account allows no stream of this size: lower max_bytes"},
+};
+
+const char *
+setup_advice(int64_t code)
+{
+	for (size_t i = 0; i < sizeof(advices) / sizeof(advices[0]); i++) {
+		if (advices[i].code == code)
+			return advices[i].words;
+	}
+	return NULL;
+}
+
 /* ---- The walk ---------------------------------------------------------------------- */
 
 static void
@@ -449,17 +533,25 @@ static bool
 answer_error(struct setup *setup, const struct link_message *message, int64_t *code)
 {
 	struct xf_str error;
-	char description[256];
+	char said[256], description[480];
+	const char *advice;
 
 	*code = 0;
 	if (message->status == 503) {
-		block(setup, "JetStream is not enabled at the server, or not for this account");
+		if (setup->settings->domain != NULL)
+			block(setup, "no JetStream answers for domain %s; is it spelt as the server's, and reachable from there?",
+			      setup->settings->domain);
+		else
+			block(setup, "JetStream is not enabled at the server, or not for this account");
 		return true;
 	}
 	if (!json_get(message->payload, "error", &error))
 		return false;
 	*code = json_get_int(error, "err_code", 1);
-	json_get_string(error, "description", description, sizeof(description));
+	json_get_string(error, "description", said, sizeof(said));
+	advice = setup_advice(*code);
+	snprintf(description, sizeof(description), "%s%s%s", said, advice != NULL ? "; " : "",
+	         advice != NULL ? advice : "");
 	switch (setup->step) {
 	case STEP_STREAM_INFO:
 	case STEP_STREAM_CREATE:

@@ -11,6 +11,15 @@
 
 #include "link.h"
 
+/* Where a consumer begins when it is created. */
+enum deliver {
+	DELIVER_ALL,
+	DELIVER_NEW,
+	DELIVER_LAST,
+	DELIVER_SINCE,
+	DELIVER_SEQUENCE,
+};
+
 /* What a source wants to read by. */
 struct consumer_want {
 	char *stream; /* NULL: the one that stores SUBJECT */
@@ -19,7 +28,10 @@ struct consumer_want {
 	uint64_t ack_wait_ms;
 	bool ack_wait_given;
 	int64_t max_ack_pending;
-	bool deliver_new;
+	enum deliver deliver;
+	bool deliver_given;
+	int64_t deliver_since_ms;
+	uint64_t deliver_sequence;
 };
 
 /* What it got. */
@@ -61,6 +73,9 @@ void setup_answer(struct setup *setup, struct link *link, const struct link_mess
 
 /* The server refused something while the walk ran. */
 void setup_refused(struct setup *setup, const char *reason);
+
+/* What helps against an error of JetStream, by its err_code; NULL: what the server says is all there is to say. */
+const char *setup_advice(int64_t code);
 
 /* Fails the link where an answer is overdue. */
 void setup_tick(struct setup *setup, struct link *link, uint64_t now);

@@ -22,6 +22,7 @@
 
 #include "json.h"
 #include "setup.h"
+#include "sight.h"
 
 #define RESULTS_MAX 256u
 #define REASONS_SIZE 16384u
@@ -40,6 +41,7 @@ struct slot {
 	uint64_t sent_ms;
 	uint64_t ping;    /* core: the PONG that confirms it */
 	struct xf_str subject;
+	uint32_t flags;   /* core: XF_RESULT_NO_RECEIVER */
 	bool done;
 };
 
@@ -56,8 +58,11 @@ struct sink {
 	int64_t mode;
 	uint32_t window;
 
+	bool no_receiver; /* core: say where nobody is subscribed */
+
 	struct link link;
 	struct setup setup;
+	struct sight sight;
 	struct backoff backoff;
 	enum phase phase;
 	uint32_t state; /* as told; UINT32_MAX: nothing yet */
@@ -213,6 +218,7 @@ setup_follow(struct sink *sink, uint64_t now)
 	if (sink->setup.state == SETUP_DONE) {
 		sink->phase = PHASE_READY;
 		sink->setup_at_ms = 0;
+		sight_begin(&sink->sight, NULL);
 		if (sink->refused_ms == 0) {
 			sink->up_ms = now;
 			sink_tell(sink, XF_STATE_UP, NULL);
@@ -247,6 +253,7 @@ slot_refused(struct sink *sink, struct slot *slot, struct xf_str answer)
 {
 	struct xf_str error = {0};
 	char description[256] = "", reason[512];
+	const char *advice;
 	int64_t code;
 
 	json_get(answer, "error", &error);
@@ -258,8 +265,10 @@ slot_refused(struct sink *sink, struct slot *slot, struct xf_str answer)
 		slot_finish(sink, slot, XF_RESULT_REJECTED, 0, description);
 		return;
 	}
-	snprintf(reason, sizeof(reason), "the stream of '%.*s' refuses: %s",
-	         slot->subject.len > 100 ? 100 : (int)slot->subject.len, slot->subject.data, description);
+	advice = setup_advice(code);
+	snprintf(reason, sizeof(reason), "the stream of '%.*s' refuses: %s%s%s",
+	         slot->subject.len > 100 ? 100 : (int)slot->subject.len, slot->subject.data, description,
+	         advice != NULL ? "; " : "", advice != NULL ? advice : "");
 	slot_finish(sink, slot, XF_RESULT_NOT_SENT, 0, reason);
 	sink_refused(sink, reason);
 }
@@ -310,11 +319,21 @@ sink_answer(struct sink *sink, const struct link_message *message)
 		setup_answer(&sink->setup, &sink->link, message);
 		return;
 	}
+	if (token.data[0] == 'i') {
+		sight_answer(&sink->sight, &sink->link, message);
+		return;
+	}
 	if (!parse_slot(token, &number) || number < sink->head || number >= sink->next)
 		return;
 	slot = &sink->slots[number & sink->mask];
 	if (slot->done)
 		return;
+	if (sink->mode == MODE_CORE) {
+		/* A subscriber may answer too: that is no concern of ours. */
+		if (message->status == 503)
+			slot->flags = XF_RESULT_NO_RECEIVER;
+		return;
+	}
 	if (message->status == 503) {
 		slot_no_stream(sink, slot);
 	} else if (answer.len > sizeof(stored) - 1 && memcmp(answer.data, stored, sizeof(stored) - 1) == 0 &&
@@ -324,6 +343,8 @@ sink_answer(struct sink *sink, const struct link_message *message)
 
 		slot_finish(sink, slot, XF_RESULT_STORED, duplicate ? XF_RESULT_DUPLICATE : 0, NULL);
 		sink->confirmed_since = true;
+		if (sink->sight.sample)
+			sight_sample(&sink->sight, answer);
 	} else {
 		slot_refused(sink, slot, answer);
 	}
@@ -343,7 +364,7 @@ sink_pong(struct sink *sink)
 		if (slot->ping > sink->link.pongs)
 			break;
 		if (!slot->done)
-			slot_finish(sink, slot, XF_RESULT_STORED, 0, NULL);
+			slot_finish(sink, slot, XF_RESULT_STORED, slot->flags, NULL);
 		sink->confirmed_since = true;
 	}
 }
@@ -361,6 +382,8 @@ sink_violation(struct sink *sink)
 			link_fail(&sink->link, "%s: %s", sink->link.server, sink->link.refusal);
 		return;
 	}
+	if (sight_refused(&sink->sight, &sink->link, sink->link.refusal))
+		return;
 	if (sink->phase == PHASE_SETUP) {
 		setup_refused(&sink->setup, sink->link.refusal);
 		return;
@@ -454,6 +477,7 @@ sink_work(void *instance, struct xf_work *work)
 {
 	struct sink *sink = instance;
 	uint64_t now = sink->host->now_ms();
+	uint32_t sight_ms = UINT32_MAX;
 
 	results_flush(sink);
 	if (sink->phase == PHASE_WAIT && now >= sink->backoff.until_ms) {
@@ -471,6 +495,8 @@ sink_work(void *instance, struct xf_work *work)
 	else
 		sink_unblock(sink, now);
 	sink_watch(sink, now);
+	if (sink->phase == PHASE_READY && sink->mode == MODE_JETSTREAM)
+		sight_ms = sight_tick(&sink->sight, &sink->link, now);
 	link_flush(&sink->link);
 	results_flush(sink);
 	if (sink->link.failed) {
@@ -487,6 +513,8 @@ sink_work(void *instance, struct xf_work *work)
 		work->timeout_ms = sink->settings->publish_timeout_ms;
 	if (work->timeout_ms > sink->settings->ping_interval_ms)
 		work->timeout_ms = sink->settings->ping_interval_ms;
+	if (work->timeout_ms > sight_ms)
+		work->timeout_ms = sight_ms;
 	if (link_buffered(&sink->link))
 		work->timeout_ms = 0;
 }
@@ -596,6 +624,10 @@ frame(struct sink *sink, const struct xf_outgoing *message, uint64_t number)
 	} else if (message->reply.len > 0) {
 		out = put(out, message->reply.data, message->reply.len);
 		*out++ = ' ';
+	} else if (sink->no_receiver) {
+		out = put(out, link->inbox, link->inbox_len);
+		out = put_number(out, number);
+		*out++ = ' ';
 	}
 	size_at = out;
 	headers = out = put(out, sizes, sizeof(sizes) - 1);
@@ -680,6 +712,7 @@ sink_publish(void *instance, const struct xf_outgoing *messages, uint32_t stride
 static void
 sink_free(struct sink *sink)
 {
+	sight_fini(&sink->sight);
 	free(sink->slots);
 	free(sink);
 }
@@ -698,6 +731,7 @@ sink_create(const struct xf_host *host, struct xf_endpoint *endpoint, void *shar
 	sink->settings = shared;
 	sink->mode = host->option(config, SINK_MODE)->i64;
 	sink->window = (uint32_t)host->option(config, SINK_WINDOW)->i64;
+	sink->no_receiver = host->option(config, SINK_NO_RECEIVER)->i64 != 0;
 	while (size < sink->window)
 		size *= 2;
 	sink->slots = need(calloc(size, sizeof(sink->slots[0])));
@@ -707,6 +741,7 @@ sink_create(const struct xf_host *host, struct xf_endpoint *endpoint, void *shar
 		sink_free(sink);
 		return -1;
 	}
+	sight_init(&sink->sight, sink->settings, endpoint, &info->subject, NULL);
 	*instance = sink;
 	return 0;
 }
@@ -752,8 +787,11 @@ static int32_t
 sink_check(const struct xf_host *host, const struct xf_config *transport, const struct xf_config *endpoint,
            const struct xf_endpoint_info *info, struct xf_error *error)
 {
-	(void)endpoint;
 	(void)info;
+	if (host->option(endpoint, SINK_NO_RECEIVER)->i64 != 0 && host->option(endpoint, SINK_MODE)->i64 != MODE_CORE) {
+		snprintf(error->text, sizeof(error->text), "no_receiver goes with 'mode: core'; a stream always receives");
+		return -1;
+	}
 	return settings_check(host, transport, error);
 }
 

@@ -29,6 +29,7 @@
 
 #include "json.h"
 #include "setup.h"
+#include "sight.h"
 
 #define BATCH_MAX 256u
 #define HEADERS_MAX 2048u   /* in a batch */
@@ -42,6 +43,8 @@
 #define SETUP_RETRY_MS 1000u
 #define LOST_RANGE 200000u  /* sequences looked through for what was lost */
 #define RECLAIM_MS 1000u
+#define RECHECKS 3u         /* of a consumer where others seem to read */
+#define RECHECK_MS 250u
 #define SAME_CONSUMER_NS 50000000ll
 #define STOP_MS 1500u
 
@@ -77,7 +80,7 @@ struct pull {
 
 /* JetStream's ack subject, read. */
 struct delivery {
-	uint64_t delivered, stream_sequence;
+	uint64_t delivered, stream_sequence, pending;
 	int64_t time_ns;
 	struct xf_str stream;
 };
@@ -85,6 +88,7 @@ struct delivery {
 enum phase {
 	PHASE_WAIT,
 	PHASE_SETUP,
+	PHASE_SUBSCRIBE, /* core: until the server has read our SUB */
 	PHASE_READY,
 };
 
@@ -100,16 +104,21 @@ struct source {
 
 	struct link link;
 	struct setup setup;
+	struct sight sight;
 	struct backoff backoff;
 	enum phase phase;
 	uint32_t state;
 	char told[512];
 	uint64_t up_ms;
 	uint64_t setup_at_ms;
+	uint32_t rechecks;       /* how often the consumer was looked at again; see others_wait() */
+	uint64_t subscribe_ping; /* core: the PONG that says it is subscribed */
+	bool subscribe_refused;
 	int64_t consumer_created; /* the one that the slots belong to, by its time of creation in ns */
 
 	struct slot *slots;
 	uint32_t slot_count, free_slot, used_slots;
+	uint64_t pending; /* what the consumer had yet to deliver, as of its last message */
 
 	struct held *held, **held_end;
 	uint32_t held_count;
@@ -337,7 +346,7 @@ static bool
 parse_delivery(struct xf_str reply, struct delivery *delivery)
 {
 	struct xf_str token[12];
-	uint64_t begin = 0, i, time;
+	uint64_t begin = 0, i, stamp;
 	uint32_t count = 0, first;
 
 	for (i = 0; i <= reply.len; i++) {
@@ -354,9 +363,9 @@ parse_delivery(struct xf_str reply, struct delivery *delivery)
 	delivery->stream = token[first];
 	if (!number(token[first + 2], &delivery->delivered) ||
 	    !number(token[first + 3], &delivery->stream_sequence) ||
-	    !number(token[first + 5], &time))
+	    !number(token[first + 5], &stamp) || !number(token[first + 6], &delivery->pending))
 		return false;
-	delivery->time_ns = (int64_t)time;
+	delivery->time_ns = (int64_t)stamp;
 	return true;
 }
 
@@ -456,6 +465,7 @@ batch_add(struct source *source, const struct link_message *message, void *memor
 		}
 		in->handle = slot_handle(source, slot_take(source, message->reply, delivery.stream_sequence));
 		in->attempt = (uint32_t)delivery.delivered;
+		source->pending = delivery.pending;
 		in->flags = delivery.delivered > 1 ? XF_MESSAGE_REDELIVERED : 0;
 		in->time_ms = delivery.time_ns / 1000000;
 		if (in->id.len == 0) {
@@ -635,6 +645,7 @@ source_lost(struct source *source, const char *why, uint64_t now)
 	source->reclaiming = false;
 	source->pull_at_ms = 0;
 	source->setup_at_ms = 0;
+	source->rechecks = 0;
 	if (source->phase == PHASE_READY && now - source->up_ms >= STEADY_MS)
 		source->backoff.step = 0;
 	source->phase = PHASE_WAIT;
@@ -782,11 +793,8 @@ source_ready(struct source *source, uint64_t now)
 	source->phase = PHASE_READY;
 	source->up_ms = now;
 	source->setup_at_ms = 0;
-	if (source->mode == MODE_CORE) {
-		const char *group = source->group != NULL ? source->group : "";
-
-		link_printf(&source->link, "SUB %s %s %u\r\n", source->subject, group, LINK_SID_FIRST);
-	} else {
+	source->rechecks = 0;
+	if (source->mode == MODE_JETSTREAM) {
 		/* The server writes down a time a little later than the one it first tells. */
 		if (llabs(source->consumer_created - consumer->created_ns) > SAME_CONSUMER_NS) {
 			slots_void(source);
@@ -800,17 +808,68 @@ source_ready(struct source *source, uint64_t now)
 		source->host->settle_within(source->endpoint, consumer->ack_wait_ms > UINT32_MAX
 		                                                  ? UINT32_MAX
 		                                                  : (uint32_t)consumer->ack_wait_ms);
+		sight_begin(&source->sight, consumer->stream);
 		if (source->setup.notice[0] != '\0')
 			source->host->log(source->endpoint, XF_LOG_WARN, source->setup.notice);
 	}
 	source_tell(source, XF_STATE_UP, NULL);
 }
 
+/* What passes from now on comes to us; UP is told once the server says that it knows. */
+static void
+core_subscribe(struct source *source)
+{
+	link_printf(&source->link, "SUB %s %s %u\r\n", source->subject, source->group != NULL ? source->group : "",
+	            LINK_SID_FIRST);
+	source->subscribe_ping = link_ping(&source->link);
+	source->subscribe_refused = false;
+	source->setup_at_ms = 0;
+	source->phase = PHASE_SUBSCRIBE;
+}
+
+static void
+core_subscribed(struct source *source, uint64_t now)
+{
+	char reason[sizeof(source->link.refusal) + 64];
+
+	if (!source->subscribe_refused) {
+		source_ready(source, now);
+		return;
+	}
+	snprintf(reason, sizeof(reason), "%s; the server must permit it to this user", source->link.refusal);
+	source_tell(source, XF_STATE_BLOCKED, reason);
+	source->setup_at_ms = now + SETUP_RETRY_MS + random_below(SETUP_RETRY_MS);
+}
+
+/*
+ * Whether requests wait at the consumer while something is pending that is not in our hands. They may be another
+ * reader's, whose messages those are; but a connection that was lost leaves its requests behind for a moment. So
+ * we look again before we believe it.
+ */
+static bool
+others_wait(const struct source *source)
+{
+	const struct consumer_state *consumer = &source->setup.consumer;
+
+	return source->mode == MODE_JETSTREAM && consumer->waiting > 0 &&
+	       consumer->ack_pending > (int64_t)source->used_slots;
+}
+
 static void
 setup_follow(struct source *source, uint64_t now)
 {
 	setup_tick(&source->setup, &source->link, now);
-	if (source->setup.state == SETUP_DONE) {
+	if (source->setup.state == SETUP_DONE && others_wait(source) && source->rechecks < RECHECKS) {
+		if (source->setup_at_ms == 0) {
+			source->setup_at_ms = now + RECHECK_MS;
+		} else if (now >= source->setup_at_ms) {
+			source->setup_at_ms = 0;
+			source->rechecks++;
+			setup_start(source);
+		}
+	} else if (source->setup.state == SETUP_DONE && source->mode == MODE_CORE) {
+		core_subscribe(source);
+	} else if (source->setup.state == SETUP_DONE) {
 		source_ready(source, now);
 	} else if (source->setup.state == SETUP_BLOCKED) {
 		if (source->setup_at_ms == 0) {
@@ -828,7 +887,11 @@ source_refused(struct source *source)
 {
 	const char *reason = source->link.refusal;
 
-	if (strstr(reason, "Subscription") != NULL)
+	if (sight_refused(&source->sight, &source->link, reason))
+		return;
+	if (source->phase == PHASE_SUBSCRIBE)
+		source->subscribe_refused = true;
+	else if (strstr(reason, "Subscription") != NULL)
 		link_fail(&source->link, "%s: %s", source->link.server, reason);
 	else if (source->phase == PHASE_SETUP)
 		setup_refused(&source->setup, reason);
@@ -857,7 +920,10 @@ source_message(struct source *source, const struct link_message *message)
 			source->reclaiming = false;
 			source->pull_at_ms = 0;
 		}
-		setup_answer(&source->setup, &source->link, message);
+		if (inbox_token(source, message) == 'i')
+			sight_answer(&source->sight, &source->link, message);
+		else
+			setup_answer(&source->setup, &source->link, message);
 		return;
 	}
 	if (source->mode == MODE_JETSTREAM) {
@@ -896,6 +962,8 @@ source_read(struct source *source)
 				source_message(source, &message);
 			else if (event == LINK_REFUSAL)
 				source_refused(source);
+			else if (source->phase == PHASE_SUBSCRIBE && source->link.pongs == source->subscribe_ping)
+				core_subscribed(source, source->host->now_ms());
 		}
 		batch_emit(source);
 	} while (more && ++reads < READS_MAX && !source->link.failed);
@@ -920,6 +988,7 @@ source_work(void *instance, struct xf_work *work)
 {
 	struct source *source = instance;
 	uint64_t now = source->host->now_ms();
+	uint32_t sight_ms = UINT32_MAX;
 
 	source->credit = work->credit_messages;
 	source->credit_bytes = work->credit_bytes > INT64_MAX ? INT64_MAX : (int64_t)work->credit_bytes;
@@ -936,10 +1005,13 @@ source_work(void *instance, struct xf_work *work)
 	now = source->host->now_ms();
 	if (source->phase == PHASE_SETUP)
 		setup_follow(source, now);
+	else if (source->phase == PHASE_SUBSCRIBE && source->setup_at_ms != 0 && now >= source->setup_at_ms)
+		core_subscribe(source);
 	if (source->phase == PHASE_READY && source->mode == MODE_JETSTREAM) {
 		pulls_expire(source, now);
 		if (!work->draining)
 			pulls_send(source, now);
+		sight_ms = sight_tick(&source->sight, &source->link, now);
 	}
 	link_tick(&source->link, now);
 	link_flush(&source->link);
@@ -950,10 +1022,12 @@ source_work(void *instance, struct xf_work *work)
 	}
 	work->fd = source->link.fd;
 	work->events = link_events(&source->link, POLLIN | (link_unsent(&source->link) > 0 ? POLLOUT : 0));
-	if (source->phase == PHASE_SETUP || now < source->pull_at_ms)
+	if (source->phase == PHASE_SETUP || source->phase == PHASE_SUBSCRIBE || now < source->pull_at_ms)
 		work->timeout_ms = 200;
 	if (work->timeout_ms > source->settings->ping_interval_ms)
 		work->timeout_ms = source->settings->ping_interval_ms;
+	if (work->timeout_ms > sight_ms)
+		work->timeout_ms = sight_ms;
 	if (link_buffered(&source->link))
 		work->timeout_ms = 0;
 }
@@ -962,6 +1036,7 @@ static void
 source_settle(void *instance, const struct xf_settlement *settlements, uint32_t count)
 {
 	struct source *source = instance;
+	bool hurry = false;
 	uint32_t i;
 
 	if (source->mode == MODE_CORE)
@@ -979,7 +1054,11 @@ source_settle(void *instance, const struct xf_settlement *settlements, uint32_t 
 			slot->delay_ms = settlement->delay_ms;
 		}
 	}
-	if (source->phase == PHASE_READY && !link_flush(&source->link))
+	if (source->phase != PHASE_READY)
+		return;
+	if (source->used_slots == 0 && source->pending == 0)
+		hurry = sight_hurry(&source->sight, source->host->now_ms());
+	if (!link_flush(&source->link) || hurry)
 		source->host->wake(source->endpoint);
 }
 
@@ -1088,6 +1167,7 @@ source_stop(void *instance)
 static void
 source_free(struct source *source)
 {
+	sight_fini(&source->sight);
 	free(source->slots);
 	free(source->subject);
 	free(source->group);
@@ -1129,6 +1209,23 @@ durable_name(struct xf_str given, struct xf_str route)
 	return name;
 }
 
+static void
+deliver_read(struct consumer_want *want, const struct xf_host *host, const struct xf_config *config)
+{
+	const struct xf_value *word = host->option(config, SOURCE_DELIVER);
+	const struct xf_value *since = host->option(config, SOURCE_DELIVER_SINCE);
+	const struct xf_value *sequence = host->option(config, SOURCE_DELIVER_SEQUENCE);
+
+	want->deliver = word->i64 == 1 ? DELIVER_NEW : word->i64 == 2 ? DELIVER_LAST : DELIVER_ALL;
+	if (since->present)
+		want->deliver = DELIVER_SINCE;
+	if (sequence->present)
+		want->deliver = DELIVER_SEQUENCE;
+	want->deliver_given = word->present || since->present || sequence->present;
+	want->deliver_since_ms = since->i64;
+	want->deliver_sequence = (uint64_t)sequence->i64;
+}
+
 static int32_t
 source_create(const struct xf_host *host, struct xf_endpoint *endpoint, void *shared,
               const struct xf_config *transport,
@@ -1159,7 +1256,7 @@ source_create(const struct xf_host *host, struct xf_endpoint *endpoint, void *sh
 	source->want.max_ack_pending = value->present ? value->i64
 	                               : source->max_in_flight > 1000 ? (int64_t)source->max_in_flight
 	                                                              : 1000;
-	source->want.deliver_new = host->option(config, SOURCE_DELIVER)->i64 == 1;
+	deliver_read(&source->want, host, config);
 	source->state = UINT32_MAX;
 	source->free_slot = NO_SLOT;
 	source->held_end = &source->held;
@@ -1167,6 +1264,7 @@ source_create(const struct xf_host *host, struct xf_endpoint *endpoint, void *sh
 		source_free(source);
 		return -1;
 	}
+	sight_init(&source->sight, source->settings, endpoint, NULL, source->want.durable);
 	*instance = source;
 	return 0;
 }
@@ -1193,8 +1291,8 @@ source_check(const struct xf_host *host, const struct xf_config *transport, cons
              const struct xf_endpoint_info *info, struct xf_error *error)
 {
 	static const uint32_t jetstream_rows[] = {SOURCE_STREAM, SOURCE_DURABLE, SOURCE_ACK_WAIT,
-	                                          SOURCE_MAX_ACK_PENDING,
-	                                          SOURCE_DELIVER};
+	                                          SOURCE_MAX_ACK_PENDING, SOURCE_DELIVER,
+	                                          SOURCE_DELIVER_SINCE, SOURCE_DELIVER_SEQUENCE};
 	const struct xf_value *value = host->option(endpoint, SOURCE_GROUP);
 	bool core = host->option(endpoint, SOURCE_MODE)->i64 == MODE_CORE;
 	size_t i;
