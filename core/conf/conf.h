@@ -59,12 +59,6 @@ struct xf_digest {
 	uint64_t low, high;
 };
 
-static inline bool
-xf_digest_equal(struct xf_digest a, struct xf_digest b)
-{
-	return a.low == b.low && a.high == b.high;
-}
-
 struct xf_conf_transport {
 	const char *name;
 	const char *plugin;
@@ -96,7 +90,7 @@ struct xf_conf_endpoint {
 	enum xf_envelope envelope;
 	bool subject_escape;             /* source: foreign names are escaped; sink: such subjects are turned back */
 	uint32_t connections;            /* sink: its lanes are spread over so many; at least 1 */
-	bool in_place;                   /* a migration's old side: what comes already stands there */
+	bool in_place;                   /* a migration's old side: what comes already stands there; percent stays 0 */
 	struct xf_template *message_id;  /* source: where to find the id of a message that has none; NULL: nowhere */
 	const struct xf_conf_migration *migration; /* source: one side of it is read, its copies are dropped; or NULL */
 	uint8_t side;                    /* with it: 0 old, 1 new */
@@ -187,11 +181,31 @@ const struct xf_conf *xf_conf_load(const char *file, const struct xf_conf_catalo
                                    struct xf_buffer *errors);
 void xf_conf_destroy(const struct xf_conf **conf);
 
+/*
+ * The same of TEXT, for programs that make a small configuration of their own: NAME stands for the file in
+ * findings, and relative paths are seen from its folder.
+ */
+const struct xf_conf *xf_conf_load_text(const char *name, struct xf_str text, const struct xf_conf_catalogue *catalogue,
+                                        struct xf_buffer *errors);
+
+/* Appends TEXT as a YAML scalar that is read back as it is: quoted, and with nothing in it expanded. */
+void xf_conf_quote(struct xf_buffer *out, struct xf_str text);
+
+/* The first source of any route that reads MIGRATION where a copy could not be told from a message; NULL: none, so
+ * it may mirror. */
+const struct xf_conf_endpoint *xf_conf_unmarked(const struct xf_conf *conf, const struct xf_conf_migration *migration);
+
 /* What struct xf_host.option promises. */
 const struct xf_value *xf_config_option(const struct xf_config *config, uint32_t row);
 
 /* The promise of a way from SOURCE to SINK in words, DESIGN "Promises": "at least once", ... Static. */
 const char *xf_conf_promise(const struct xf_conf_endpoint *source, const struct xf_conf_endpoint *sink);
+
+/* The same of one way of a route: from its source number SOURCE to its sink number SINK, or to its migration's side. */
+const char *xf_conf_route_promise(const struct xf_conf_route *route, size_t source, size_t sink);
+
+/* "all", "any", "first". Static. */
+const char *xf_require_name(enum xf_require require);
 
 /* "off" "dualwrite" "live" "rampdown" "complete": the name of the two knobs' position. Static. */
 const char *xf_stage_name(uint32_t percent, enum xf_mirror mirror);

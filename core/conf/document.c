@@ -11,7 +11,7 @@
 #include "conf/expand.h"
 #include "conf/file.h"
 
-enum { DEPTH_MAX = 8, FILES_MAX = 256, TOTAL_SIZE_MAX = 8 << 20 };
+enum { DEPTH_MAX = 8, FILES_MAX = 256, TOTAL_SIZE_MAX = 16 << 20 };
 
 struct seen {
 	struct xf_file_identity identity;
@@ -237,20 +237,47 @@ free_content:
 	xf_buffer_fini(&content);
 }
 
-struct xf_yaml *
-xf_document_load(struct xf_arena *arena, struct xf_report *report, const char *file)
+static struct document *
+document_create(struct xf_arena *arena, struct xf_report *report, const char *file)
 {
 	struct document *doc = xf_arena_alloc(arena, sizeof(*doc));
-	size_t before = xf_report_errors(report);
 
 	doc->arena = arena;
 	doc->report = report;
 	doc->root = xf_arena_alloc(arena, sizeof(*doc->root));
 	doc->root->kind = XF_YAML_MAP;
 	doc->root->place = (struct xf_conf_place){file, 0, 0};
+	return doc;
+}
+
+/* Without a tree, every name in it would be reported as missing. */
+static struct xf_yaml *
+root_of(const struct document *doc, size_t errors_before)
+{
+	return doc->root->count == 0 && xf_report_errors(doc->report) > errors_before ? NULL : doc->root;
+}
+
+struct xf_yaml *
+xf_document_load(struct xf_arena *arena, struct xf_report *report, const char *file)
+{
+	struct document *doc = document_create(arena, report, file);
+	size_t before = xf_report_errors(report);
+
 	file_load(doc, file, doc->root->place);
-	/* without a tree, every name in it would be reported as missing */
-	if (doc->root->count == 0 && xf_report_errors(report) > before)
-		return NULL;
-	return doc->root;
+	return root_of(doc, before);
+}
+
+struct xf_yaml *
+xf_document_read(struct xf_arena *arena, struct xf_report *report, const char *file, struct xf_str text)
+{
+	struct document *doc = document_create(arena, report, file);
+	size_t before = xf_report_errors(report);
+
+	xf_report_file(report, file);
+	if (text.len > XF_YAML_SIZE_MAX)
+		xf_report_error(report, doc->root->place, "has %zu bytes; expected at most %u", (size_t)text.len,
+		                XF_YAML_SIZE_MAX);
+	else
+		content_load(doc, file, text);
+	return root_of(doc, before);
 }

@@ -4,7 +4,7 @@
  * `include:` takes globs relative to the file that holds them. Maps are merged and routes appended, in the
  * order main file first, then its includes; a name given twice is reported at the second, naming the first.
  *
- * Bounds: 8 levels, 256 files, 8 MiB in all.
+ * Bounds: 8 levels, 256 files, 16 MiB in all.
  */
 #ifndef XF_CONF_DOCUMENT_H
 #define XF_CONF_DOCUMENT_H
@@ -13,5 +13,9 @@
 
 /* Expanded and merged: a map. NULL with findings in REPORT. */
 struct xf_yaml *xf_document_load(struct xf_arena *arena, struct xf_report *report, const char *file);
+
+/* The same of TEXT, as if it stood in FILE, which need not exist. */
+struct xf_yaml *xf_document_read(struct xf_arena *arena, struct xf_report *report, const char *file,
+                                 struct xf_str text);
 
 #endif

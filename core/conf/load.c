@@ -8,6 +8,7 @@
 
 #include "conf/arena.h"
 #include "conf/check.h"
+#include "conf/digest.h"
 #include "conf/document.h"
 #include "conf/report.h"
 #include "conf/schema.h"
@@ -18,8 +19,9 @@ struct loaded {
 	struct xf_arena *arena;
 };
 
-const struct xf_conf *
-xf_conf_load(const char *file, const struct xf_conf_catalogue *catalogue, struct xf_buffer *errors)
+/* TEXT NULL: what is in FILE. */
+static const struct xf_conf *
+load(const char *file, const struct xf_str *text, const struct xf_conf_catalogue *catalogue, struct xf_buffer *errors)
 {
 	struct xf_arena *arena = xf_arena_create();
 	struct xf_report *report = xf_report_create(arena);
@@ -34,18 +36,54 @@ xf_conf_load(const char *file, const struct xf_conf_catalogue *catalogue, struct
 
 	loaded->arena = arena;
 	loaded->conf.file = xf_arena_copy(arena, file, strlen(file));
-	root = xf_document_load(arena, report, loaded->conf.file);
+	root = text == NULL ? xf_document_load(arena, report, loaded->conf.file)
+	                    : xf_document_read(arena, report, loaded->conf.file, *text);
 	if (root != NULL) {
 		xf_schema_read(&loading, root);
 		xf_conf_check(&loading);
 	}
+	xf_names_fini(&loading.transport_names);
+	xf_names_fini(&loading.migration_names);
 	if (xf_report_errors(report) > 0) {
 		xf_report_print(report, errors);
 		xf_arena_destroy(&arena);
 		return NULL;
 	}
+	xf_digests_fill(&loading);
 	loaded->conf.warnings = xf_report_warnings(report, &loaded->conf.warning_count);
 	return &loaded->conf;
+}
+
+const struct xf_conf *
+xf_conf_load(const char *file, const struct xf_conf_catalogue *catalogue, struct xf_buffer *errors)
+{
+	return load(file, NULL, catalogue, errors);
+}
+
+const struct xf_conf *
+xf_conf_load_text(const char *name, struct xf_str text, const struct xf_conf_catalogue *catalogue,
+                  struct xf_buffer *errors)
+{
+	return load(name, &text, catalogue, errors);
+}
+
+void
+xf_conf_quote(struct xf_buffer *out, struct xf_str text)
+{
+	xf_buffer_puts(out, "\"");
+	for (uint64_t i = 0; i < text.len; i++) {
+		unsigned char c = (unsigned char)text.data[i];
+
+		if (c == '"' || c == '\\')
+			xf_buffer_printf(out, "\\%c", c);
+		else if (c == '$')
+			xf_buffer_puts(out, "$$");
+		else if (c < ' ' || c == 0x7f)
+			xf_buffer_printf(out, "\\x%02x", c);
+		else
+			xf_buffer_append(out, &c, 1);
+	}
+	xf_buffer_puts(out, "\"");
 }
 
 void

@@ -352,6 +352,21 @@ value_read(struct reading *r, const struct xf_yaml *node, struct xf_value *value
 		single_read(r, node, value);
 }
 
+/* Whether TEXT as YAML is one scalar, and which. Most defaults are, and there is one for each key of each endpoint. */
+static bool
+default_is_plain(const char *text, struct xf_str *scalar)
+{
+	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._%/+-";
+	size_t len = strlen(text);
+
+	*scalar = (struct xf_str){text, len};
+	if (len > 2 && text[0] == '\'' && strchr(text + 1, '\'') == text + len - 1) {
+		*scalar = (struct xf_str){text + 1, len - 2};
+		return true;
+	}
+	return len > 0 && text[0] != '-' && strspn(text, plain) == len && strcasecmp(text, "null") != 0;
+}
+
 /* The default as it would stand in the YAML. What is wrong with it is the plugin's mistake. */
 static void
 default_read(struct reading *r, struct xf_conf_place place, struct xf_value *value)
@@ -359,15 +374,17 @@ default_read(struct reading *r, struct xf_conf_place place, struct xf_value *val
 	struct xf_options_reader reader = *r->reader;
 	const struct xf_options_reader *ours = r->reader;
 	struct xf_yaml *node;
+	struct xf_str scalar = xf_str(r->row.def);
 	bool secret = (r->row.flags & XF_OPTION_SECRET) != 0;
 
 	reader.scope = xf_arena_format(reader.arena, "%sa default of the plugin: ", reader.scope);
 	r->reader = &reader;
 
-	if (r->row.type == XF_OPTION_STRING && !(r->row.flags & XF_OPTION_LIST)) {
+	if ((r->row.type == XF_OPTION_STRING && !(r->row.flags & XF_OPTION_LIST)) ||
+	    default_is_plain(r->row.def, &scalar)) {
 		node = xf_arena_alloc(r->reader->arena, sizeof(*node));
 		node->kind = XF_YAML_SCALAR;
-		node->text = xf_str(r->row.def);
+		node->text = (struct xf_str){xf_arena_copy(r->reader->arena, scalar.data, scalar.len), scalar.len};
 	} else {
 		node = xf_yaml_parse(r->reader->arena, r->reader->report, place.file, xf_str(r->row.def));
 		if (node == NULL) {
@@ -425,7 +442,7 @@ key_refuse(const struct xf_options_reader *reader, const struct xf_yaml_entry *e
 		for (uint32_t i = 0; i < configs[t]->count; i++) {
 			struct xf_option row = row_copy(configs[t]->rows[i]);
 
-			if (row.type != XF_OPTION_LATER && !(row.flags & XF_OPTION_DEPRECATED))
+			if (row.type < XF_OPTION_LATER && !(row.flags & XF_OPTION_DEPRECATED))
 				words[n++] = row.key;
 		}
 	}
@@ -456,6 +473,10 @@ entry_read(const struct xf_options_reader *reader, const struct xf_yaml_entry *e
 		if (r.row.type == XF_OPTION_LATER) {
 			xf_report_error(reader->report, entry->place, "%s'%s' is not built yet in this version",
 			                reader->scope, r.path);
+			r.sound = false;
+		} else if (r.row.type == XF_OPTION_ELSEWHERE) {
+			xf_report_error(reader->report, entry->place, "%s'%s' does not stand here; expected it %s",
+			                reader->scope, r.path, r.row.help);
 			r.sound = false;
 		} else if (r.row.type != XF_OPTION_NODE) {
 			value_read(&r, entry->value, &slot->value);
@@ -529,7 +550,7 @@ config_complete(const struct xf_options_reader *reader, const struct xf_yaml *ma
 			                row.key, row.help != NULL ? "; expected " : "",
 			                row.help != NULL ? row.help : "");
 			config->sound = false;
-		} else if (row.def != NULL && row.type != XF_OPTION_NODE && row.type != XF_OPTION_LATER) {
+		} else if (row.def != NULL && row.type < XF_OPTION_NODE) {
 			r.path = xf_arena_format(reader->arena, "%s%s", path, row.key);
 			default_read(&r, map->place, &slot->value);
 			config->sound = config->sound && r.sound;
@@ -596,6 +617,41 @@ xf_config_key_place(const struct xf_config *config, uint32_t row)
 {
 	XF_ASSERT(row < config->count);
 	return config->slots[row].key;
+}
+
+/* Each piece with its length before it, so that no two lists of pieces look alike. */
+static void
+piece_write(struct xf_buffer *out, struct xf_str piece)
+{
+	xf_buffer_append(out, &piece.len, sizeof(piece.len));
+	if (piece.len > 0)
+		xf_buffer_append(out, piece.data, piece.len);
+}
+
+static void
+value_write(const struct xf_value *value, struct xf_buffer *out)
+{
+	const uint32_t head[] = {value->type, value->present, value->count};
+
+	xf_buffer_append(out, head, sizeof(head));
+	xf_buffer_append(out, &value->i64, sizeof(value->i64));
+	xf_buffer_append(out, &value->f64, sizeof(value->f64));
+	piece_write(out, value->str);
+	for (uint32_t i = 0; value->items != NULL && i < value->count; i++)
+		value_write(value->items[i], out);
+	if (value->map != NULL)
+		xf_config_write(value->map, out);
+}
+
+void
+xf_config_write(const struct xf_config *config, struct xf_buffer *out)
+{
+	for (uint32_t i = 0; i < config->count; i++) {
+		struct xf_option row = row_copy(config->rows[i]);
+
+		piece_write(out, xf_str(row.key));
+		value_write(&config->slots[i].value, out);
+	}
 }
 
 static bool

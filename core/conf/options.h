@@ -12,8 +12,9 @@
 
 /* Types of core rows beside those of the public header. */
 enum {
-	XF_OPTION_NODE = 1001,  /* read by whoever asks for the node; no value */
-	XF_OPTION_LATER = 1002, /* of the contract, not built yet: an error that says so */
+	XF_OPTION_NODE = 1001,      /* read by whoever asks for the node; no value */
+	XF_OPTION_LATER = 1002,     /* of the contract, not built yet: an error that says so */
+	XF_OPTION_ELSEWHERE = 1003, /* a key of another place, which help names: likewise */
 };
 
 /* A row of a core table. */
@@ -44,6 +45,9 @@ bool xf_config_sound(const struct xf_config *config);
 /* Where ROW was given: the value, or NULL where it was not. */
 const struct xf_yaml *xf_config_node(const struct xf_config *config, uint32_t row);
 struct xf_conf_place xf_config_key_place(const struct xf_config *config, uint32_t row);
+
+/* Appends its values, given and default, in a form that is the same for the same ones. */
+void xf_config_write(const struct xf_config *config, struct xf_buffer *out);
 
 /* Same table, same values. */
 bool xf_config_equal(const struct xf_config *a, const struct xf_config *b);

@@ -18,6 +18,28 @@ xf_conf_promise(const struct xf_conf_endpoint *source, const struct xf_conf_endp
 }
 
 const char *
+xf_conf_route_promise(const struct xf_conf_route *route, size_t source, size_t sink)
+{
+	const struct xf_conf_endpoint *to = route->to == XF_TO_MIGRATION ? &route->migration->sides[sink] : &route->sinks[sink];
+
+	if (to->in_place)
+		return "stands there already; nothing is published";
+	if (route->to == XF_TO_ALL && route->require == XF_REQUIRE_ANY)
+		return "settled once one of the sinks has it; the others get it as they can";
+	if (route->to == XF_TO_ALL && route->require == XF_REQUIRE_FIRST && sink > 0)
+		return "a copy as it can be delivered; never waited for";
+	return xf_conf_promise(&route->sources[source], to);
+}
+
+const char *
+xf_require_name(enum xf_require require)
+{
+	static const char *const words[] = {"all", "any", "first"};
+
+	return words[require];
+}
+
+const char *
 xf_stage_name(uint32_t percent, enum xf_mirror mirror)
 {
 	if (percent == 0)

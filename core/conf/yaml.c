@@ -178,10 +178,12 @@ scalar_read(struct parse *parse, yaml_event_t *event)
 static bool
 room_check(struct parse *parse, const struct xf_yaml *node, struct xf_conf_place place)
 {
-	if (node->count < XF_YAML_ENTRIES_MAX)
+	unsigned max = node->kind == XF_YAML_LIST ? XF_YAML_ITEMS_MAX : XF_YAML_ENTRIES_MAX;
+
+	if (node->count < max)
 		return true;
 	xf_report_error(parse->report, place, "%s with more than %u entries; expected fewer",
-	                xf_yaml_kind_name(node), XF_YAML_ENTRIES_MAX);
+	                xf_yaml_kind_name(node), max);
 	return false;
 }
 

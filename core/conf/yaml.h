@@ -4,7 +4,7 @@
  * Only what a configuration needs: maps with text keys, lists and scalars. Anchors, aliases, tags,
  * duplicate keys and further documents are refused, each with its place.
  *
- * Bounds: 1 MiB of text, 32 levels, 4096 entries of one map or list.
+ * Bounds: 4 MiB of text, 32 levels, 4096 entries of a map, 16384 items of a list.
  */
 #ifndef XF_CONF_YAML_H
 #define XF_CONF_YAML_H
@@ -15,9 +15,10 @@
 #include "conf/conf.h"
 #include "conf/report.h"
 
-#define XF_YAML_SIZE_MAX (1u << 20)
+#define XF_YAML_SIZE_MAX (4u << 20)
 #define XF_YAML_DEPTH_MAX 32u
 #define XF_YAML_ENTRIES_MAX 4096u
+#define XF_YAML_ITEMS_MAX 16384u
 
 enum xf_yaml_kind {
 	XF_YAML_SCALAR,

@@ -143,6 +143,46 @@ static const struct xf_transport_class speaker = {
 	.sink = &bare_sink,
 };
 
+static uint64_t
+queue_source_traits(const struct xf_host *host, const struct xf_config *transport, const struct xf_config *endpoint)
+{
+	(void)host;
+	(void)transport;
+	(void)endpoint;
+	return XF_TRAIT_TAKES | XF_TRAIT_HEADERS;
+}
+
+static int32_t
+queue_source_check(const struct xf_host *host, const struct xf_config *transport, const struct xf_config *endpoint,
+                   const struct xf_endpoint_info *info, struct xf_error *error)
+{
+	(void)transport;
+	(void)info;
+	if (host->option(endpoint, QUEUE_SOURCE_GROUP)->count == 0)
+		return 0;
+	snprintf(error->text, sizeof(error->text), "group: only for some; expected durable");
+	return -1;
+}
+
+static const struct xf_source_ops queue_source = {
+	.struct_size = sizeof(struct xf_source_ops),
+	.traits = queue_source_traits,
+	.check = queue_source_check,
+};
+
+static const struct xf_option *const queue_source_rows[] = {
+	ROW(.type = XF_OPTION_STRING, .key = "group"),
+	ROW(.type = XF_OPTION_STRING, .key = "durable"),
+	NULL,
+};
+
+static const struct xf_transport_class queue = {
+	.head = {sizeof(struct xf_transport_class), XF_KIND_TRANSPORT, "queue", "whoever reads, takes"},
+	.source_options = queue_source_rows,
+	.source = &queue_source,
+	.sink = &bare_sink,
+};
+
 /* Sizes end before what a newer header added: what lies behind must never be read. */
 static const struct xf_option ancient_row = {
 	.struct_size = offsetof(struct xf_option, conflicts),
@@ -184,8 +224,8 @@ static size_t searched;
 static const struct xf_transport_class *
 catalogue_transport(void *context, const char *name, struct xf_error *error)
 {
-	static const struct xf_transport_class *const classes[] = {&alpha,   &plain,   &listener,
-	                                                           &speaker, &ancient, &broken};
+	static const struct xf_transport_class *const classes[] = {&alpha, &plain,   &listener, &speaker,
+	                                                           &queue, &ancient, &broken};
 	const char *names[sizeof(classes) / sizeof(*classes)];
 	const char *nearest;
 

@@ -2,7 +2,7 @@
  * conf_fake.h - a catalogue of transport classes that exist only as tables, for tests of the configuration.
  *
  * `alpha` has every type of option, sources and sinks, and addresses; `plain` has no address and no options;
- * `listener` has only sources, `speaker` only sinks; `ancient` was built with an older, shorter header.
+ * `listener` has only sources, `speaker` only sinks; from a `queue` messages are taken; `ancient` was built with an older, shorter header.
  */
 #ifndef CONF_FAKE_H
 #define CONF_FAKE_H
@@ -36,6 +36,9 @@ enum { STREAM_NAME, STREAM_SUBJECTS, STREAM_STORAGE, STREAM_MAX_AGE };
 /* Of its sources and its sinks. */
 enum { ALPHA_SOURCE_MODE, ALPHA_SOURCE_GROUP, ALPHA_SOURCE_PREFETCH };
 enum { ALPHA_SINK_MODE, ALPHA_SINK_MAXLEN };
+
+/* Of a queue's sources: it refuses the first. */
+enum { QUEUE_SOURCE_GROUP, QUEUE_SOURCE_DURABLE };
 
 struct xf_conf_catalogue conf_fake_catalogue(void);
 

@@ -90,7 +90,7 @@ test_golden_files(void **state)
 	}
 	globfree(&found);
 	assert_int_equal(wrong, 0);
-	assert_true(bad >= 45);
+	assert_true(bad >= 90);
 }
 
 int

@@ -1,0 +1,227 @@
+/*
+ * `routes`: where messages come from, where they go, and how they are worked on in between.
+ */
+#include "conf/destination.h"
+#include "conf/sources.h"
+
+enum { ROUTES_MAX = 10000 };
+
+enum { ROUTE_NAME, ROUTE_FROM, ROUTE_TO, ROUTE_KEY, ROUTE_IN_FLIGHT, ROUTE_IN_FLIGHT_BYTES, ROUTE_ORDER, ROUTE_CONCURRENCY };
+
+/* Order by lane is what no word says. */
+static const char *const order_words[] = {"strict", "none", NULL};
+
+static const struct xf_option *const route_rows[] = {
+	XF_ROW(.type = XF_OPTION_STRING, .flags = XF_OPTION_REQUIRED, .key = "name",
+	       .help = "a name that no other route has"),
+	XF_ROW(.type = XF_OPTION_NODE, .flags = XF_OPTION_REQUIRED, .key = "from",
+	       .help = "a source like {transport: NAME, subject: PATTERN}, a list of them, or {migration: NAME}"),
+	XF_ROW(.type = XF_OPTION_NODE, .flags = XF_OPTION_REQUIRED, .key = "to",
+	       .help = "a transport's name, {transport: NAME}, {all: [...]}, {split: [...]} or {migration: NAME}"),
+	XF_ROW(.type = XF_OPTION_STRING, .key = "key"),
+	XF_ROW(.type = XF_OPTION_I64, .key = "max_in_flight", .def = "4096", .min = 1, .max = 1000000,
+	       .unit = "messages"),
+	XF_ROW(.type = XF_OPTION_BYTES, .key = "max_in_flight_bytes", .def = "64MiB", .min = 1024,
+	       .max = (int64_t)64 << 30),
+	XF_ROW(.type = XF_OPTION_ENUM, .key = "order", .values = order_words),
+	XF_ROW(.type = XF_OPTION_I64, .key = "concurrency", .min = 1, .max = 1000000, .unit = "messages"),
+	XF_LATER("handlers"),
+	XF_LATER("retry"),
+	XF_LATER("dead_letter"),
+	XF_LATER("accept"),
+	XF_LATER("dedupe"),
+	XF_LATER("max_deliver"),
+	XF_LATER("spool"),
+	XF_ELSEWHERE("message_id", "at a source in 'from'"),
+	XF_ELSEWHERE("require", "beside 'all' in 'to'"),
+	XF_ELSEWHERE("drain_first", "beside 'migration' in 'from'"),
+	NULL,
+};
+
+/* ---- Order ------------------------------------------------------------------ */
+
+static const struct xf_conf_migration *
+migration_read_by(const struct xf_conf_route *route)
+{
+	for (size_t i = 0; i < route->source_count; i++)
+		if (route->sources[i].migration != NULL)
+			return route->sources[i].migration;
+	return NULL;
+}
+
+/* A migration hands its lanes over in order, and a source that waits for one side to be read to its end does so for the
+ * sake of order: without any, neither says what it does. */
+static void
+order_none_check(struct xf_loading *l, const struct xf_conf_route *route, const struct xf_config *config,
+                 const char *scope)
+{
+	const struct xf_yaml *node = xf_config_node(config, ROUTE_ORDER);
+
+	if (route->to == XF_TO_MIGRATION)
+		xf_report_error(l->report, node->place,
+		                "%s'order: none' with a migration, which moves a key only once nothing of it is under "
+		                "way; expected 'strict', or no 'order'",
+		                scope);
+	if (route->drain_first)
+		xf_report_error(l->report, node->place,
+		                "%s'order: none' with 'drain_first', which waits for the sake of order; expected one of "
+		                "them",
+		                scope);
+	if (xf_config_node(config, ROUTE_KEY) != NULL && route->to != XF_TO_SPLIT)
+		xf_report_warning(l->report, xf_config_key_place(config, ROUTE_KEY),
+		                  "%s'key' beside 'order: none' keeps nothing together; it goes along as a header only",
+		                  scope);
+}
+
+static void
+order_read(struct xf_loading *l, struct xf_conf_route *route, const struct xf_config *config, const char *scope)
+{
+	static const enum xf_order orders[] = {XF_ORDER_STRICT, XF_ORDER_NONE};
+	const struct xf_yaml *concurrency = xf_config_node(config, ROUTE_CONCURRENCY);
+
+	route->concurrency = (uint32_t)xf_config_option(config, ROUTE_CONCURRENCY)->i64;
+	if (xf_config_node(config, ROUTE_ORDER) != NULL)
+		route->order = orders[xf_config_option(config, ROUTE_ORDER)->i64];
+	if (!xf_config_sound(config))
+		return;
+	if (route->order == XF_ORDER_NONE)
+		order_none_check(l, route, config, scope);
+	if (concurrency == NULL)
+		return;
+	if (route->concurrency > route->max_in_flight)
+		xf_report_error(l->report, concurrency->place,
+		                "%s'concurrency' is %s; expected at most 'max_in_flight', which is %u", scope,
+		                xf_read_shown(l, concurrency), route->max_in_flight);
+	else if (route->order == XF_ORDER_STRICT && route->concurrency > 1 && route->key == NULL &&
+	         route->to != XF_TO_MIGRATION)
+		xf_report_warning(l->report, concurrency->place,
+		                  "%s'concurrency' is %s, but without 'key' all messages are one ordered stream, of "
+		                  "which 'order: strict' has one under way",
+		                  scope, xf_read_shown(l, concurrency));
+}
+
+/* Lanes are spread over connections; one lane needs one. */
+static void
+connections_check(struct xf_loading *l, const struct xf_conf_route *route, const char *scope)
+{
+	if (route->key != NULL || route->order == XF_ORDER_NONE)
+		return;
+	for (size_t i = 0; i < route->sink_count; i++)
+		if (route->sinks[i].connections > 1)
+			xf_report_warning(l->report, route->sinks[i].place,
+			                  "%s'connections' is %u, but without 'key' all messages are one ordered stream "
+			                  "on one of them; did you mean to give the route a 'key', or 'order: none'?",
+			                  scope, route->sinks[i].connections);
+}
+
+/* ---- A route ---------------------------------------------------------------- */
+
+static void
+key_read(struct xf_loading *l, struct xf_conf_route *route, const struct xf_config *config, const char *scope)
+{
+	const struct xf_yaml *node = xf_config_node(config, ROUTE_KEY);
+
+	route->key = xf_read_template(l, config, ROUTE_KEY, scope, "key");
+	xf_read_key_warn(l, route->key, node, scope);
+	if (node != NULL)
+		l->route_notes[route - l->routes].key = node->place;
+}
+
+static void
+ends_read(struct xf_loading *l, struct xf_conf_route *route, const struct xf_config *config, const char *scope)
+{
+	struct xf_route_notes *notes = &l->route_notes[route - l->routes];
+	const struct xf_yaml *from = xf_config_node(config, ROUTE_FROM), *to = xf_config_node(config, ROUTE_TO);
+	const struct xf_conf_migration *read;
+
+	if (from != NULL) {
+		notes->from = from->place;
+		xf_sources_read(l, route, from, scope);
+	}
+	if (to != NULL)
+		notes->to = notes->key = to->place;
+	key_read(l, route, config, scope);
+	if (to != NULL)
+		xf_destination_read(l, route, to, xf_config_node(config, ROUTE_KEY), scope);
+	if (route->migration != NULL && xf_config_node(config, ROUTE_KEY) != NULL)
+		xf_report_error(l->report, xf_config_key_place(config, ROUTE_KEY),
+		                "%s'key' beside a migration; expected it in migration '%s', whose key it is", scope,
+		                route->migration->name);
+	read = migration_read_by(route);
+	if (read != NULL && read == route->migration)
+		xf_report_error(l->report, notes->to,
+		                "%sto: migration '%s', which the route reads itself; expected another destination", scope,
+		                read->name);
+}
+
+static void
+route_read(struct xf_loading *l, const struct xf_yaml *node)
+{
+	struct xf_conf_route *route = &l->routes[l->conf->route_count];
+	struct xf_route_notes *notes = &l->route_notes[l->conf->route_count++];
+	const struct xf_yaml_entry *name = xf_yaml_entry(node, "name");
+	const char *scope = xf_arena_format(l->arena, "route %zu: ", l->conf->route_count);
+	const struct xf_config *config;
+
+	route->place = notes->to = notes->from = notes->key = node->place;
+	route->name = "?";
+	if (node->kind != XF_YAML_MAP) {
+		if (!node->bad)
+			xf_report_error(l->report, node->place, "%s%s; expected a map with 'name', 'from' and 'to'", scope,
+			                xf_yaml_kind_name(node));
+		return;
+	}
+	if (name != NULL && name->value->kind == XF_YAML_SCALAR && !name->value->null && !name->value->bad &&
+	    !name->value->secret && xf_read_name(l, name->value->place, "route", name->value->text.data)) {
+		route->name = name->value->text.data;
+		route->place = name->value->place;
+		scope = xf_read_scope(l, "route", route->name);
+	}
+	config = xf_read_rows(l, node, scope, route_rows);
+	route->max_in_flight = (uint32_t)xf_config_option(config, ROUTE_IN_FLIGHT)->i64;
+	route->max_in_flight_bytes = (uint64_t)xf_config_option(config, ROUTE_IN_FLIGHT_BYTES)->i64;
+	ends_read(l, route, config, scope);
+	order_read(l, route, config, scope);
+	connections_check(l, route, scope);
+}
+
+/* ---- The list --------------------------------------------------------------- */
+
+void
+xf_routes_read(struct xf_loading *l, const struct xf_yaml *root)
+{
+	const struct xf_yaml *list = xf_read_section(l, root, "routes", XF_YAML_LIST, "a list of routes");
+	struct xf_names names = {0};
+	size_t *first; /* the route that has the name of that number */
+
+	if (list == NULL || list->count == 0) {
+		const struct xf_yaml_entry *entry = xf_yaml_entry(root, "routes");
+
+		if (entry == NULL || entry->value->null || list != NULL)
+			xf_report_warning(l->report, root->place, "no 'routes': nothing will be moved");
+		return;
+	}
+	l->routes = xf_arena_array(l->arena, list->count, sizeof(*l->routes));
+	l->route_notes = xf_arena_array(l->arena, list->count, sizeof(*l->route_notes));
+	l->conf->routes = l->routes;
+	first = xf_arena_array(l->arena, list->count, sizeof(*first));
+	for (size_t i = 0; i < list->count; i++) {
+		size_t known = names.count, number;
+
+		if (i == ROUTES_MAX) {
+			xf_report_error(l->report, list->items[i]->place, "more than %d routes", ROUTES_MAX);
+			break;
+		}
+		route_read(l, list->items[i]);
+		if (strcmp(l->routes[i].name, "?") == 0)
+			continue;
+		number = xf_names_add(&names, l->routes[i].name);
+		if (number == known)
+			first[number] = i;
+		else
+			xf_report_error(l->report, l->routes[i].place,
+			                "route '%s' stands here again; it was first given at %s", l->routes[i].name,
+			                xf_place_text(l->arena, l->routes[first[number]].place));
+	}
+	xf_names_fini(&names);
+}
