@@ -59,6 +59,12 @@ struct xf_digest {
 	uint64_t low, high;
 };
 
+static inline bool
+xf_digest_equal(struct xf_digest a, struct xf_digest b)
+{
+	return a.low == b.low && a.high == b.high;
+}
+
 struct xf_conf_transport {
 	const char *name;
 	const char *plugin;
