@@ -327,8 +327,12 @@ test_exchange(void **state)
 	assert_int_equal(harness_result(sink, 1).code, XF_RESULT_NOT_SENT);
 	assert_non_null(strstr(harness_result(sink, 1).reason, "has no queue for 'other'"));
 
-	/* An exchange of another type that is there already is good enough. */
+	/* One of another type is not what was asked for; without declare it is as good as any. */
 	maker = harness_sink(h, "maker", NULL, OPTIONS("exchange=events", "exchange_type=direct", "declare=true"));
+	assert_true(harness_wait_state(maker, XF_STATE_BLOCKED, WAIT_MS));
+	assert_non_null(strstr(harness_state_reason(maker), "exchange 'events' exists in another form"));
+	harness_destroy(&maker);
+	maker = harness_sink(h, "maker", NULL, OPTIONS("exchange=events"));
 	publish_number(maker, "orders.us.paid", 3);
 	assert_true(harness_wait_completed(maker, 1, WAIT_MS));
 	assert_int_equal(harness_result(maker, 0).code, XF_RESULT_STORED);
@@ -529,9 +533,9 @@ test_wrong_password(void **state)
 static void
 test_settings(void **state)
 {
-	static const char *const wrong[] = {"url=amqps://localhost/", "url=http://localhost/",  "url=amqp://:5672/",
-	                                    "url=amqp://h:0/",        "url=amqp://h:99999/",    "url=amqp://h/%zz",
-	                                    "url=amqp://h/a?b=c",     "url=amqp://u%:p@h:5672/"};
+	static const char *const wrong[] = {"url=amqp:/localhost/", "url=http://localhost/",  "url=amqp://:5672/",
+	                                    "url=amqp://h:0/",      "url=amqp://h:99999/",    "url=amqp://h/%zz",
+	                                    "url=amqp://h/a?b=c",   "url=amqp://u%:p@h:5672/"};
 	struct harness *h = harness_open("amqp", OPTIONS("url=amqp://Host.Example:1234/a%2fb"));
 	struct xf_error error;
 	size_t i;

@@ -248,13 +248,18 @@ test_queue_comes_and_goes(void **state)
 	assert_int_equal(harness_state_count(source, XF_STATE_DOWN), 0);
 	harness_destroy(&source);
 
-	/* Declared; and one that is there in another form is taken as it is. */
+	/* Declared; one that is there in another form is named as that, and taken as it is where nothing is declared. */
 	other = harness_source(h, "other", "made", OPTIONS("declare=true"));
 	assert_true(harness_wait_state(other, XF_STATE_UP, WAIT_MS));
 	harness_destroy(&other);
 	CTL("eval", "rabbit_amqqueue:declare({resource, <<\"/\">>, queue, <<\"transient\">>}, false, false, [], "
 	            "none, <<\"test\">>).");
 	other = harness_source(h, "other", "transient", OPTIONS("declare=true"));
+	assert_true(harness_wait_state(other, XF_STATE_BLOCKED, WAIT_MS));
+	assert_non_null(strstr(harness_state_reason(other), "'transient' exists in another form"));
+	assert_non_null(strstr(harness_state_reason(other), "leave out 'declare'"));
+	harness_destroy(&other);
+	other = harness_source(h, "other", "transient", NULL);
 	assert_true(harness_wait_state(other, XF_STATE_UP, WAIT_MS));
 	harness_destroy(&other);
 	harness_close(&h);

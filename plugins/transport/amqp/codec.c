@@ -191,6 +191,39 @@ codec_confirm_read(const struct codec_frame *frame, struct codec_confirm *out)
 }
 
 bool
+codec_start_read(const struct codec_frame *frame, struct xf_str *mechanisms)
+{
+	struct codec_cursor at = codec_arguments(frame);
+
+	codec_u16(&at);  /* the version */
+	codec_long(&at); /* the server's properties */
+	*mechanisms = codec_long(&at);
+	return !at.bad;
+}
+
+bool
+codec_tune_read(const struct codec_frame *frame, struct codec_tune *out)
+{
+	struct codec_cursor at = codec_arguments(frame);
+
+	out->channel_max = codec_u16(&at);
+	out->frame_max = codec_u32(&at);
+	out->heartbeat = codec_u16(&at);
+	return !at.bad;
+}
+
+bool
+codec_queue_read(const struct codec_frame *frame, struct codec_queue *out)
+{
+	struct codec_cursor at = codec_arguments(frame);
+
+	out->name = codec_short(&at);
+	out->messages = codec_u32(&at);
+	out->consumers = codec_u32(&at);
+	return !at.bad;
+}
+
+bool
 codec_properties_read(const void *payload, size_t size, struct codec_properties *out)
 {
 	struct codec_cursor at = codec_cursor(payload, size);

@@ -30,6 +30,12 @@ enum {
 #define CODEC_METHOD(class_id, method_id) ((uint32_t)(class_id) << 16 | (uint32_t)(method_id))
 
 enum {
+	CODEC_CONNECTION_START = CODEC_METHOD(10, 10),
+	CODEC_CONNECTION_START_OK = CODEC_METHOD(10, 11),
+	CODEC_CONNECTION_TUNE = CODEC_METHOD(10, 30),
+	CODEC_CONNECTION_TUNE_OK = CODEC_METHOD(10, 31),
+	CODEC_CONNECTION_OPEN = CODEC_METHOD(10, 40),
+	CODEC_CONNECTION_OPEN_OK = CODEC_METHOD(10, 41),
 	CODEC_CONNECTION_CLOSE = CODEC_METHOD(10, 50),
 	CODEC_CONNECTION_CLOSE_OK = CODEC_METHOD(10, 51),
 	CODEC_CONNECTION_BLOCKED = CODEC_METHOD(10, 60),
@@ -125,7 +131,23 @@ struct codec_confirm {
 	bool multiple;
 };
 
+struct codec_tune {
+	uint16_t channel_max; /* these three: 0 is no limit, or none */
+	uint32_t frame_max;
+	uint16_t heartbeat; /* in seconds */
+};
+
+/* Of queue.declare-ok. */
+struct codec_queue {
+	struct xf_str name;
+	uint32_t messages; /* ready: not those that consumers have */
+	uint32_t consumers;
+};
+
 /* Each: false if the frame is malformed. */
+bool codec_start_read(const struct codec_frame *frame, struct xf_str *mechanisms);
+bool codec_tune_read(const struct codec_frame *frame, struct codec_tune *out);
+bool codec_queue_read(const struct codec_frame *frame, struct codec_queue *out);
 bool codec_close_read(const struct codec_frame *frame, struct codec_close *out);
 bool codec_deliver_read(const struct codec_frame *frame, struct codec_deliver *out);
 bool codec_return_read(const struct codec_frame *frame, struct codec_return *out);
@@ -211,7 +233,24 @@ struct codec_buffer {
 uint8_t *codec_buffer_reserve(struct codec_buffer *buffer, size_t size);
 void codec_buffer_fini(struct codec_buffer *buffer);
 
-/* Each appends one frame; false where there is no memory. Strings are at most CODEC_SHORT_MAX long. */
+/* Each appends a field to a table that is being made, without its length, as the writers below take it. */
+bool codec_put_text(struct codec_buffer *table, const char *name, struct xf_str value);
+bool codec_put_number(struct codec_buffer *table, const char *name, int64_t value);
+bool codec_put_bool(struct codec_buffer *table, const char *name, bool value);
+bool codec_put_table(struct codec_buffer *table, const char *name, struct xf_str fields);
+
+/* What has been made so far. */
+struct xf_str codec_buffer_bytes(const struct codec_buffer *buffer);
+
+/* What a client says first. No frame. */
+bool codec_write_greeting(struct codec_buffer *out);
+
+/* Each appends one frame; false where there is no memory. Strings are at most CODEC_SHORT_MAX long, except tables and
+ * RESPONSE. */
+bool codec_write_start_ok(struct codec_buffer *out, struct xf_str properties, const char *mechanism,
+                          struct xf_str response);
+bool codec_write_tune_ok(struct codec_buffer *out, const struct codec_tune *tune);
+bool codec_write_open(struct codec_buffer *out, struct xf_str vhost);
 bool codec_write_heartbeat(struct codec_buffer *out);
 bool codec_write_empty(struct codec_buffer *out, uint16_t channel, uint32_t method);
 bool codec_write_close(struct codec_buffer *out, uint16_t channel, uint32_t method, uint16_t code,
@@ -220,7 +259,15 @@ bool codec_write_channel_open(struct codec_buffer *out, uint16_t channel);
 bool codec_write_flow_ok(struct codec_buffer *out, uint16_t channel, bool active);
 bool codec_write_exchange_declare(struct codec_buffer *out, uint16_t channel, struct xf_str exchange,
                                   struct xf_str type, bool passive);
-bool codec_write_queue_declare(struct codec_buffer *out, uint16_t channel, struct xf_str queue);
+
+/* Flags of queue.declare. */
+#define CODEC_QUEUE_PASSIVE 1u /* only look */
+#define CODEC_QUEUE_DURABLE 2u
+#define CODEC_QUEUE_EXCLUSIVE 4u /* of this connection, and gone with it */
+#define CODEC_QUEUE_AUTO_DELETE 8u
+
+bool codec_write_queue_declare(struct codec_buffer *out, uint16_t channel, struct xf_str queue, uint8_t flags,
+                               struct xf_str arguments);
 bool codec_write_queue_bind(struct codec_buffer *out, uint16_t channel, struct xf_str queue,
                             struct xf_str exchange, struct xf_str routing_key);
 bool codec_write_qos(struct codec_buffer *out, uint16_t channel, uint16_t prefetch);

@@ -99,6 +99,67 @@ put_long(uint8_t *at, struct xf_str text)
 	return put_bytes(put_u32(at, (uint32_t)text.len), text);
 }
 
+/* ---- Tables ------------------------------------------------------------------ */
+
+/* Room for a field NAME with SIZE bytes of value, and its name and TYPE written. */
+static uint8_t *
+field_begin(struct codec_buffer *table, const char *name, char type, size_t size)
+{
+	size_t len = strlen(name);
+	uint8_t *at = codec_buffer_reserve(table, 2 + len + size);
+
+	return at != NULL ? put_u8(put_short(at, (struct xf_str){name, len}), (uint8_t)type) : NULL;
+}
+
+static bool
+field_end(struct codec_buffer *table, const uint8_t *at)
+{
+	table->end = (size_t)(at - table->data);
+	return true;
+}
+
+bool
+codec_put_text(struct codec_buffer *table, const char *name, struct xf_str value)
+{
+	uint8_t *at = field_begin(table, name, 'S', 4 + value.len);
+
+	return at != NULL && field_end(table, put_long(at, value));
+}
+
+bool
+codec_put_number(struct codec_buffer *table, const char *name, int64_t value)
+{
+	uint8_t *at = field_begin(table, name, 'l', 8);
+
+	return at != NULL && field_end(table, put_u64(at, (uint64_t)value));
+}
+
+bool
+codec_put_bool(struct codec_buffer *table, const char *name, bool value)
+{
+	uint8_t *at = field_begin(table, name, 't', 1);
+
+	return at != NULL && field_end(table, put_u8(at, value));
+}
+
+bool
+codec_put_table(struct codec_buffer *table, const char *name, struct xf_str fields)
+{
+	uint8_t *at = field_begin(table, name, 'F', 4 + fields.len);
+
+	return at != NULL && field_end(table, put_long(at, fields));
+}
+
+struct xf_str
+codec_buffer_bytes(const struct codec_buffer *buffer)
+{
+	if (buffer->data == NULL)
+		return (struct xf_str){NULL, 0};
+	return (struct xf_str){(const char *)buffer->data + buffer->start, buffer->end - buffer->start};
+}
+
+/* ---- Methods ------------------------------------------------------------------ */
+
 static uint8_t *
 put_frame(uint8_t *at, uint8_t type, uint16_t channel, uint32_t size)
 {
@@ -107,15 +168,22 @@ put_frame(uint8_t *at, uint8_t type, uint16_t channel, uint32_t size)
 	return put_u32(at, size);
 }
 
-/* Methods are written behind a frame head whose size is filled in at the end. None needs more than this. */
+/* Methods are written behind a frame head whose size is filled in at the end. None needs more than this,
+ * tables apart. */
 #define METHOD_MAX 1280
+
+static uint8_t *
+method_begin_sized(struct codec_buffer *out, uint32_t method, size_t more)
+{
+	uint8_t *at = codec_buffer_reserve(out, METHOD_MAX + more);
+
+	return at != NULL ? put_u32(at + 7, method) : NULL;
+}
 
 static uint8_t *
 method_begin(struct codec_buffer *out, uint32_t method)
 {
-	uint8_t *at = codec_buffer_reserve(out, METHOD_MAX);
-
-	return at != NULL ? put_u32(at + 7, method) : NULL;
+	return method_begin_sized(out, method, 0);
 }
 
 static bool
@@ -127,6 +195,59 @@ method_end(struct codec_buffer *out, uint16_t channel, uint8_t *at)
 	at = put_u8(at, CODEC_FRAME_END);
 	out->end = (size_t)(at - out->data);
 	return true;
+}
+
+bool
+codec_write_greeting(struct codec_buffer *out)
+{
+	static const uint8_t greeting[] = {'A', 'M', 'Q', 'P', 0, 0, 9, 1};
+	uint8_t *at = codec_buffer_reserve(out, sizeof(greeting));
+
+	if (at == NULL)
+		return false;
+	memcpy(at, greeting, sizeof(greeting));
+	out->end += sizeof(greeting);
+	return true;
+}
+
+bool
+codec_write_start_ok(struct codec_buffer *out, struct xf_str properties, const char *mechanism,
+                     struct xf_str response)
+{
+	uint8_t *at = method_begin_sized(out, CODEC_CONNECTION_START_OK, properties.len + response.len);
+
+	if (at == NULL)
+		return false;
+	at = put_long(at, properties);
+	at = put_short(at, (struct xf_str){mechanism, strlen(mechanism)});
+	at = put_long(at, response);
+	at = put_short(at, (struct xf_str){"en_US", 5});
+	return method_end(out, 0, at);
+}
+
+bool
+codec_write_tune_ok(struct codec_buffer *out, const struct codec_tune *tune)
+{
+	uint8_t *at = method_begin(out, CODEC_CONNECTION_TUNE_OK);
+
+	if (at == NULL)
+		return false;
+	at = put_u16(at, tune->channel_max);
+	at = put_u32(at, tune->frame_max);
+	at = put_u16(at, tune->heartbeat);
+	return method_end(out, 0, at);
+}
+
+bool
+codec_write_open(struct codec_buffer *out, struct xf_str vhost)
+{
+	uint8_t *at = method_begin(out, CODEC_CONNECTION_OPEN);
+
+	if (at == NULL)
+		return false;
+	at = put_short(at, vhost);
+	at = put_u16(at, 0); /* two fields that mean nothing any more */
+	return method_end(out, 0, at);
 }
 
 bool
@@ -197,16 +318,17 @@ codec_write_exchange_declare(struct codec_buffer *out, uint16_t channel, struct 
 }
 
 bool
-codec_write_queue_declare(struct codec_buffer *out, uint16_t channel, struct xf_str queue)
+codec_write_queue_declare(struct codec_buffer *out, uint16_t channel, struct xf_str queue, uint8_t flags,
+                          struct xf_str arguments)
 {
-	uint8_t *at = method_begin(out, CODEC_QUEUE_DECLARE);
+	uint8_t *at = method_begin_sized(out, CODEC_QUEUE_DECLARE, arguments.len);
 
 	if (at == NULL)
 		return false;
 	at = put_u16(at, 0);
 	at = put_short(at, queue);
-	at = put_u8(at, 2); /* durable */
-	at = put_u32(at, 0);
+	at = put_u8(at, flags);
+	at = put_long(at, arguments);
 	return method_end(out, channel, at);
 }
 

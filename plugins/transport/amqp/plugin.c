@@ -2,15 +2,15 @@
  * plugin.c - the entry of the amqp transport.
  */
 #include "endpoints.h"
-#include "settings.h"
+#include "options.h"
 
 #include <stddef.h>
 
 static const struct xf_transport_class amqp_class = {
 	.head = {sizeof(amqp_class), XF_KIND_TRANSPORT, "amqp", "AMQP 0-9-1: RabbitMQ and its kin"},
-	.options = settings_transport_options,
-	.source_options = settings_source_options,
-	.sink_options = settings_sink_options,
+	.options = options_of_transport,
+	.source_options = options_of_source,
+	.sink_options = options_of_sink,
 	.source = &source_ops,
 	.sink = &sink_ops,
 };

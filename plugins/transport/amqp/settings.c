@@ -1,8 +1,8 @@
 /*
- * settings.c - options, and the URL amqp://USER:PASSWORD@HOST:PORT/VHOST.
+ * settings.c - the URLs amqp://USER:PASSWORD@HOST:PORT/VHOST and amqps://, and what stands beside them.
  *
- * Parts of the URL may be percent-encoded ("%2f" is the vhost "/", as is nothing at all). The options user,
- * password and vhost win over the URL's.
+ * Parts of a URL may be percent-encoded ("%2f" is the vhost "/", as is nothing at all). The options user,
+ * password and vhost win over the URLs'. The URLs of a list are one cluster: they share scheme and vhost.
  */
 #include "settings.h"
 
@@ -11,113 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-
-#define OPTION .struct_size = sizeof(struct xf_option)
-
-static const struct xf_option option_url = {
-	OPTION, .type = XF_OPTION_URL, .flags = XF_OPTION_REQUIRED, .key = "url",
-	.help = "where the broker is: amqp://USER:PASSWORD@HOST:PORT/VHOST, percent-encoded where needed",
-};
-static const struct xf_option option_user = {
-	OPTION, .type = XF_OPTION_STRING, .key = "user",
-	.help = "user to log in as; default: the URL's, else guest",
-};
-static const struct xf_option option_password = {
-	OPTION, .type = XF_OPTION_STRING, .flags = XF_OPTION_SECRET, .key = "password",
-	.help = "the user's password; default: the URL's, else guest",
-};
-static const struct xf_option option_vhost = {
-	OPTION, .type = XF_OPTION_STRING, .key = "vhost",
-	.help = "virtual host; default: the URL's path, else /",
-};
-static const struct xf_option option_heartbeat = {
-	OPTION, .type = XF_OPTION_DURATION, .key = "heartbeat", .def = "10s", .min = 2000, .max = 600000,
-	.help = "a broker that says nothing for twice as long is given up and connected to anew",
-};
-static const struct xf_option option_connect_timeout = {
-	OPTION, .type = XF_OPTION_DURATION, .key = "connect_timeout", .def = "4s", .min = 100, .max = 5000,
-	.help = "how long connecting and logging in may take together",
-};
-static const struct xf_option option_confirm_timeout = {
-	OPTION, .type = XF_OPTION_DURATION, .key = "confirm_timeout", .def = "30s", .min = 1000, .max = 3600000,
-	.help = "how long a publisher confirm or another answer of the broker may take before the connection "
-	        "is given up; a memory or disk alarm stops the clock",
-};
-
-const struct xf_option *const settings_transport_options[] = {
-	[TRANSPORT_URL] = &option_url,
-	[TRANSPORT_USER] = &option_user,
-	[TRANSPORT_PASSWORD] = &option_password,
-	[TRANSPORT_VHOST] = &option_vhost,
-	[TRANSPORT_HEARTBEAT] = &option_heartbeat,
-	[TRANSPORT_CONNECT_TIMEOUT] = &option_connect_timeout,
-	[TRANSPORT_CONFIRM_TIMEOUT] = &option_confirm_timeout,
-	NULL,
-};
-
-static const char *const exchange_types[] = {"topic", "direct", "fanout", "headers", NULL};
-
-static const struct xf_option source_queue = {
-	OPTION, .type = XF_OPTION_STRING, .key = "queue",
-	.help = "the queue to consume; default: the subject, where that is no pattern",
-};
-static const struct xf_option source_prefetch = {
-	OPTION, .type = XF_OPTION_I64, .key = "prefetch", .min = 1, .max = 65535, .unit = "messages",
-	.help = "how many unacknowledged messages the broker may have out here; default: the route's "
-	        "max_in_flight, at most 4096",
-};
-static const struct xf_option source_declare = {
-	OPTION, .type = XF_OPTION_BOOL, .key = "declare", .def = "false",
-	.help = "create what is missing: the queue (durable), and where an exchange is named that and the binding",
-};
-static const struct xf_option source_exchange = {
-	OPTION, .type = XF_OPTION_STRING, .key = "exchange", .def = "",
-	.help = "with declare: the exchange that the queue is bound to, by the subject pattern",
-};
-static const struct xf_option source_exchange_type = {
-	OPTION, .type = XF_OPTION_ENUM, .key = "exchange_type", .def = "topic", .values = exchange_types,
-	.help = "with declare: what a new exchange is",
-};
-
-const struct xf_option *const settings_source_options[] = {
-	[SOURCE_QUEUE] = &source_queue,
-	[SOURCE_PREFETCH] = &source_prefetch,
-	[SOURCE_DECLARE] = &source_declare,
-	[SOURCE_EXCHANGE] = &source_exchange,
-	[SOURCE_EXCHANGE_TYPE] = &source_exchange_type,
-	NULL,
-};
-
-static const struct xf_option sink_exchange = {
-	OPTION, .type = XF_OPTION_STRING, .key = "exchange", .def = "",
-	.help = "exchange to publish to, with the subject as routing key; default: the default exchange, "
-	        "where the subject names a queue",
-};
-static const struct xf_option sink_declare = {
-	OPTION, .type = XF_OPTION_BOOL, .key = "declare", .def = "false",
-	.help = "create the exchange (durable), or without one the queue of each subject (durable), if missing",
-};
-static const struct xf_option sink_exchange_type = {
-	OPTION, .type = XF_OPTION_ENUM, .key = "exchange_type", .def = "topic", .values = exchange_types,
-	.help = "with declare: what a new exchange is",
-};
-static const struct xf_option sink_persistent = {
-	OPTION, .type = XF_OPTION_BOOL, .key = "persistent", .def = "true",
-	.help = "ask the broker to keep messages on disk, so that a confirmed one survives its restart",
-};
-static const struct xf_option sink_window = {
-	OPTION, .type = XF_OPTION_I64, .key = "window", .def = "4096", .min = 1, .max = 65536, .unit = "messages",
-	.help = "how many published messages may wait for their confirms",
-};
-
-const struct xf_option *const settings_sink_options[] = {
-	[SINK_EXCHANGE] = &sink_exchange,
-	[SINK_DECLARE] = &sink_declare,
-	[SINK_EXCHANGE_TYPE] = &sink_exchange_type,
-	[SINK_PERSISTENT] = &sink_persistent,
-	[SINK_WINDOW] = &sink_window,
-	NULL,
-};
 
 void
 settings_fail(struct xf_error *error, const char *format, ...)
@@ -140,6 +33,24 @@ settings_copy(struct xf_str text)
 		memcpy(copy, text.data, text.len);
 	copy[text.len] = '\0';
 	return copy;
+}
+
+struct xf_str
+settings_str(const char *text)
+{
+	return (struct xf_str){text, strlen(text)};
+}
+
+bool
+settings_is(struct xf_str text, const char *word)
+{
+	return text.len == strlen(word) && (text.len == 0 || memcmp(text.data, word, text.len) == 0);
+}
+
+struct xf_str
+settings_exchange(struct xf_str name)
+{
+	return settings_is(name, "amq.default") ? (struct xf_str){"", 0} : name;
 }
 
 static int
@@ -218,20 +129,20 @@ port_parse(const char *at, const char *end, uint16_t *port, struct xf_error *err
 }
 
 static bool
-url_parse(struct xf_str url, struct settings *out, struct xf_error *error)
+url_parse(struct xf_str url, struct settings_server *out, bool *tls, struct xf_error *error)
 {
-	static const char scheme[] = "amqp://";
+	static const char expected[] = "url: expected amqp://USER:PASSWORD@HOST:PORT/VHOST, or amqps:// for TLS";
 	const char *at, *end, *path, *user_end, *colon, *host_end;
+	size_t scheme;
 
-	if (url.len >= 8 && strncasecmp(url.data, "amqps://", 8) == 0) {
-		settings_fail(error, "url: TLS (amqps://) is not built yet; use amqp://");
+	*tls = url.len >= 8 && strncasecmp(url.data, "amqps://", 8) == 0;
+	scheme = *tls ? 8 : 7;
+	if (!*tls && (url.len < scheme || strncasecmp(url.data, "amqp://", scheme) != 0)) {
+		settings_fail(error, "%s", expected);
 		return false;
 	}
-	if (url.len < strlen(scheme) || strncasecmp(url.data, scheme, strlen(scheme)) != 0) {
-		settings_fail(error, "url: expected amqp://USER:PASSWORD@HOST:PORT/VHOST");
-		return false;
-	}
-	at = url.data + strlen(scheme);
+	out->port = *tls ? 5671 : 5672;
+	at = url.data + scheme;
 	end = url.data + url.len;
 	if (memchr(at, '?', (size_t)(end - at)) != NULL || memchr(at, '#', (size_t)(end - at)) != NULL) {
 		settings_fail(error, "url: parameters after '?' or '#' are not read; use options of the transport");
@@ -266,7 +177,7 @@ url_parse(struct xf_str url, struct settings *out, struct xf_error *error)
 			return false;
 	}
 	if (out->host[0] == '\0') {
-		settings_fail(error, "url: no host; expected amqp://USER:PASSWORD@HOST:PORT/VHOST");
+		settings_fail(error, "url: no host; %s", expected + strlen("url: "));
 		return false;
 	}
 	if (colon != NULL && !port_parse(colon + 1, path, &out->port, error))
@@ -283,51 +194,102 @@ text_override(const struct xf_value *value, const char *what, char out[SETTINGS_
 	return value->count == 0 || text_copy(value->str, what, out, error);
 }
 
+static bool
+server_read(const struct xf_host *host, const struct xf_config *transport, struct xf_str url, struct settings *out,
+            struct xf_error *error)
+{
+	struct settings_server *server = &out->servers[out->server_count];
+	bool tls;
+
+	strcpy(server->vhost, "/");
+	strcpy(server->user, "guest");
+	strcpy(server->password, "guest");
+	if (!url_parse(url, server, &tls, error) ||
+	    !text_override(host->option(transport, TRANSPORT_USER), "user", server->user, error) ||
+	    !text_override(host->option(transport, TRANSPORT_PASSWORD), "password", server->password, error) ||
+	    !text_override(host->option(transport, TRANSPORT_VHOST), "vhost", server->vhost, error))
+		return false;
+	if (out->server_count == 0)
+		out->tls = tls;
+	if (tls != out->tls || strcmp(server->vhost, out->servers[0].vhost) != 0) {
+		settings_fail(error, "url: a list is one cluster; all its elements have the same scheme and vhost");
+		return false;
+	}
+	out->server_count++;
+	return true;
+}
+
+static bool
+tls_check(const struct xf_host *host, const struct xf_config *transport, const struct settings *settings,
+          struct xf_error *error)
+{
+	if (host->option(transport, TRANSPORT_TLS)->present != 0 && !settings->tls) {
+		settings_fail(error, "tls: the url has to be amqps:// for this to mean anything");
+		return false;
+	}
+	if (settings->external && host->option(transport, TRANSPORT_TLS)->present == 0) {
+		settings_fail(error, "auth: external needs a client certificate: an amqps:// url, tls.cert and tls.key");
+		return false;
+	}
+	return true;
+}
+
 bool
 settings_read(const struct xf_host *host, const struct xf_config *transport, struct settings *out,
               struct xf_error *error)
 {
+	const struct xf_value *urls = host->option(transport, TRANSPORT_URL);
+	uint32_t i;
+
 	memset(out, 0, sizeof(*out));
-	strcpy(out->vhost, "/");
-	strcpy(out->user, "guest");
-	strcpy(out->password, "guest");
-	out->port = 5672;
+	out->external = host->option(transport, TRANSPORT_AUTH)->i64 == AUTH_EXTERNAL;
 	out->heartbeat_ms = (uint32_t)host->option(transport, TRANSPORT_HEARTBEAT)->i64;
 	out->connect_timeout_ms = (uint32_t)host->option(transport, TRANSPORT_CONNECT_TIMEOUT)->i64;
 	out->confirm_timeout_ms = (uint32_t)host->option(transport, TRANSPORT_CONFIRM_TIMEOUT)->i64;
 
-	return url_parse(host->option(transport, TRANSPORT_URL)->str, out, error) &&
-	       text_override(host->option(transport, TRANSPORT_USER), "user", out->user, error) &&
-	       text_override(host->option(transport, TRANSPORT_PASSWORD), "password", out->password, error) &&
-	       text_override(host->option(transport, TRANSPORT_VHOST), "vhost", out->vhost, error);
+	if (urls->count == 0 || urls->count > SETTINGS_SERVERS_MAX) {
+		settings_fail(error, "url: expected 1 to %d of them", SETTINGS_SERVERS_MAX);
+		return false;
+	}
+	for (i = 0; i < urls->count; i++)
+		if (!server_read(host, transport, urls->items[i]->str, out, error))
+			return false;
+	return tls_check(host, transport, out, error);
 }
 
+/* A cluster is one place: its servers stand for each other, so the first by name stands for all. */
 uint32_t
 settings_address(const struct xf_host *host, const struct xf_config *transport, struct xf_str exchange,
                  char *out, uint32_t size)
 {
 	char text[4 * SETTINGS_TEXT_MAX];
+	const struct settings_server *first;
 	struct settings settings;
 	struct xf_error error;
+	uint32_t i;
 	char *c;
 	int len;
 
 	if (!settings_read(host, transport, &settings, &error))
 		return 0;
-	for (c = settings.host; *c != '\0'; c++)
-		if (*c >= 'A' && *c <= 'Z')
-			*c = (char)(*c - 'A' + 'a');
-	if (strcmp(settings.host, "localhost") == 0)
-		strcpy(settings.host, "127.0.0.1");
-	if (exchange.len == 11 && memcmp(exchange.data, "amq.default", 11) == 0)
-		exchange.len = 0;
+	first = &settings.servers[0];
+	for (i = 0; i < settings.server_count; i++) {
+		struct settings_server *server = &settings.servers[i];
+		int order;
 
-	len = snprintf(text, sizeof(text), "amqp://%s:%u/%s exchange=%.*s", settings.host, settings.port,
-	               settings.vhost, SETTINGS_STR(exchange));
-	if (len < 0)
-		return 0;
-	if ((size_t)len >= sizeof(text))
-		len = (int)sizeof(text) - 1;
+		for (c = server->host; *c != '\0'; c++)
+			if (*c >= 'A' && *c <= 'Z')
+				*c = (char)(*c - 'A' + 'a');
+		if (strcmp(server->host, "localhost") == 0)
+			strcpy(server->host, "127.0.0.1");
+		order = strcmp(server->host, first->host);
+		if (order < 0 || (order == 0 && server->port < first->port))
+			first = server;
+	}
+	exchange = settings_exchange(exchange);
+	len = snprintf(text, sizeof(text), "amqp://%s:%u/%s exchange=%.*s", first->host, first->port, first->vhost,
+	               (int)(exchange.len < SETTINGS_TEXT_MAX ? exchange.len : SETTINGS_TEXT_MAX),
+	               exchange.len > 0 ? exchange.data : "");
 	if ((uint32_t)len > size)
 		len = (int)size;
 	memcpy(out, text, (size_t)len);

@@ -1,5 +1,5 @@
 /*
- * settings.h - the option tables of the amqp transport, and what they say about where to connect.
+ * settings.h - where to connect and as whom: what the transport's options say.
  *
  * Threads: pure functions; a struct settings belongs to its instance.
  */
@@ -8,46 +8,26 @@
 
 #include <stdbool.h>
 
-#include <crossfade/transport.h>
-
-/* Rows of the tables. */
-enum {
-	TRANSPORT_URL,
-	TRANSPORT_USER,
-	TRANSPORT_PASSWORD,
-	TRANSPORT_VHOST,
-	TRANSPORT_HEARTBEAT,
-	TRANSPORT_CONNECT_TIMEOUT,
-	TRANSPORT_CONFIRM_TIMEOUT,
-};
-enum {
-	SOURCE_QUEUE,
-	SOURCE_PREFETCH,
-	SOURCE_DECLARE,
-	SOURCE_EXCHANGE,
-	SOURCE_EXCHANGE_TYPE,
-};
-enum {
-	SINK_EXCHANGE,
-	SINK_DECLARE,
-	SINK_EXCHANGE_TYPE,
-	SINK_PERSISTENT,
-	SINK_WINDOW,
-};
-
-extern const struct xf_option *const settings_transport_options[];
-extern const struct xf_option *const settings_source_options[];
-extern const struct xf_option *const settings_sink_options[];
+#include "options.h"
 
 /* Longest host, vhost, user or password, with its terminator. */
 #define SETTINGS_TEXT_MAX 256
+#define SETTINGS_SERVERS_MAX 16
 
-struct settings {
+/* One element of the url list. */
+struct settings_server {
 	char host[SETTINGS_TEXT_MAX];
 	char vhost[SETTINGS_TEXT_MAX];
 	char user[SETTINGS_TEXT_MAX];
 	char password[SETTINGS_TEXT_MAX];
 	uint16_t port;
+};
+
+struct settings {
+	struct settings_server servers[SETTINGS_SERVERS_MAX];
+	uint32_t server_count;
+	bool tls;
+	bool external; /* the certificate says who we are */
 	uint32_t heartbeat_ms;
 	uint32_t connect_timeout_ms;
 	uint32_t confirm_timeout_ms;
@@ -63,10 +43,18 @@ uint32_t settings_address(const struct xf_host *host, const struct xf_config *tr
 
 void settings_fail(struct xf_error *error, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* ---- Texts -------------------------------------------------------------------- */
+
 /* For "%.*s". */
 #define SETTINGS_STR(s) (int)(s).len, (s).len > 0 ? (s).data : ""
 
+struct xf_str settings_str(const char *text);
+bool settings_is(struct xf_str text, const char *word);
+
 /* A terminated copy on the heap, or NULL. */
 char *settings_copy(struct xf_str text);
+
+/* How RabbitMQ's tools call the default exchange is "" here. */
+struct xf_str settings_exchange(struct xf_str name);
 
 #endif

@@ -8,19 +8,23 @@
  * is unknown.
  *
  * Messages are mandatory. One that no queue takes comes back whole (method, header, body) before its
- * ack. RabbitMQ returns in the order of publishing, so the message is the next one without an answer that
- * has the same id, subject and size; if there is none, the connection is given up rather than guessed
- * about.
+ * ack, in the order of publishing, but without its tag. It is the one that is out with the same id, subject and size.
+ * Where several are, what came back is compared with what was sent, headers and payload; of those that agree in
+ * everything the first is taken, and whichever it is, it is the same message. If there is none, the connection is
+ * given up rather than guessed about.
  *
  * A channel that the broker closes over one message cannot say which. All are then UNKNOWN, and after the
  * reconnect as many go out one by one: if the channel closes with only one out, that one did it.
  *
- * Queues are declared on a channel of their own, since a refused declaration closes its channel.
+ * What stands at the broker: topology.h for the exchange, declare.h for queues that subjects name, sight.h for what
+ * waits in them.
  *
  * Threads: all calls on the endpoint's thread.
  */
+#include "declare.h"
 #include "endpoints.h"
-#include "wire.h"
+#include "sight.h"
+#include "topology.h"
 
 #include <poll.h>
 #include <stdio.h>
@@ -29,8 +33,6 @@
 
 #define RESULTS 256
 #define OUT_SOFT_MAX (1024 * 1024) /* nothing more is taken while so much waits for the socket */
-#define DECLARES_MAX 256           /* under way at once */
-#define KNOWN_MAX 65536            /* queues remembered as declared; then forgotten all at once */
 #define RETURNS_IN_ROW 64          /* with no success between them: probe from then on */
 #define PROBE_ROOM 16
 #define PROBE_MIN_MS 100
@@ -38,6 +40,7 @@
 #define MISSING_HOLD_MS 1000 /* BLOCKED for a return stays at least so long */
 #define EXPIRATION_MAX UINT32_MAX /* RabbitMQ refuses more; so long a life is as good as for ever */
 #define NAME_SIZE (CODEC_SHORT_MAX + 1)
+#define TAG_NONE 0
 
 enum phase {
 	PHASE_AWAY,
@@ -60,10 +63,14 @@ struct place {
 	uint32_t code; /* of the return */
 };
 
+/* All borrowed: alive until completed. */
 struct trace {
-	struct xf_str id; /* borrowed: alive until completed */
+	struct xf_str id;
 	struct xf_str subject;
+	const void *payload;
 	uint64_t size;
+	const struct xf_header *headers;
+	uint32_t header_count;
 };
 
 /* A basic.return that is being read. */
@@ -77,21 +84,25 @@ struct returned {
 	uint32_t id_len;
 	uint64_t size;
 	uint64_t left;
+	uint64_t tag; /* of the only message that it can be; TAG_NONE: `header` and `body` have to tell */
+	struct codec_buffer header;
+	struct codec_buffer body;
 };
 
 struct sink {
 	const struct xf_host *host;
 	struct xf_endpoint *endpoint;
-	struct settings settings;
 	struct wire wire;
+	struct topology topology;
+	struct declare declare;
+	struct sight sight;
 
-	char *exchange; /* "" is the default one */
-	char *exchange_type;
-	bool declare;
+	char *only; /* the one subject there is, where the template has no variable; else NULL */
+	uint64_t exchange_len;
+	bool direct; /* to the default exchange: a subject is a queue */
 	bool persistent;
 
 	enum phase phase;
-	bool skip_exchange; /* declaring it was refused; publishing will tell */
 	uint64_t phase_until_ms;
 
 	/* Tags low .. next-1 are out; mask is the ring's size - 1. */
@@ -100,23 +111,12 @@ struct sink {
 	uint32_t mask;
 	uint32_t window;
 	uint64_t low, next;
-	uint64_t return_from; /* tags before it have been looked at for returns */
 	uint64_t clock_from_ms; /* confirms are due from then on: an alarm is over */
 	struct returned returned;
 
 	struct xf_result results[RESULTS];
 	uint32_t result_count;
 	char reason[WIRE_REASON_MAX]; /* of all results that have one, until they are flushed */
-
-	/* Declared queues: open addressing, names on the heap. */
-	char **known;
-	uint32_t known_size;
-	uint32_t known_count;
-	char *declares[DECLARES_MAX]; /* under way, in order */
-	uint32_t declare_count;
-	bool declare_channel; /* open was sent */
-	bool declare_refused;
-	char declare_error[WIRE_REASON_MAX];
 
 	/* Trouble that the operator sees; each "" where there is none. */
 	char missing[WIRE_REASON_MAX]; /* returned or nacked */
@@ -128,12 +128,6 @@ struct sink {
 	char broken[WIRE_REASON_MAX]; /* why the channel was closed */
 	uint64_t single_left;         /* so many are still to go out one by one */
 };
-
-static struct xf_str
-str(const char *text)
-{
-	return (struct xf_str){text, strlen(text)};
-}
 
 static struct place *
 place_of(struct sink *sink, uint64_t tag)
@@ -167,7 +161,7 @@ result_explain(struct sink *sink, uint64_t token, uint32_t code, const char *rea
 		results_flush(sink);
 		snprintf(sink->reason, sizeof(sink->reason), "%s", reason);
 	}
-	result_add(sink, token, code, str(sink->reason));
+	result_add(sink, token, code, settings_str(sink->reason));
 }
 
 /* ---- State --------------------------------------------------------------------------- */
@@ -214,205 +208,23 @@ success_note(struct sink *sink)
 		sink->broken[0] = '\0';
 }
 
-/* ---- Queues that are known to exist ------------------------------------------------------ */
-
-static uint32_t
-name_hash(struct xf_str name)
-{
-	uint64_t hash = 14695981039346656037u;
-	uint64_t i;
-
-	for (i = 0; i < name.len; i++)
-		hash = (hash ^ (uint8_t)name.data[i]) * 1099511628211u;
-	return (uint32_t)(hash ^ hash >> 32);
-}
-
-/* Where NAME stands in the table, or the empty place for it. */
-static uint32_t
-known_find(const struct sink *sink, struct xf_str name)
-{
-	uint32_t i = name_hash(name) & (sink->known_size - 1);
-
-	while (sink->known[i] != NULL && (strlen(sink->known[i]) != name.len ||
-	                                  memcmp(sink->known[i], name.data, name.len) != 0))
-		i = (i + 1) & (sink->known_size - 1);
-	return i;
-}
-
-static bool
-known_has(const struct sink *sink, struct xf_str name)
-{
-	return sink->known_size > 0 && sink->known[known_find(sink, name)] != NULL;
-}
-
-static void
-known_clear(struct sink *sink)
-{
-	uint32_t i;
-
-	for (i = 0; i < sink->known_size; i++)
-		free(sink->known[i]);
-	free(sink->known);
-	sink->known = NULL;
-	sink->known_size = sink->known_count = 0;
-}
-
-static bool
-known_grow(struct sink *sink)
-{
-	uint32_t old_size = sink->known_size, i;
-	char **old = sink->known;
-
-	sink->known_size = old_size > 0 ? 2 * old_size : 64;
-	sink->known = calloc(sink->known_size, sizeof(*sink->known));
-	if (sink->known == NULL) {
-		sink->known = old;
-		sink->known_size = old_size;
-		return false;
-	}
-	for (i = 0; i < old_size; i++)
-		if (old[i] != NULL)
-			sink->known[known_find(sink, str(old[i]))] = old[i];
-	free(old);
-	return true;
-}
-
-/* Takes NAME. */
-static void
-known_add(struct sink *sink, char *name)
-{
-	uint32_t i;
-
-	if (sink->known_count >= KNOWN_MAX)
-		known_clear(sink);
-	if (2 * sink->known_count >= sink->known_size && !known_grow(sink)) {
-		free(name);
-		wire_fail(&sink->wire, "out of memory");
-		return;
-	}
-	i = known_find(sink, str(name));
-	if (sink->known[i] != NULL) {
-		free(name);
-		return;
-	}
-	sink->known[i] = name;
-	sink->known_count++;
-}
-
 /* ---- Declaring queues ------------------------------------------------------------------------ */
 
-static void
-declares_clear(struct sink *sink)
-{
-	uint32_t i;
-
-	for (i = 0; i < sink->declare_count; i++)
-		free(sink->declares[i]);
-	sink->declare_count = 0;
-	sink->declare_channel = false;
-}
-
-static void
-declare_write(struct sink *sink, const char *name)
-{
-	if (!sink->declare_channel)
-		codec_write_channel_open(&sink->wire.out, WIRE_CHANNEL_DECLARE);
-	sink->declare_channel = true;
-	codec_write_queue_declare(&sink->wire.out, WIRE_CHANNEL_DECLARE, str(name));
-}
-
-static void
-declare_begin(struct sink *sink, struct xf_str name)
-{
-	uint32_t i;
-	char *copy;
-
-	for (i = 0; i < sink->declare_count; i++)
-		if (strlen(sink->declares[i]) == name.len && memcmp(sink->declares[i], name.data, name.len) == 0)
-			return;
-	copy = settings_copy(name);
-	if (copy == NULL) {
-		wire_fail(&sink->wire, "out of memory");
-		return;
-	}
-	if (sink->declare_count == 0)
-		sink->phase_until_ms = sink->host->now_ms() + sink->settings.confirm_timeout_ms;
-	sink->declares[sink->declare_count++] = copy;
-	declare_write(sink, copy);
-}
-
-/* The first of those under way is answered. */
-static void
-declare_done(struct sink *sink)
-{
-	char *name = sink->declares[0];
-
-	sink->declare_count--;
-	memmove(sink->declares, sink->declares + 1, sink->declare_count * sizeof(sink->declares[0]));
-	sink->phase_until_ms = sink->host->now_ms() + sink->settings.confirm_timeout_ms;
-	known_add(sink, name);
-}
-
-/*
- * A queue that is there but of another kind (406), or that may not be declared, can still be published to;
- * whether it can is for the broker to say. The declarations behind it went down with the channel.
- */
-static void
-declare_closed(struct sink *sink, const struct codec_frame *frame)
-{
-	struct codec_close reason;
-	uint32_t i;
-
-	if (!codec_close_read(frame, &reason)) {
-		wire_fail(&sink->wire, "the broker sent a malformed channel.close");
-		return;
-	}
-	codec_write_empty(&sink->wire.out, WIRE_CHANNEL_DECLARE, CODEC_CHANNEL_CLOSE_OK);
-	sink->declare_channel = false;
-	if (sink->declare_count == 0)
-		return;
-	if (reason.code != 406) {
-		sink->declare_refused = true;
-		snprintf(sink->declare_error, sizeof(sink->declare_error), "%.*s", SETTINGS_STR(reason.text));
-	}
-	declare_done(sink);
-	for (i = 0; i < sink->declare_count; i++)
-		declare_write(sink, sink->declares[i]);
-}
-
-static void
-declare_frame(struct sink *sink, const struct codec_frame *frame)
-{
-	switch (frame->type == CODEC_FRAME_METHOD ? frame->method : 0) {
-	case CODEC_CHANNEL_OPEN_OK:
-		break;
-	case CODEC_QUEUE_DECLARE_OK:
-		if (sink->declare_count > 0)
-			declare_done(sink);
-		break;
-	case CODEC_CHANNEL_CLOSE:
-		declare_closed(sink, frame);
-		break;
-	default:
-		wire_fail(&sink->wire, "the broker sent an unexpected method %u.%u", frame->method >> 16,
-		          frame->method & 0xFFFF);
-	}
-}
-
-/* Starts declaring what is new among the messages offered. True if the first can go out now. */
+/* Whether a message for SUBJECT can be written now: its queue was declared, or cannot be. Else starts declaring what is
+ * new among the messages offered. */
 static bool
-declare_ahead(struct sink *sink, const char *messages, uint32_t stride, uint32_t count)
+declare_ahead(struct sink *sink, const char *messages, uint32_t stride, uint32_t count, uint64_t now)
 {
+	struct declare *declare = &sink->declare;
 	uint32_t i;
 
-	for (i = 0; i < count && sink->declare_count < DECLARES_MAX; i++) {
+	for (i = 0; i < count && declare->waiting_count < DECLARE_AT_ONCE; i++) {
 		struct xf_str subject = ((const struct xf_outgoing *)(messages + (size_t)i * stride))->subject;
 
-		if (subject.len > CODEC_SHORT_MAX || known_has(sink, subject))
-			continue;
-		declare_begin(sink, subject);
+		if (subject.len <= CODEC_SHORT_MAX && declare_find(declare, subject, now) == NULL)
+			declare_begin(declare, subject);
 	}
-	return sink->declare_count == 0;
+	return declare->waiting_count == 0;
 }
 
 /* ---- Confirms ------------------------------------------------------------------------------ */
@@ -424,12 +236,12 @@ return_reason(struct sink *sink, struct xf_str subject, uint32_t code, char out[
 	if (code != 312)
 		snprintf(out, WIRE_REASON_MAX, "the broker returned a message for '%.*s' (%u)", SETTINGS_STR(subject),
 		         code);
-	else if (sink->exchange[0] != '\0')
-		snprintf(out, WIRE_REASON_MAX, "exchange '%s' has no queue for '%.*s'; bind one", sink->exchange,
+	else if (!sink->direct)
+		snprintf(out, WIRE_REASON_MAX, "exchange '%s' has no queue for '%.*s'; bind one", sink->topology.exchange,
 		         SETTINGS_STR(subject));
-	else if (sink->declare && sink->declare_refused)
+	else if (sink->declare.forbidden[0] != '\0')
 		snprintf(out, WIRE_REASON_MAX, "no queue '%.*s', and it may not be declared (%.200s); create it",
-		         SETTINGS_STR(subject), sink->declare_error);
+		         SETTINGS_STR(subject), sink->declare.forbidden);
 	else
 		snprintf(out, WIRE_REASON_MAX, "no queue '%.*s'; create it, or set declare: true",
 		         SETTINGS_STR(subject));
@@ -445,8 +257,8 @@ place_returned(struct sink *sink, uint64_t tag)
 	return_reason(sink, subject, place->code, reason);
 	missing_note(sink, reason);
 	/* A queue that was deleted is declared anew. */
-	if (known_has(sink, subject))
-		known_clear(sink);
+	if (declare_find(&sink->declare, subject, 0) != NULL)
+		declare_forget(&sink->declare);
 	result_explain(sink, place->token, XF_RESULT_NOT_SENT, reason); /* the subject may be gone after that */
 }
 
@@ -461,7 +273,7 @@ place_nacked(struct sink *sink, uint64_t tag)
 	         "has failed)", SETTINGS_STR(subject));
 	missing_note(sink, reason);
 	/* Behind an exchange several queues may stand, some of which took it. */
-	result_explain(sink, place->token, sink->exchange[0] != '\0' ? XF_RESULT_UNKNOWN : XF_RESULT_NOT_SENT,
+	result_explain(sink, place->token, sink->direct ? XF_RESULT_NOT_SENT : XF_RESULT_UNKNOWN,
 	               reason);
 }
 
@@ -504,8 +316,6 @@ confirmed(struct sink *sink, const struct codec_frame *frame, bool nack)
 	}
 	while (sink->low < sink->next && place_of(sink, sink->low)->state == PLACE_FREE)
 		sink->low++;
-	if (sink->return_from < sink->low)
-		sink->return_from = sink->low;
 }
 
 /* ---- Returns ------------------------------------------------------------------------------ */
@@ -524,41 +334,137 @@ trace_matches(const struct sink *sink, uint64_t tag)
 	       memcmp(trace->subject.data, returned->subject, trace->subject.len) == 0;
 }
 
-static void
-return_match(struct sink *sink)
+static bool
+str_same(struct xf_str a, struct xf_str b)
+{
+	return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);
+}
+
+/* Whether the headers of TAG, written once more, are those that came back. */
+static bool
+headers_same(struct sink *sink, uint64_t tag)
+{
+	const struct trace *trace = &sink->traces[tag & sink->mask];
+	struct codec_publish publish = {.headers = trace->headers, .header_count = trace->header_count};
+	struct xf_str header = codec_buffer_bytes(&sink->returned.header);
+	struct codec_properties sent, back;
+	struct codec_buffer scratch = {0};
+	struct codec_frame frame;
+	bool same = false;
+
+	if (codec_write_publish(&scratch, WIRE_CHANNEL, sink->wire.frame_max, &publish) == CODEC_TAKEN &&
+	    codec_frame_read(scratch.data, scratch.end, sink->wire.frame_max, &frame) == CODEC_OK &&
+	    codec_frame_read(scratch.data + frame.total, scratch.end - frame.total, sink->wire.frame_max, &frame) ==
+	            CODEC_OK &&
+	    codec_properties_read(frame.payload, frame.size, &sent) && codec_properties_read(header.data, header.len, &back))
+		same = str_same(sent.table, back.table) && str_same(sent.correlation_id, back.correlation_id) &&
+		       str_same(sent.content_encoding, back.content_encoding) && str_same(sent.type, back.type) &&
+		       str_same(sent.app_id, back.app_id);
+	codec_buffer_fini(&scratch);
+	return same;
+}
+
+static bool
+content_same(struct sink *sink, uint64_t tag)
+{
+	const struct trace *trace = &sink->traces[tag & sink->mask];
+
+	return str_same((struct xf_str){trace->payload, trace->size}, codec_buffer_bytes(&sink->returned.body)) &&
+	       headers_same(sink, tag);
+}
+
+/* The message that came back, by its id, subject and size; TAG_NONE where that can be several, or none. */
+static uint64_t
+return_find(const struct sink *sink, uint32_t *count)
+{
+	uint64_t found = TAG_NONE, tag;
+
+	*count = 0;
+	for (tag = sink->low; tag < sink->next; tag++)
+		if (trace_matches(sink, tag)) {
+			found = tag;
+			(*count)++;
+		}
+	return *count == 1 ? found : TAG_NONE;
+}
+
+/* Of several that look alike, the first with the same content. */
+static uint64_t
+return_tell(struct sink *sink)
 {
 	uint64_t tag;
 
-	sink->returned.active = false;
-	for (tag = sink->return_from; tag < sink->next && !trace_matches(sink, tag); tag++)
-		;
-	if (tag == sink->next) /* a broker that returns out of order */
-		for (tag = sink->low; tag < sink->next && !trace_matches(sink, tag); tag++)
-			;
-	if (tag < sink->next) {
-		place_of(sink, tag)->state = PLACE_RETURNED;
-		place_of(sink, tag)->code = sink->returned.code;
-		sink->return_from = tag + 1;
+	for (tag = sink->low; tag < sink->next; tag++)
+		if (trace_matches(sink, tag) && content_same(sink, tag))
+			return tag;
+	return TAG_NONE;
+}
+
+static void
+return_done(struct sink *sink)
+{
+	struct returned *returned = &sink->returned;
+	uint64_t tag = returned->tag != TAG_NONE ? returned->tag : return_tell(sink);
+
+	returned->active = false;
+	returned->header.start = returned->header.end = 0;
+	codec_buffer_fini(&returned->body);
+	if (tag == TAG_NONE) {
+		wire_fail(&sink->wire, "the broker returned a message that was not published here");
 		return;
 	}
-	wire_fail(&sink->wire, "the broker returned a message that was not published here");
+	place_of(sink, tag)->state = PLACE_RETURNED;
+	place_of(sink, tag)->code = returned->code;
 }
 
 static void
 return_begin(struct sink *sink, const struct codec_frame *frame)
 {
+	struct returned *returned = &sink->returned;
 	struct codec_return method;
 
 	if (!codec_return_read(frame, &method)) {
 		wire_fail(&sink->wire, "the broker sent a malformed basic.return");
 		return;
 	}
-	memset(&sink->returned, 0, sizeof(sink->returned));
-	sink->returned.active = true;
-	sink->returned.code = method.code;
-	sink->returned.subject_len = (uint32_t)method.routing_key.len;
+	returned->active = true;
+	returned->header_seen = false;
+	returned->code = method.code;
+	returned->subject_len = (uint32_t)method.routing_key.len;
 	if (method.routing_key.len > 0)
-		memcpy(sink->returned.subject, method.routing_key.data, method.routing_key.len);
+		memcpy(returned->subject, method.routing_key.data, method.routing_key.len);
+}
+
+static void
+bytes_keep(struct sink *sink, struct codec_buffer *buffer, const struct codec_frame *frame)
+{
+	uint8_t *at = codec_buffer_reserve(buffer, frame->size);
+
+	if (at == NULL) {
+		wire_fail(&sink->wire, "out of memory");
+		return;
+	}
+	if (frame->size > 0)
+		memcpy(at, frame->payload, frame->size);
+	buffer->end += frame->size;
+}
+
+static void
+return_header(struct sink *sink, const struct codec_frame *frame, const struct codec_properties *properties)
+{
+	struct returned *returned = &sink->returned;
+	uint32_t count;
+
+	returned->header_seen = true;
+	returned->size = returned->left = properties->body_size;
+	returned->id_len = (uint32_t)properties->message_id.len;
+	if (properties->message_id.len > 0)
+		memcpy(returned->id, properties->message_id.data, properties->message_id.len);
+	returned->tag = return_find(sink, &count);
+	if (count > 1)
+		bytes_keep(sink, &returned->header, frame);
+	else if (count == 0)
+		wire_fail(&sink->wire, "the broker returned a message that was not published here");
 }
 
 static void
@@ -569,19 +475,16 @@ return_feed(struct sink *sink, const struct codec_frame *frame)
 
 	if (frame->type == CODEC_FRAME_HEADER && !returned->header_seen &&
 	    codec_properties_read(frame->payload, frame->size, &properties)) {
-		returned->header_seen = true;
-		returned->size = returned->left = properties.body_size;
-		returned->id_len = (uint32_t)properties.message_id.len;
-		if (properties.message_id.len > 0)
-			memcpy(returned->id, properties.message_id.data, properties.message_id.len);
+		return_header(sink, frame, &properties);
 	} else if (frame->type == CODEC_FRAME_BODY && returned->header_seen && frame->size <= returned->left) {
 		returned->left -= frame->size;
+		if (returned->tag == TAG_NONE)
+			bytes_keep(sink, &returned->body, frame);
 	} else {
 		wire_fail(&sink->wire, "the broker sent a malformed basic.return");
-		return;
 	}
-	if (returned->left == 0)
-		return_match(sink);
+	if (!sink->wire.failed && returned->left == 0)
+		return_done(sink);
 }
 
 /* ---- The channel ------------------------------------------------------------------------------ */
@@ -589,51 +492,45 @@ return_feed(struct sink *sink, const struct codec_frame *frame)
 static void
 channel_setup(struct sink *sink)
 {
-	struct codec_buffer *out = &sink->wire.out;
-	bool named = sink->exchange[0] != '\0';
-
-	codec_write_channel_open(out, WIRE_CHANNEL);
-	/* One that is missing is then known before anything is taken, not by a channel that breaks. */
-	if (named && !sink->skip_exchange)
-		codec_write_exchange_declare(out, WIRE_CHANNEL, str(sink->exchange), str(sink->exchange_type),
-		                             !sink->declare);
-	codec_write_confirm_select(out, WIRE_CHANNEL);
+	codec_write_channel_open(&sink->wire.out, WIRE_CHANNEL);
+	topology_write(&sink->topology, &sink->wire.out, WIRE_CHANNEL);
+	codec_write_confirm_select(&sink->wire.out, WIRE_CHANNEL);
 	sink->phase = PHASE_SETUP;
-	sink->phase_until_ms = sink->host->now_ms() + sink->settings.confirm_timeout_ms;
+	sink->phase_until_ms = sink->host->now_ms() + sink->wire.settings.confirm_timeout_ms;
 }
 
 static void
 channel_ready(struct sink *sink)
 {
 	sink->phase = PHASE_READY;
-	sink->low = sink->next = sink->return_from = 1;
+	sink->low = sink->next = 1;
 	sink->clock_from_ms = 0;
 	sink->probe_ms = 0;
 	sink->returns_in_row = 0;
+	/* A queue that is known by name is there before the first message, for consumers to come to. */
+	if (sink->topology.declare && sink->direct && sink->only != NULL && sink->only[0] != '\0')
+		declare_begin(&sink->declare, settings_str(sink->only));
+	sight_hurry(&sink->sight, 0);
 	state_report(sink);
 }
 
-/* Of the exchange, before anything was published. Stays connected; the channel is closed. */
+/* Of what is to stand there, before anything was published. Stays connected; the channel is closed. */
 static void
-setup_refused(struct sink *sink, const struct codec_close *reason)
+setup_refused(struct sink *sink, const struct codec_close *close)
 {
 	struct wire *wire = &sink->wire;
+	char words[WIRE_REASON_MAX];
 
-	if (reason->method == CODEC_EXCHANGE_DECLARE && reason->code != 404 && !sink->skip_exchange) {
-		sink->skip_exchange = true;
+	if (topology_refused(&sink->topology, close, wire->server->user, words, sizeof(words))) {
 		channel_setup(sink);
-	} else {
-		if (reason->code == 404)
-			wire_state(wire, XF_STATE_BLOCKED, "no exchange '%s'; create it, or set declare: true",
-			           sink->exchange);
-		else
-			wire_state(wire, XF_STATE_BLOCKED, "%u %.*s", reason->code, SETTINGS_STR(reason->text));
-		sink->phase = PHASE_AWAY; /* tried again by phase_until_ms */
-		sink->probe_ms = sink->probe_ms == 0 ? PROBE_MIN_MS : 2 * sink->probe_ms;
-		if (sink->probe_ms > PROBE_MAX_MS)
-			sink->probe_ms = PROBE_MAX_MS;
-		sink->phase_until_ms = sink->host->now_ms() + wire_jitter(wire, sink->probe_ms);
+		return;
 	}
+	wire_state(wire, XF_STATE_BLOCKED, "%s", words);
+	sink->phase = PHASE_AWAY; /* tried again by phase_until_ms */
+	sink->probe_ms = sink->probe_ms == 0 ? PROBE_MIN_MS : 2 * sink->probe_ms;
+	if (sink->probe_ms > PROBE_MAX_MS)
+		sink->probe_ms = PROBE_MAX_MS;
+	sink->phase_until_ms = sink->host->now_ms() + wire_jitter(wire, sink->probe_ms);
 }
 
 /*
@@ -710,6 +607,8 @@ channel_frame(struct sink *sink, const struct codec_frame *frame)
 		break;
 	case CODEC_CHANNEL_OPEN_OK:
 	case CODEC_EXCHANGE_DECLARE_OK:
+	case CODEC_QUEUE_DECLARE_OK:
+	case CODEC_QUEUE_BIND_OK:
 		break;
 	case CODEC_CONFIRM_SELECT_OK:
 		if (sink->phase == PHASE_SETUP)
@@ -726,6 +625,20 @@ channel_frame(struct sink *sink, const struct codec_frame *frame)
 		wire_fail(&sink->wire, "the broker sent an unexpected method %u.%u", frame->method >> 16,
 		          frame->method & 0xFFFF);
 	}
+}
+
+/* What waits behind the sink: in the queue of its subject, in those that it was last seen publishing to, or in the one
+ * that stands for an exchange. What consumers hold unacknowledged the broker does not tell. */
+static void
+sight_take(struct sink *sink, const struct codec_frame *frame)
+{
+	struct xf_sight sight = {.struct_size = sizeof(sight), .known = XF_SIGHT_DEPTH | XF_SIGHT_CONSUMERS};
+
+	if (!sight_frame(&sink->sight, frame) || sink->sight.found == 0)
+		return;
+	sight.depth = sink->sight.messages;
+	sight.consumers = sink->sight.consumers;
+	wire_sight(&sink->wire, &sight);
 }
 
 static void
@@ -746,7 +659,9 @@ input_read(struct sink *sink)
 			else if (frame.channel == WIRE_CHANNEL)
 				channel_frame(sink, &frame);
 			else if (frame.channel == WIRE_CHANNEL_DECLARE)
-				declare_frame(sink, &frame);
+				declare_frame(&sink->declare, &frame);
+			else if (frame.channel == WIRE_CHANNEL_SIGHT)
+				sight_take(sink, &frame);
 			else
 				wire_fail(wire, "the broker used channel %u, which is not open", frame.channel);
 			if (was_blocked && !wire->blocked) /* the clock of confirms stood still */
@@ -770,7 +685,7 @@ static uint32_t
 sink_address(const struct xf_host *host, const struct xf_config *transport, const struct xf_config *endpoint,
              char *out, uint32_t size)
 {
-	return settings_address(host, transport, host->option(endpoint, SINK_EXCHANGE)->str, out, size);
+	return settings_address(host, transport, host->option(endpoint, ENDPOINT_EXCHANGE)->str, out, size);
 }
 
 static int32_t
@@ -779,14 +694,10 @@ sink_check(const struct xf_host *host, const struct xf_config *transport, const 
 {
 	struct settings settings;
 
-	(void)info;
-	if (!settings_read(host, transport, &settings, error))
-		return -1;
-	if (host->option(endpoint, SINK_EXCHANGE)->str.len > CODEC_SHORT_MAX) {
-		settings_fail(error, "exchange: a name has at most %u bytes", CODEC_SHORT_MAX);
-		return -1;
-	}
-	return 0;
+	return settings_read(host, transport, &settings, error) &&
+	               topology_check(host, endpoint, TOPOLOGY_SINK, info, error)
+	           ? 0
+	           : -1;
 }
 
 static void
@@ -794,14 +705,39 @@ sink_destroy(void *instance)
 {
 	struct sink *sink = instance;
 
-	declares_clear(sink);
-	known_clear(sink);
+	declare_reset(&sink->declare);
 	wire_fini(&sink->wire);
-	free(sink->exchange);
-	free(sink->exchange_type);
+	topology_fini(&sink->topology);
+	codec_buffer_fini(&sink->returned.header);
+	codec_buffer_fini(&sink->returned.body);
+	free(sink->only);
 	free(sink->places);
 	free(sink->traces);
 	free(sink);
+}
+
+/* False where there is no memory. */
+static bool
+parts_create(struct sink *sink, const struct xf_config *config, const struct xf_endpoint_info *info)
+{
+	const struct xf_host *host = sink->host;
+	uint32_t size = 1;
+
+	sink->persistent = host->option(config, SINK_PERSISTENT)->i64 != 0;
+	sink->window = (uint32_t)host->option(config, SINK_WINDOW)->i64;
+	while (size < sink->window)
+		size *= 2;
+	sink->mask = size - 1;
+	sink->low = sink->next = 1;
+	sink->places = calloc(size, sizeof(*sink->places));
+	sink->traces = calloc(size, sizeof(*sink->traces));
+	if (info->subject.len > 0 && memchr(info->subject.data, '{', info->subject.len) == NULL) {
+		sink->only = settings_copy(info->subject);
+		if (sink->only == NULL)
+			return false;
+	}
+	return topology_init(&sink->topology, host, config, TOPOLOGY_SINK, info) && sink->places != NULL &&
+	       sink->traces != NULL;
 }
 
 static int32_t
@@ -809,13 +745,10 @@ sink_create(const struct xf_host *host, struct xf_endpoint *endpoint, void *shar
             const struct xf_config *transport, const struct xf_config *config,
             const struct xf_endpoint_info *info, void **instance, struct xf_error *error)
 {
-	struct xf_str exchange = host->option(config, SINK_EXCHANGE)->str;
 	struct sink *sink;
-	uint32_t size = 1;
-	bool wired;
 
 	(void)shared;
-	if (sink_check(host, transport, config, info, error) != 0)
+	if (!topology_check(host, config, TOPOLOGY_SINK, info, error))
 		return -1;
 	sink = calloc(1, sizeof(*sink));
 	if (sink == NULL) {
@@ -824,27 +757,23 @@ sink_create(const struct xf_host *host, struct xf_endpoint *endpoint, void *shar
 	}
 	sink->host = host;
 	sink->endpoint = endpoint;
-	settings_read(host, transport, &sink->settings, error); /* passed its check above */
-	wired = wire_init(&sink->wire, host, endpoint, &sink->settings, info);
-	if (exchange.len == 11 && memcmp(exchange.data, "amq.default", 11) == 0)
-		exchange.len = 0; /* how RabbitMQ's tools call it */
-	sink->exchange = settings_copy(exchange);
-	sink->exchange_type = settings_copy(host->option(config, SINK_EXCHANGE_TYPE)->str);
-	sink->declare = host->option(config, SINK_DECLARE)->i64 != 0;
-	sink->persistent = host->option(config, SINK_PERSISTENT)->i64 != 0;
-	sink->window = (uint32_t)host->option(config, SINK_WINDOW)->i64;
-	while (size < sink->window)
-		size *= 2;
-	sink->mask = size - 1;
-	sink->low = sink->next = sink->return_from = 1;
-	sink->places = calloc(size, sizeof(*sink->places));
-	sink->traces = calloc(size, sizeof(*sink->traces));
-	if (!wired || sink->exchange == NULL || sink->exchange_type == NULL || sink->places == NULL ||
-	    sink->traces == NULL) {
+	if (!wire_init(&sink->wire, host, endpoint, transport, info, error)) {
+		sink_destroy(sink);
+		return -1;
+	}
+	if (!parts_create(sink, config, info)) {
 		settings_fail(error, "out of memory");
 		sink_destroy(sink);
 		return -1;
 	}
+	sink->exchange_len = strlen(sink->topology.exchange);
+	sink->direct = sink->exchange_len == 0;
+	declare_init(&sink->declare, &sink->wire, &sink->topology);
+	sight_init(&sink->sight, &sink->wire);
+	if (sink->topology.queue != NULL)
+		sight_only(&sink->sight, settings_str(sink->topology.queue));
+	else if (sink->direct && sink->only != NULL)
+		sight_only(&sink->sight, settings_str(sink->only));
 	*instance = sink;
 	return 0;
 }
@@ -874,7 +803,7 @@ outstanding_complete(struct sink *sink, const char *reason)
 		place->state = PLACE_FREE;
 	}
 	results_flush(sink);
-	sink->low = sink->next = sink->return_from = 1;
+	sink->low = sink->next = 1;
 }
 
 static void
@@ -883,10 +812,11 @@ sink_away(struct sink *sink)
 	if (!wire_connected(&sink->wire))
 		return;
 	outstanding_complete(sink, sink->wire.error);
-	declares_clear(sink);
-	known_clear(sink);
+	declare_reset(&sink->declare);
+	topology_reset(&sink->topology);
 	sink->returned.active = false;
-	sink->skip_exchange = sink->declare_refused = false;
+	sink->returned.header.start = sink->returned.header.end = 0;
+	codec_buffer_fini(&sink->returned.body);
 	sink->phase = PHASE_AWAY;
 	wire_drop(&sink->wire);
 }
@@ -897,7 +827,7 @@ sink_room(const struct sink *sink, uint64_t now)
 {
 	uint32_t out = (uint32_t)(sink->next - sink->low);
 
-	if (sink->phase != PHASE_READY || sink->wire.failed || sink->wire.blocked || sink->declare_count > 0 ||
+	if (sink->phase != PHASE_READY || sink->wire.failed || sink->wire.blocked || sink->declare.waiting_count > 0 ||
 	    wire_pending(&sink->wire) >= OUT_SOFT_MAX)
 		return 0;
 	if (sink->single_left > 0 || sink->broken[0] != '\0')
@@ -907,15 +837,6 @@ sink_room(const struct sink *sink, uint64_t now)
 	return sink->window - out;
 }
 
-static void
-timeout_lower(struct xf_work *work, uint64_t now, uint64_t at)
-{
-	uint64_t wait = at > now ? at - now : 0;
-
-	if (wait < work->timeout_ms)
-		work->timeout_ms = (uint32_t)wait;
-}
-
 /* Fails the connection if the broker owes an answer for too long. */
 static void
 answers_check(struct sink *sink, struct xf_work *work, uint64_t now)
@@ -923,20 +844,21 @@ answers_check(struct sink *sink, struct xf_work *work, uint64_t now)
 	struct wire *wire = &sink->wire;
 	uint64_t due;
 
-	if (sink->phase == PHASE_SETUP || sink->declare_count > 0) {
-		if (now >= sink->phase_until_ms)
-			wire_fail(wire, "the broker has not answered for %u ms", sink->settings.confirm_timeout_ms);
-		timeout_lower(work, now, sink->phase_until_ms);
-	}
+	due = sink->phase == PHASE_SETUP ? sink->phase_until_ms : UINT64_MAX;
+	if (sink->declare.waiting_count > 0 && sink->declare.due_ms < due)
+		due = sink->declare.due_ms;
+	if (now >= due)
+		wire_fail(wire, "the broker has not answered for %u ms", wire->settings.confirm_timeout_ms);
+	wire_call_at(work, now, due);
 	if (sink->phase != PHASE_READY || sink->low == sink->next || wire->blocked)
 		return;
 	due = place_of(sink, sink->low)->sent_ms;
 	if (due < sink->clock_from_ms)
 		due = sink->clock_from_ms;
-	due += sink->settings.confirm_timeout_ms;
+	due += wire->settings.confirm_timeout_ms;
 	if (now >= due)
-		wire_fail(wire, "the broker has not confirmed for %u ms", sink->settings.confirm_timeout_ms);
-	timeout_lower(work, now, due);
+		wire_fail(wire, "the broker has not confirmed for %u ms", wire->settings.confirm_timeout_ms);
+	wire_call_at(work, now, due);
 }
 
 static void
@@ -948,12 +870,14 @@ sink_tend(struct sink *sink, struct xf_work *work, uint64_t now)
 	if (sink->phase == PHASE_AWAY) {
 		if (now >= sink->phase_until_ms)
 			channel_setup(sink);
-		timeout_lower(work, now, sink->phase_until_ms);
+		wire_call_at(work, now, sink->phase_until_ms);
 	}
 	answers_check(sink, work, now);
 	/* Where some queues are missing and others are not, the state does not flap with every message. */
 	if (sink->mended && now - sink->missing_ms >= MISSING_HOLD_MS)
 		sink->missing[0] = '\0';
+	if (sink->phase == PHASE_READY)
+		wire_call_at(work, now, sight_tick(&sink->sight, now));
 	tick = wire_tick(wire, now, true);
 	if (tick < work->timeout_ms)
 		work->timeout_ms = tick;
@@ -975,10 +899,11 @@ sink_work(void *instance, struct xf_work *work)
 		if (work->draining)
 			return;
 		if (!wire_connect(wire)) {
-			timeout_lower(work, sink->host->now_ms(), wire->connect_at_ms);
+			wire_call_at(work, sink->host->now_ms(), wire->connect_at_ms);
 			return;
 		}
 		sink->probe_ms = 0;
+		sight_reset(&sink->sight, sink->host->now_ms());
 		channel_setup(sink);
 	}
 
@@ -990,15 +915,15 @@ sink_work(void *instance, struct xf_work *work)
 		sink_tend(sink, work, now);
 	if (wire->failed) {
 		sink_away(sink);
-		timeout_lower(work, now, wire->connect_at_ms);
+		wire_call_at(work, now, wire->connect_at_ms);
 		return;
 	}
 
 	work->fd = wire->fd;
-	work->events = POLLIN | (wire_pending(wire) > 0 ? POLLOUT : 0);
+	work->events = wire_events(wire, true);
 	work->room = sink_room(sink, now);
 	if (sink->probe_ms > 0 && sink->phase == PHASE_READY && now < sink->probe_at_ms)
-		timeout_lower(work, now, sink->probe_at_ms);
+		wire_call_at(work, now, sink->probe_at_ms);
 }
 
 /* Writes one message and gives it the next tag. False: it is not taken. */
@@ -1007,7 +932,7 @@ publish_one(struct sink *sink, const struct xf_outgoing *message, uint64_t now)
 {
 	struct xf_str id = message->dedup_id.len > 0 ? message->dedup_id : message->id;
 	struct codec_publish publish = {
-		.exchange = str(sink->exchange),
+		.exchange = {sink->topology.exchange, sink->exchange_len},
 		.routing_key = message->subject,
 		.content_type = message->content_type,
 		.reply_to = message->reply,
@@ -1036,9 +961,24 @@ publish_one(struct sink *sink, const struct xf_outgoing *message, uint64_t now)
 		.sent_ms = now,
 		.state = PLACE_OUT,
 	};
-	sink->traces[sink->next & sink->mask] = (struct trace){id, message->subject, message->payload_size};
+	sink->traces[sink->next & sink->mask] = (struct trace){
+		.id = id,
+		.subject = message->subject,
+		.payload = message->payload,
+		.size = message->payload_size,
+		.headers = message->headers,
+		.header_count = message->header_count,
+	};
 	sink->next++;
 	return true;
+}
+
+/* Its queue is there in another form. */
+static void
+mismatch_refuse(struct sink *sink, const struct xf_outgoing *message, const struct declared *queue)
+{
+	missing_note(sink, queue->mismatch);
+	result_explain(sink, message->token, XF_RESULT_NOT_SENT, queue->mismatch);
 }
 
 static uint32_t
@@ -1048,11 +988,13 @@ sink_publish(void *instance, const struct xf_outgoing *messages, uint32_t stride
 	struct wire *wire = &sink->wire;
 	const char *at = (const char *)messages;
 	uint64_t now = sink->host->now_ms();
-	bool declaring = sink->declare && sink->exchange[0] == '\0';
+	bool declaring = sink->topology.declare && sink->direct;
 	uint32_t room = sink_room(sink, now), taken;
 
 	if (count > room)
 		count = room;
+	if (count > 0 && sink->direct && sink->only == NULL)
+		sight_note(&sink->sight, messages->subject);
 	for (taken = 0; taken < count; taken++, at += stride) {
 		const struct xf_outgoing *message = (const struct xf_outgoing *)at;
 
@@ -1061,9 +1003,16 @@ sink_publish(void *instance, const struct xf_outgoing *messages, uint32_t stride
 			if (wire->failed || wire_pending(wire) >= OUT_SOFT_MAX)
 				break;
 		}
-		if (declaring && message->subject.len <= CODEC_SHORT_MAX && !known_has(sink, message->subject) &&
-		    !declare_ahead(sink, at, stride, count - taken))
-			break;
+		if (declaring && message->subject.len <= CODEC_SHORT_MAX) {
+			const struct declared *queue = declare_find(&sink->declare, message->subject, now);
+
+			if (queue == NULL && !declare_ahead(sink, at, stride, count - taken, now))
+				break;
+			if (queue != NULL && queue->mismatch != NULL) {
+				mismatch_refuse(sink, message, queue);
+				continue;
+			}
+		}
 		if (!publish_one(sink, message, now))
 			break;
 	}
@@ -1093,7 +1042,7 @@ sink_stop(void *instance)
 		outstanding_complete(sink, sink->wire.failed ? sink->wire.error : "stopped before the confirm came");
 		wire_close(&sink->wire);
 	}
-	declares_clear(sink);
+	declare_reset(&sink->declare);
 	sink->phase = PHASE_AWAY;
 }
 

@@ -7,21 +7,18 @@
  * they are: in the read buffer, then in the socket, then with the broker. So memory is bounded by one
  * buffer and one message, whatever the prefetch.
  *
- * Every delivery that is unacknowledged has a slot. Slots in use form a list in order of delivery tag.
- * What is settled at the head of the list goes with one basic.ack `multiple`; what is settled behind
- * a message that takes longer is acknowledged one by one, once it has waited a while or holds much of
- * the prefetch. There are as many slots as prefetch, and the broker never has more out. A handle is a
- * slot with a number that changes with each use; a settlement for a channel that is gone finds its
- * slot empty and is ignored. While others are still out, acks gather for a millisecond: each one sent
- * costs a system call here and a wake-up there.
+ * What is unacknowledged, and how acks go out, is in acks.h.
  *
- * RETRY waits here for its delay, then the message is put back into the queue. REJECT is acknowledged:
- * the core keeps such messages itself. EXTEND is nothing: the broker waits (for its consumer_timeout).
+ * Lag: the broker tells how many messages wait in the queue; those that were delivered and not acknowledged are known
+ * here. Between the two a message can be on its way, in no count. So lag is 0 only when two looks in a row, with no
+ * delivery between them, found nothing.
  *
  * Threads: all calls on the endpoint's thread.
  */
+#include "acks.h"
 #include "endpoints.h"
-#include "wire.h"
+#include "sight.h"
+#include "topology.h"
 
 #include <inttypes.h>
 #include <poll.h>
@@ -36,25 +33,9 @@
 #define PREFETCH_DEFAULT_MAX 4096
 #define BODY_MAX ((uint64_t)512 << 20) /* RabbitMQ's own limit */
 #define READS_PER_WORK 4
-#define GAP_ACK_MS 200   /* settled messages behind an unsettled one wait so long for it */
 #define RETRY_MIN_MS 250 /* until a queue that is missing is looked for again */
 #define RETRY_MAX_MS 10000
-#define NIL UINT32_MAX
-
-enum slot_state {
-	SLOT_FREE,
-	SLOT_OUT,     /* emitted, not settled */
-	SLOT_SETTLED, /* to be acknowledged */
-	SLOT_HELD,    /* to be put back at due_ms */
-};
-
-struct slot {
-	uint64_t handle;
-	uint64_t tag;
-	uint64_t due_ms;
-	uint32_t next, prev; /* next also links the free ones */
-	enum slot_state state;
-};
+#define LOOK_AGAIN_MS 100 /* where a look found nothing, but not for certain */
 
 enum phase {
 	PHASE_AWAY,    /* not connected */
@@ -81,36 +62,23 @@ struct assembly {
 struct source {
 	const struct xf_host *host;
 	struct xf_endpoint *endpoint;
-	struct settings settings;
 	struct wire wire;
+	struct topology topology;
+	struct sight sight;
 
-	char *queue;
-	char *exchange;
-	char *exchange_type;
-	char *binding; /* the subject pattern as AMQP's topic exchange writes it */
-	char *tag;     /* the consumer's */
-	bool declare;
-	uint32_t prefetch;
+	char queue[CODEC_SHORT_MAX + 1]; /* as the broker calls it */
+	char *tag;                       /* the consumer's */
 
 	enum phase phase;
-	bool channel_open;
-	bool skip_exchange; /* exists, but is not what we would declare; or declaring is not allowed */
-	bool skip_queue;
 	uint64_t phase_until_ms; /* SETUP, CLOSING: an answer is due */
 	uint64_t retry_at_ms;
 	uint32_t retry_ms;
 
-	struct slot *slots;
-	uint32_t free;
-	uint32_t head, tail;
-	uint32_t used;    /* in the list */
-	uint32_t settled; /* SLOT_SETTLED in the list */
-	uint32_t held;
-	uint64_t due_ms;    /* of the next held one, about */
-	uint64_t gap_since_ms;
-	uint64_t acked_ms; /* when acks were last written */
-	uint64_t look_ms;  /* when work() will be called at the latest, by what the last one asked for */
-	uint32_t generation;
+	struct acks acks;
+	uint64_t look_ms; /* when work() will be called at the latest, by what the last one asked for */
+	uint64_t delivered;
+	uint64_t empty_at;  /* `delivered` when a look found nothing; UINT64_MAX: it found something */
+	bool lag_reported;  /* and it was not 0 */
 
 	/* What this work() call gathers. */
 	struct xf_incoming batch[BATCH];
@@ -129,160 +97,6 @@ struct source {
 
 	struct assembly assembly;
 };
-
-static struct xf_str
-str(const char *text)
-{
-	return (struct xf_str){text, strlen(text)};
-}
-
-/* ---- Slots --------------------------------------------------------------------- */
-
-static void
-slots_clear(struct source *source)
-{
-	uint32_t i;
-
-	for (i = 0; i < source->prefetch; i++) {
-		source->slots[i].state = SLOT_FREE;
-		source->slots[i].handle = 0;
-		source->slots[i].next = i + 1 < source->prefetch ? i + 1 : NIL;
-	}
-	source->free = 0;
-	source->head = source->tail = NIL;
-	source->used = source->settled = source->held = 0;
-	source->due_ms = UINT64_MAX;
-	source->gap_since_ms = 0;
-}
-
-/* A slot for the delivery TAG at the end of the list; NIL where the broker exceeds its prefetch. */
-static uint32_t
-slot_take(struct source *source, uint64_t tag)
-{
-	uint32_t index = source->free;
-	struct slot *slot;
-
-	if (index == NIL)
-		return NIL;
-	slot = &source->slots[index];
-	source->free = slot->next;
-	if (++source->generation == 0)
-		source->generation = 1;
-	slot->handle = (uint64_t)source->generation << 32 | index;
-	slot->tag = tag;
-	slot->state = SLOT_OUT;
-	slot->next = NIL;
-	slot->prev = source->tail;
-	if (source->tail != NIL)
-		source->slots[source->tail].next = index;
-	else
-		source->head = index;
-	source->tail = index;
-	source->used++;
-	return index;
-}
-
-static void
-slot_free(struct source *source, uint32_t index)
-{
-	struct slot *slot = &source->slots[index];
-
-	if (slot->state == SLOT_SETTLED)
-		source->settled--;
-	else if (slot->state == SLOT_HELD)
-		source->held--;
-	if (slot->prev != NIL)
-		source->slots[slot->prev].next = slot->next;
-	else
-		source->head = slot->next;
-	if (slot->next != NIL)
-		source->slots[slot->next].prev = slot->prev;
-	else
-		source->tail = slot->prev;
-	source->used--;
-	slot->state = SLOT_FREE;
-	slot->handle = 0;
-	slot->next = source->free;
-	source->free = index;
-}
-
-/* Puts back what has waited for its delay. */
-static void
-held_release(struct source *source, uint64_t now)
-{
-	uint32_t index, next;
-
-	if (source->held == 0 || now < source->due_ms)
-		return;
-	source->due_ms = UINT64_MAX;
-	for (index = source->head; index != NIL && source->held > 0; index = next) {
-		struct slot *slot = &source->slots[index];
-
-		next = slot->next;
-		if (slot->state != SLOT_HELD)
-			continue;
-		if (slot->due_ms <= now) {
-			codec_write_nack(&source->wire.out, WIRE_CHANNEL, slot->tag, true);
-			slot_free(source, index);
-		} else if (slot->due_ms < source->due_ms) {
-			source->due_ms = slot->due_ms;
-		}
-	}
-}
-
-/* Whether acks may gather: they hold little of the prefetch, and others are still to come. */
-static bool
-acks_wait(const struct source *source, uint64_t now)
-{
-	return now == source->acked_ms && source->settled < source->prefetch / 8 &&
-	       source->used > source->settled + source->held;
-}
-
-static void
-acks_write(struct source *source, uint64_t now)
-{
-	uint64_t last = 0;
-	uint32_t count = 0, index, next;
-
-	if (source->settled == 0 || acks_wait(source, now))
-		return;
-	source->acked_ms = now;
-
-	while (source->head != NIL && source->slots[source->head].state == SLOT_SETTLED) {
-		last = source->slots[source->head].tag;
-		count++;
-		slot_free(source, source->head);
-	}
-	if (count > 0)
-		codec_write_ack(&source->wire.out, WIRE_CHANNEL, last, count > 1);
-	if (source->settled == 0) {
-		source->gap_since_ms = 0;
-		return;
-	}
-
-	if (source->gap_since_ms == 0)
-		source->gap_since_ms = now;
-	if (source->settled < source->prefetch / 2 && now - source->gap_since_ms < GAP_ACK_MS)
-		return;
-	for (index = source->head; index != NIL && source->settled > 0; index = next) {
-		next = source->slots[index].next;
-		if (source->slots[index].state != SLOT_SETTLED)
-			continue;
-		codec_write_ack(&source->wire.out, WIRE_CHANNEL, source->slots[index].tag, false);
-		slot_free(source, index);
-	}
-	source->gap_since_ms = 0;
-}
-
-/* When acks_write() or held_release() have something to do. */
-static uint64_t
-acks_due(const struct source *source, uint64_t now)
-{
-	uint64_t due = source->due_ms;
-	uint64_t ack = acks_wait(source, now) ? now + 1 : source->gap_since_ms + GAP_ACK_MS;
-
-	return source->settled > 0 && ack < due ? ack : due;
-}
 
 /* Whether acks mean anything at the moment. */
 static bool
@@ -306,9 +120,8 @@ assembly_clear(struct assembly *assembly)
 static void
 channel_forget(struct source *source)
 {
-	slots_clear(source);
+	acks_clear(&source->acks);
 	assembly_clear(&source->assembly);
-	source->channel_open = false;
 }
 
 /* All in one go; the broker answers in order, or closes the channel at what it refuses. */
@@ -316,19 +129,13 @@ static void
 channel_setup(struct source *source, uint64_t now)
 {
 	struct codec_buffer *out = &source->wire.out;
-	struct xf_str queue = str(source->queue), exchange = str(source->exchange);
 
 	codec_write_channel_open(out, WIRE_CHANNEL);
-	codec_write_qos(out, WIRE_CHANNEL, (uint16_t)source->prefetch);
-	if (source->declare && exchange.len > 0 && !source->skip_exchange)
-		codec_write_exchange_declare(out, WIRE_CHANNEL, exchange, str(source->exchange_type), false);
-	if (source->declare && !source->skip_queue)
-		codec_write_queue_declare(out, WIRE_CHANNEL, queue);
-	if (source->declare && exchange.len > 0)
-		codec_write_queue_bind(out, WIRE_CHANNEL, queue, exchange, str(source->binding));
-	codec_write_consume(out, WIRE_CHANNEL, queue, str(source->tag));
+	codec_write_qos(out, WIRE_CHANNEL, (uint16_t)source->acks.size);
+	topology_write(&source->topology, out, WIRE_CHANNEL);
+	codec_write_consume(out, WIRE_CHANNEL, settings_str(source->topology.queue), settings_str(source->tag));
 	source->phase = PHASE_SETUP;
-	source->phase_until_ms = now + source->settings.confirm_timeout_ms;
+	source->phase_until_ms = now + source->wire.settings.confirm_timeout_ms;
 }
 
 static void
@@ -339,29 +146,10 @@ channel_retry_later(struct source *source)
 	source->retry_ms = source->retry_ms * 2 < RETRY_MAX_MS ? source->retry_ms * 2 : RETRY_MAX_MS;
 }
 
-/* What the operator reads when the broker refuses something about the queue. */
-static void
-channel_refused(struct source *source, const struct codec_close *reason)
-{
-	struct wire *wire = &source->wire;
-
-	if (reason->code == 404 && reason->method == CODEC_BASIC_CONSUME)
-		wire_state(wire, XF_STATE_BLOCKED, "no queue '%s'; create it, or set declare: true", source->queue);
-	else if (reason->code == 404)
-		wire_state(wire, XF_STATE_BLOCKED, "%.*s; create it", SETTINGS_STR(reason->text));
-	else if (reason->code == 403)
-		wire_state(wire, XF_STATE_BLOCKED, "no permission for queue '%s': %.*s; grant it to user '%s'",
-		           source->queue, SETTINGS_STR(reason->text), source->settings.user);
-	else
-		wire_state(wire, XF_STATE_BLOCKED, "queue '%s': %u %.*s", source->queue, reason->code,
-		           SETTINGS_STR(reason->text));
-}
-
 static void
 channel_closed(struct source *source, const struct codec_frame *frame)
 {
-	uint64_t now = source->host->now_ms();
-	bool declined;
+	char words[WIRE_REASON_MAX];
 	struct codec_close reason;
 
 	if (!codec_close_read(frame, &reason)) {
@@ -370,21 +158,27 @@ channel_closed(struct source *source, const struct codec_frame *frame)
 	}
 	codec_write_empty(&source->wire.out, WIRE_CHANNEL, CODEC_CHANNEL_CLOSE_OK);
 	channel_forget(source);
-
-	/* What exists in another form, or may not be declared by us, may still be good to consume from. */
-	declined = reason.code == 406 || reason.code == 403 || reason.code == 405;
-	if (declined && reason.method == CODEC_EXCHANGE_DECLARE && !source->skip_exchange) {
-		source->skip_exchange = true;
-		channel_setup(source, now);
+	if (topology_refused(&source->topology, &reason, source->wire.server->user, words, sizeof(words))) {
+		channel_setup(source, source->host->now_ms());
 		return;
 	}
-	if (declined && reason.method == CODEC_QUEUE_DECLARE && !source->skip_queue) {
-		source->skip_queue = true;
-		channel_setup(source, now);
-		return;
-	}
-	channel_refused(source, &reason);
+	wire_state(&source->wire, XF_STATE_BLOCKED, "%s", words);
 	channel_retry_later(source);
+}
+
+/* The queue is there; the broker may have named it. */
+static void
+queue_named(struct source *source, const struct codec_frame *frame)
+{
+	struct codec_queue queue;
+
+	if (!codec_queue_read(frame, &queue)) {
+		wire_fail(&source->wire, "the broker sent a malformed queue.declare-ok");
+		return;
+	}
+	memset(source->queue, 0, sizeof(source->queue));
+	memcpy(source->queue, queue.name.data, queue.name.len);
+	sight_only(&source->sight, queue.name);
 }
 
 static void
@@ -392,6 +186,8 @@ consume_ok(struct source *source)
 {
 	source->phase = PHASE_READY;
 	source->retry_ms = RETRY_MIN_MS;
+	source->empty_at = UINT64_MAX;
+	sight_hurry(&source->sight, 0);
 	wire_state(&source->wire, XF_STATE_UP, "%s", "");
 }
 
@@ -403,9 +199,9 @@ consumer_cancelled(struct source *source, uint64_t now)
 	           "queue '%s' was deleted or moved; create it, or set declare: true", source->queue);
 	codec_write_close(&source->wire.out, WIRE_CHANNEL, CODEC_CHANNEL_CLOSE, 200, "cancelled");
 	channel_forget(source);
-	source->skip_queue = source->skip_exchange = false;
+	topology_reset(&source->topology);
 	source->phase = PHASE_CLOSING;
-	source->phase_until_ms = now + source->settings.confirm_timeout_ms;
+	source->phase_until_ms = now + source->wire.settings.confirm_timeout_ms;
 }
 
 static void
@@ -430,12 +226,12 @@ channel_method(struct source *source, const struct codec_frame *frame)
 		return;
 
 	switch (frame->method) {
-	case CODEC_CHANNEL_OPEN_OK:
-		source->channel_open = true;
+	case CODEC_QUEUE_DECLARE_OK:
+		queue_named(source, frame);
 		break;
+	case CODEC_CHANNEL_OPEN_OK:
 	case CODEC_BASIC_QOS_OK:
 	case CODEC_EXCHANGE_DECLARE_OK:
-	case CODEC_QUEUE_DECLARE_OK:
 	case CODEC_QUEUE_BIND_OK:
 		break;
 	case CODEC_BASIC_CONSUME_OK:
@@ -472,8 +268,9 @@ batch_flush(struct source *source)
 	if (taken >= count)
 		return;
 	source->wire.in_start = source->batch_at[taken];
+	source->delivered -= count - taken;
 	while (count-- > taken)
-		slot_free(source, source->tail);
+		acks_untake(&source->acks);
 	source->stalled = true;
 	source->credit = 0;
 }
@@ -541,7 +338,7 @@ static void
 property_add(struct source *source, const char *name, struct xf_str value)
 {
 	if (value.len > 0)
-		header_add(source, str(name), value);
+		header_add(source, settings_str(name), value);
 }
 
 static uint64_t
@@ -576,11 +373,11 @@ batch_add(struct source *source, const struct codec_deliver *deliver,
 {
 	struct xf_incoming *in = &source->batch[source->batch_count];
 	uint32_t first = source->header_count;
-	uint32_t slot = slot_take(source, deliver->tag);
+	uint64_t handle = acks_take(&source->acks, deliver->tag);
 	uint32_t attempt = deliver->redelivered ? 2 : 1;
 
-	if (slot == NIL) {
-		wire_fail(&source->wire, "the broker delivered more than the prefetch of %u", source->prefetch);
+	if (handle == 0) {
+		wire_fail(&source->wire, "the broker delivered more than the prefetch of %u", source->acks.size);
 		return false;
 	}
 	property_add(source, CODEC_HEADER_CORRELATION_ID, properties->correlation_id);
@@ -593,8 +390,8 @@ batch_add(struct source *source, const struct codec_deliver *deliver,
 	}
 
 	*in = (struct xf_incoming){
-		.handle = source->slots[slot].handle,
-		.subject = deliver->routing_key.len > 0 ? deliver->routing_key : str(source->queue),
+		.handle = handle,
+		.subject = deliver->routing_key.len > 0 ? deliver->routing_key : settings_str(source->queue),
 		.id = properties->message_id,
 		.reply = properties->reply_to,
 		.content_type = properties->content_type,
@@ -609,6 +406,7 @@ batch_add(struct source *source, const struct codec_deliver *deliver,
 		.priority = properties->priority,
 	};
 	source->batch_at[source->batch_count++] = at;
+	source->delivered++;
 	source->first = false;
 	source->credit--;
 	source->credit_bytes -= properties->body_size < source->credit_bytes ? properties->body_size :
@@ -796,6 +594,33 @@ assembly_feed(struct source *source, const struct codec_frame *frame)
 		wire_fail(&source->wire, "the broker sent a method within a delivery");
 }
 
+/* A look at the queue is over. */
+static void
+sight_report(struct source *source)
+{
+	const struct sight *seen = &source->sight;
+	uint64_t lag = seen->messages + source->acks.used;
+	struct xf_sight sight = {
+		.struct_size = sizeof(sight),
+		.known = XF_SIGHT_DEPTH | XF_SIGHT_LAG | XF_SIGHT_CONSUMERS,
+		.depth = lag,
+		.lag = lag,
+		.consumers = seen->consumers,
+	};
+
+	if (seen->found == 0)
+		return;
+	if (lag == 0 && source->empty_at != source->delivered) {
+		source->empty_at = source->delivered;
+		sight_hurry(&source->sight, source->host->now_ms() + LOOK_AGAIN_MS);
+		return;
+	}
+	if (lag > 0)
+		source->empty_at = UINT64_MAX;
+	source->lag_reported = lag > 0;
+	wire_sight(&source->wire, &sight);
+}
+
 /* Takes the next frame. False: there is nothing more to do with what has been read. */
 static bool
 frame_take(struct source *source)
@@ -811,6 +636,13 @@ frame_take(struct source *source)
 	if (frame.channel == 0) {
 		wire_consume(wire, frame.total);
 		wire_control(wire, &frame);
+	} else if (frame.channel == WIRE_CHANNEL_SIGHT) {
+		batch_flush(source); /* what it does must not be done twice by going back over it */
+		if (source->stalled)
+			return false;
+		wire_consume(wire, frame.total);
+		if (sight_frame(&source->sight, &frame))
+			sight_report(source);
 	} else if (frame.channel != WIRE_CHANNEL) {
 		wire_fail(wire, "the broker used channel %u, which is not open", frame.channel);
 	} else if (source->phase == PHASE_CLOSING && frame.type != CODEC_FRAME_METHOD) {
@@ -892,8 +724,8 @@ static uint32_t
 source_address(const struct xf_host *host, const struct xf_config *transport,
                const struct xf_config *endpoint, char *out, uint32_t size)
 {
-	struct xf_str exchange = host->option(endpoint, SOURCE_EXCHANGE)->str;
-	struct xf_str queue = host->option(endpoint, SOURCE_QUEUE)->str;
+	struct xf_str exchange = host->option(endpoint, ENDPOINT_EXCHANGE)->str;
+	struct xf_str queue = host->option(endpoint, ENDPOINT_QUEUE)->str;
 	uint32_t len = settings_address(host, transport, exchange, out, size);
 
 	/* On the default exchange the queue's name is what a publisher calls the subject. */
@@ -905,63 +737,16 @@ source_address(const struct xf_host *host, const struct xf_config *transport,
 	return len;
 }
 
-static bool
-subject_is_pattern(struct xf_str subject)
-{
-	uint64_t i;
-
-	for (i = 0; i < subject.len; i++)
-		if ((subject.data[i] == '*' || subject.data[i] == '>') && (i == 0 || subject.data[i - 1] == '.') &&
-		    (i + 1 == subject.len || subject.data[i + 1] == '.'))
-			return true;
-	return subject.len == 0;
-}
-
 static int32_t
 source_check(const struct xf_host *host, const struct xf_config *transport, const struct xf_config *endpoint,
              const struct xf_endpoint_info *info, struct xf_error *error)
 {
-	const struct xf_value *queue = host->option(endpoint, SOURCE_QUEUE);
-	const struct xf_value *exchange = host->option(endpoint, SOURCE_EXCHANGE);
 	struct settings settings;
 
-	if (!settings_read(host, transport, &settings, error))
-		return -1;
-	if (queue->count == 0 && subject_is_pattern(info->subject)) {
-		settings_fail(error, "the subject '%.*s' is a pattern and cannot name a queue; say which with 'queue'",
-		              SETTINGS_STR(info->subject));
-		return -1;
-	}
-	if (queue->count > 0 && (queue->str.len == 0 || queue->str.len > CODEC_SHORT_MAX)) {
-		settings_fail(error, "queue: a name has 1 to %u bytes", CODEC_SHORT_MAX);
-		return -1;
-	}
-	if (queue->count == 0 && info->subject.len > CODEC_SHORT_MAX) {
-		settings_fail(error, "the subject is longer than a queue's name may be (%u bytes)", CODEC_SHORT_MAX);
-		return -1;
-	}
-	if (exchange->str.len > CODEC_SHORT_MAX || info->subject.len > CODEC_SHORT_MAX) {
-		settings_fail(error, "exchange and subject may have %u bytes each", CODEC_SHORT_MAX);
-		return -1;
-	}
-	if (exchange->str.len > 0 && host->option(endpoint, SOURCE_DECLARE)->i64 == 0) {
-		settings_fail(error, "exchange: a source reads from a queue; an exchange to bind it to needs "
-		                     "'declare: true'");
-		return -1;
-	}
-	return 0;
-}
-
-/* `>` is `#` there; `*` is the same. */
-static char *
-binding_of(struct xf_str subject)
-{
-	char *binding = settings_copy(subject.len > 0 ? subject : (struct xf_str){"#", 1});
-	size_t len = binding != NULL ? strlen(binding) : 0;
-
-	if (len > 0 && binding[len - 1] == '>' && (len == 1 || binding[len - 2] == '.'))
-		binding[len - 1] = '#';
-	return binding;
+	return settings_read(host, transport, &settings, error) &&
+	               topology_check(host, endpoint, TOPOLOGY_SOURCE, info, error)
+	           ? 0
+	           : -1;
 }
 
 static void
@@ -971,12 +756,9 @@ source_destroy(void *instance)
 
 	assembly_clear(&source->assembly);
 	wire_fini(&source->wire);
-	free(source->queue);
-	free(source->exchange);
-	free(source->exchange_type);
-	free(source->binding);
+	topology_fini(&source->topology);
+	acks_fini(&source->acks);
 	free(source->tag);
-	free(source->slots);
 	free(source->headers);
 	free(source->text);
 	free(source);
@@ -992,17 +774,32 @@ prefetch_of(const struct xf_value *option, const struct xf_endpoint_info *info)
 	return PREFETCH_DEFAULT_MAX;
 }
 
+/* False where there is no memory. */
+static bool
+parts_create(struct source *source, const struct xf_config *config, const struct xf_endpoint_info *info)
+{
+	const struct xf_host *host = source->host;
+	uint32_t prefetch = prefetch_of(host->option(config, SOURCE_PREFETCH), info);
+
+	if (asprintf(&source->tag, "crossfade %.*s", info->route.len > 200 ? 200 : (int)info->route.len,
+	             info->route.len > 0 ? info->route.data : "") < 0)
+		source->tag = NULL;
+	source->headers = calloc(HEADER_POOL, sizeof(*source->headers));
+	source->text = malloc(TEXT_POOL);
+	return topology_init(&source->topology, host, config, TOPOLOGY_SOURCE, info) &&
+	       acks_init(&source->acks, prefetch) && source->tag != NULL && source->headers != NULL &&
+	       source->text != NULL;
+}
+
 static int32_t
 source_create(const struct xf_host *host, struct xf_endpoint *endpoint, void *shared,
               const struct xf_config *transport, const struct xf_config *config,
               const struct xf_endpoint_info *info, void **instance, struct xf_error *error)
 {
-	const struct xf_value *queue = host->option(config, SOURCE_QUEUE);
 	struct source *source;
-	bool wired;
 
 	(void)shared;
-	if (source_check(host, transport, config, info, error) != 0)
+	if (!topology_check(host, config, TOPOLOGY_SOURCE, info, error))
 		return -1;
 	source = calloc(1, sizeof(*source));
 	if (source == NULL) {
@@ -1011,29 +808,19 @@ source_create(const struct xf_host *host, struct xf_endpoint *endpoint, void *sh
 	}
 	source->host = host;
 	source->endpoint = endpoint;
-	settings_read(host, transport, &source->settings, error); /* passed its check above */
-	wired = wire_init(&source->wire, host, endpoint, &source->settings, info);
-	source->queue = settings_copy(queue->count > 0 ? queue->str : info->subject);
-	source->exchange = settings_copy(host->option(config, SOURCE_EXCHANGE)->str);
-	source->exchange_type = settings_copy(host->option(config, SOURCE_EXCHANGE_TYPE)->str);
-	source->binding = binding_of(info->subject);
-	if (asprintf(&source->tag, "crossfade %.*s", info->route.len > 200 ? 200 : (int)info->route.len,
-	             info->route.len > 0 ? info->route.data : "") < 0)
-		source->tag = NULL;
-	source->declare = host->option(config, SOURCE_DECLARE)->i64 != 0;
-	source->prefetch = prefetch_of(host->option(config, SOURCE_PREFETCH), info);
 	source->retry_ms = RETRY_MIN_MS;
-	source->slots = calloc(source->prefetch, sizeof(*source->slots));
-	source->headers = calloc(HEADER_POOL, sizeof(*source->headers));
-	source->text = malloc(TEXT_POOL);
-	if (!wired || source->queue == NULL || source->exchange == NULL || source->exchange_type == NULL ||
-	    source->binding == NULL || source->tag == NULL || source->slots == NULL || source->headers == NULL ||
-	    source->text == NULL) {
+	if (!wire_init(&source->wire, host, endpoint, transport, info, error)) {
+		source_destroy(source);
+		return -1;
+	}
+	if (!parts_create(source, config, info)) {
 		settings_fail(error, "out of memory");
 		source_destroy(source);
 		return -1;
 	}
-	slots_clear(source);
+	strcpy(source->queue, source->topology.queue);
+	sight_init(&source->sight, &source->wire);
+	sight_only(&source->sight, settings_str(source->queue));
 	*instance = source;
 	return 0;
 }
@@ -1045,23 +832,25 @@ source_start(void *instance)
 }
 
 static void
-timeout_lower(struct xf_work *work, uint64_t now, uint64_t at)
-{
-	uint64_t wait = at > now ? at - now : 0;
-
-	if (wait < work->timeout_ms)
-		work->timeout_ms = (uint32_t)wait;
-}
-
-static void
 source_away(struct source *source)
 {
 	if (!wire_connected(&source->wire))
 		return;
 	channel_forget(source);
 	source->phase = PHASE_AWAY;
-	source->skip_queue = source->skip_exchange = false;
+	topology_reset(&source->topology);
 	wire_drop(&source->wire);
+}
+
+/* Writes the acks that are due. Where nothing is left, a look at the queue tells whether that was all. */
+static void
+acks_tend(struct source *source, uint64_t now)
+{
+	acks_write(&source->acks, &source->wire.out, WIRE_CHANNEL, now);
+	if (source->acks.used == 0 && source->lag_reported) {
+		source->lag_reported = false;
+		sight_hurry(&source->sight, now + LOOK_AGAIN_MS);
+	}
 }
 
 /* Timers of the channel; heartbeats; what is to be written. */
@@ -1074,13 +863,13 @@ source_tend(struct source *source, struct xf_work *work, uint64_t now)
 	if (source->phase == PHASE_WAITING && now >= source->retry_at_ms)
 		channel_setup(source, now);
 	if ((source->phase == PHASE_SETUP || source->phase == PHASE_CLOSING) && now >= source->phase_until_ms)
-		wire_fail(wire, "the broker has not answered for %u ms", source->settings.confirm_timeout_ms);
+		wire_fail(wire, "the broker has not answered for %u ms", source->wire.settings.confirm_timeout_ms);
 	if (source_consuming(source)) {
-		held_release(source, now);
-		acks_write(source, now);
-		timeout_lower(work, now, acks_due(source, now));
+		acks_tend(source, now);
+		wire_call_at(work, now, acks_due(&source->acks, now));
+		wire_call_at(work, now, sight_tick(&source->sight, now));
 	} else if (source->phase == PHASE_WAITING) {
-		timeout_lower(work, now, source->retry_at_ms);
+		wire_call_at(work, now, source->retry_at_ms);
 	}
 	tick = wire_tick(wire, now, !source->stalled);
 	if (tick < work->timeout_ms)
@@ -1101,9 +890,10 @@ source_work(void *instance, struct xf_work *work)
 		if (work->draining)
 			return;
 		if (!wire_connect(wire)) {
-			timeout_lower(work, source->host->now_ms(), wire->connect_at_ms);
+			wire_call_at(work, source->host->now_ms(), wire->connect_at_ms);
 			return;
 		}
+		sight_reset(&source->sight, source->host->now_ms());
 		channel_setup(source, source->host->now_ms());
 	}
 
@@ -1126,7 +916,7 @@ source_work(void *instance, struct xf_work *work)
 
 	source->look_ms = now + work->timeout_ms;
 	work->fd = wire->fd;
-	work->events = (source->stalled ? 0 : POLLIN) | (wire_pending(wire) > 0 ? POLLOUT : 0);
+	work->events = wire_events(wire, !source->stalled);
 }
 
 static void
@@ -1136,39 +926,14 @@ source_settle(void *instance, const struct xf_settlement *settlements, uint32_t 
 	uint64_t now = source->host->now_ms();
 	uint32_t i;
 
-	for (i = 0; i < count; i++) {
-		uint32_t index = (uint32_t)settlements[i].handle;
-		struct slot *slot;
-
-		if (index >= source->prefetch)
-			continue;
-		slot = &source->slots[index];
-		if (slot->handle != settlements[i].handle || slot->state != SLOT_OUT)
-			continue; /* its channel is gone, or it was settled before */
-		switch (settlements[i].outcome) {
-		case XF_SETTLE_ACK:
-		case XF_SETTLE_REJECT:
-			slot->state = SLOT_SETTLED;
-			source->settled++;
-			break;
-		case XF_SETTLE_RETRY:
-			slot->state = SLOT_HELD;
-			slot->due_ms = now + settlements[i].delay_ms;
-			if (slot->due_ms < source->due_ms)
-				source->due_ms = slot->due_ms;
-			source->held++;
-			break;
-		default:
-			break;
-		}
-	}
+	for (i = 0; i < count; i++)
+		acks_settle(&source->acks, &settlements[i], now);
 	if (!source_consuming(source))
 		return;
-	held_release(source, now);
-	acks_write(source, now);
+	acks_tend(source, now);
 	wire_flush(&source->wire);
 	/* The wait was chosen before this. */
-	if (acks_due(source, now) < source->look_ms || wire_pending(&source->wire) > 0 || source->wire.failed)
+	if (acks_due(&source->acks, now) < source->look_ms || wire_pending(&source->wire) > 0 || source->wire.failed)
 		source->host->wake(source->endpoint);
 }
 
@@ -1178,11 +943,8 @@ source_stop(void *instance)
 {
 	struct source *source = instance;
 
-	if (source_consuming(source)) {
-		held_release(source, UINT64_MAX);
-		source->gap_since_ms = 1;
-		acks_write(source, UINT64_MAX);
-	}
+	if (source_consuming(source))
+		acks_write_all(&source->acks, &source->wire.out, WIRE_CHANNEL);
 	wire_close(&source->wire);
 	channel_forget(source);
 	source->phase = PHASE_AWAY;

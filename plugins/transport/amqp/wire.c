@@ -1,10 +1,8 @@
 /*
- * wire.c - connecting by the library, everything after that by hand.
+ * wire.c - the bytes of a connection, by hand.
  *
- * Why by hand: the library of today sends three times per message, waits without limit while the
- * broker does not read, and with an overdue heartbeat waits for ever. At the hand-over it must hold
- * no input of its own: it asks one thing at a time while logging in, and nothing has been subscribed to,
- * so only a heartbeat or an alarm can be there; those are read through it until none is left.
+ * Why by hand: the client library of today sends three times per message, waits without limit while the
+ * broker does not read, with an overdue heartbeat waits for ever, and gives away no TLS of its own.
  *
  * A dead peer is found by its silence (two heartbeats), by TCP_USER_TIMEOUT once anything is unacknowledged,
  * and by keepalive.
@@ -12,24 +10,21 @@
 #include "wire.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <amqp.h>
-#include <amqp_framing.h>
-#include <amqp_tcp_socket.h>
+#include "connect.h"
+#include "tls.h"
 
-#define FRAME_MAX 131072
-#define FRAME_MIN 4096
 /* A method, a header and a body frame of full size fit, so a delivery in one body frame is never copied. */
 #define WIRE_IN_SIZE (512 * 1024)
 
@@ -40,36 +35,53 @@
 
 bool
 wire_init(struct wire *wire, const struct xf_host *host, struct xf_endpoint *endpoint,
-          const struct settings *settings, const struct xf_endpoint_info *info)
+          const struct xf_config *transport, const struct xf_endpoint_info *info, struct xf_error *error)
 {
 	memset(wire, 0, sizeof(*wire));
 	wire->host = host;
 	wire->endpoint = endpoint;
-	wire->settings = settings;
 	wire->fd = -1;
 	wire->backoff_ms = BACKOFF_MIN_MS;
 	wire->random = (uint64_t)host->wall_ms() ^ (uint64_t)(uintptr_t)wire << 20 ^ (uint64_t)getpid() << 40;
+	if (!settings_read(host, transport, &wire->settings, error))
+		return false;
+	if (wire->settings.tls) {
+		wire->tls_context = tls_context_create(host, host->option(transport, TRANSPORT_TLS)->map, error);
+		if (wire->tls_context == NULL)
+			return false;
+	}
+	wire->server = &wire->settings.servers[0];
 	wire->in = malloc(WIRE_IN_SIZE);
 	if (asprintf(&wire->name, "crossfade %.*s %.*s", SETTINGS_STR(info->server), SETTINGS_STR(info->name)) < 0)
 		wire->name = NULL;
-	return wire->in != NULL && wire->name != NULL;
+	if (wire->in != NULL && wire->name != NULL)
+		return true;
+	settings_fail(error, "out of memory");
+	return false;
 }
 
 void
 wire_fini(struct wire *wire)
 {
 	codec_buffer_fini(&wire->out);
+	tls_context_destroy(&wire->tls_context);
 	free(wire->in);
 	free(wire->name);
 	wire->in = NULL;
 	wire->name = NULL;
 }
 
+static uint32_t
+random_next(struct wire *wire)
+{
+	wire->random = wire->random * 6364136223846793005u + 1442695040888963407u;
+	return (uint32_t)(wire->random >> 33);
+}
+
 uint32_t
 wire_jitter(struct wire *wire, uint32_t base_ms)
 {
-	wire->random = wire->random * 6364136223846793005u + 1442695040888963407u;
-	return base_ms - base_ms / 4 + (uint32_t)(wire->random >> 33) % (base_ms / 2 + 1);
+	return base_ms - base_ms / 4 + random_next(wire) % (base_ms / 2 + 1);
 }
 
 void
@@ -101,6 +113,15 @@ wire_state(struct wire *wire, uint32_t state, const char *format, ...)
 }
 
 void
+wire_sight(struct wire *wire, const struct xf_sight *sight)
+{
+	const struct xf_host *host = wire->host;
+
+	if (host->struct_size > offsetof(struct xf_host, sight) && host->sight != NULL)
+		host->sight(wire->endpoint, sight);
+}
+
+void
 wire_fail(struct wire *wire, const char *format, ...)
 {
 	va_list args;
@@ -115,193 +136,84 @@ wire_fail(struct wire *wire, const char *format, ...)
 
 /* ---- Connecting -------------------------------------------------------------- */
 
-static struct timeval
-timeval_of(uint64_t ms)
-{
-	return (struct timeval){.tv_sec = (time_t)(ms / 1000), .tv_usec = (suseconds_t)(ms % 1000 * 1000)};
-}
-
-static amqp_table_entry_t
-entry_text(const char *key, const char *value)
-{
-	return (amqp_table_entry_t){
-		.key = amqp_cstring_bytes(key),
-		.value = {.kind = AMQP_FIELD_KIND_UTF8, .value.bytes = amqp_cstring_bytes(value)},
-	};
-}
-
-static amqp_table_entry_t
-entry_true(const char *key)
-{
-	return (amqp_table_entry_t){
-		.key = amqp_cstring_bytes(key),
-		.value = {.kind = AMQP_FIELD_KIND_BOOLEAN, .value.boolean = 1},
-	};
-}
-
-static void
-login_failed(struct wire *wire, amqp_rpc_reply_t reply)
-{
-	if (reply.reply_type == AMQP_RESPONSE_SERVER_EXCEPTION && reply.reply.id == AMQP_CONNECTION_CLOSE_METHOD) {
-		const amqp_connection_close_t *close_method = reply.reply.decoded;
-
-		wire->refused = close_method->reply_code == AMQP_ACCESS_REFUSED;
-		wire_fail(wire, "the broker refuses the connection: %.*s", (int)close_method->reply_text.len,
-		          (const char *)close_method->reply_text.bytes);
-	} else if (reply.reply_type == AMQP_RESPONSE_LIBRARY_EXCEPTION) {
-		wire_fail(wire, "logging in: %s", amqp_error_string2(reply.library_error));
-	} else {
-		wire_fail(wire, "logging in: unexpected answer");
-	}
-}
-
-static void
-login(struct wire *wire, uint64_t left_ms)
-{
-	amqp_table_entry_t capabilities[] = {
-		entry_true("publisher_confirms"),        entry_true("basic.nack"),
-		entry_true("connection.blocked"),        entry_true("consumer_cancel_notify"),
-		entry_true("authentication_failure_close"),
-	};
-	amqp_table_entry_t properties[] = {
-		entry_text("product", "crossfade"),
-		entry_text("connection_name", wire->name),
-		{
-			.key = amqp_cstring_bytes("capabilities"),
-			.value = {.kind = AMQP_FIELD_KIND_TABLE,
-		                  .value.table = {sizeof(capabilities) / sizeof(capabilities[0]), capabilities}},
-		},
-	};
-	amqp_table_t table = {sizeof(properties) / sizeof(properties[0]), properties};
-	/* The library counts the handshake and the opening of the vhost apart. */
-	struct timeval handshake = timeval_of(left_ms * 2 / 3);
-	struct timeval rpc = timeval_of(left_ms / 3);
-	amqp_rpc_reply_t reply;
-
-	amqp_set_handshake_timeout(wire->library, &handshake);
-	amqp_set_rpc_timeout(wire->library, &rpc);
-	reply = amqp_login_with_properties(wire->library, wire->settings->vhost, (int)WIRE_CHANNEL_DECLARE,
-	                                   FRAME_MAX, (int)(wire->settings->heartbeat_ms / 1000), &table,
-	                                   AMQP_SASL_METHOD_PLAIN, wire->settings->user, wire->settings->password);
-	if (reply.reply_type != AMQP_RESPONSE_NORMAL)
-		login_failed(wire, reply);
-}
-
-static void
-blocked_set(struct wire *wire, struct xf_str reason)
+void
+wire_blocked(struct wire *wire, struct xf_str reason)
 {
 	wire->blocked = true;
 	snprintf(wire->blocked_reason, sizeof(wire->blocked_reason), "memory or disk alarm: %.*s",
 	         SETTINGS_STR(reason));
 }
 
-/* Empties the library's input: after a whole frame with nothing behind it, the socket is between frames. */
+/* So that the clients of a cluster do not all go to its first server. */
 static void
-library_drain(struct wire *wire)
+servers_shuffle(struct wire *wire)
 {
-	struct timeval wait = timeval_of(500);
-	amqp_frame_t frame;
+	uint32_t i;
 
-	while (!wire->failed && (amqp_frames_enqueued(wire->library) || amqp_data_in_buffer(wire->library))) {
-		int status = amqp_simple_wait_frame_noblock(wire->library, &frame, &wait);
+	for (i = 0; i < wire->settings.server_count; i++) {
+		uint32_t other = random_next(wire) % (i + 1);
 
-		if (status != AMQP_STATUS_OK) {
-			wire_fail(wire, "after logging in: %s", amqp_error_string2(status));
-		} else if (frame.frame_type == AMQP_FRAME_METHOD &&
-		           frame.payload.method.id == AMQP_CONNECTION_BLOCKED_METHOD) {
-			const amqp_connection_blocked_t *method = frame.payload.method.decoded;
-
-			blocked_set(wire, (struct xf_str){method->reason.bytes, method->reason.len});
-		} else if (frame.frame_type != AMQP_FRAME_HEARTBEAT) {
-			wire_fail(wire, "after logging in: a frame that nobody asked for");
-		}
+		wire->order[i] = wire->order[other];
+		wire->order[other] = (uint8_t)i;
 	}
 }
 
 static void
-socket_option(int fd, int level, int option, int value)
+descriptor_close(struct wire *wire)
 {
-	/* Each only helps; one that a kernel does not know does no harm. */
-	(void)setsockopt(fd, level, option, &value, sizeof(value));
-}
-
-static void
-socket_take(struct wire *wire)
-{
-	int fd = amqp_get_sockfd(wire->library);
-	int flags = fcntl(fd, F_GETFL);
-
-	if (fd < 0 || flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0) {
-		wire_fail(wire, "socket: %s", strerror(errno));
-		return;
-	}
-	socket_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-	socket_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
-	socket_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, 10);
-	socket_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, 5);
-	socket_option(fd, IPPROTO_TCP, TCP_KEEPCNT, 3);
-	socket_option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, (int)(2 * wire->settings->heartbeat_ms));
-	wire->fd = fd;
-
-	wire->frame_max = (uint32_t)amqp_get_frame_max(wire->library);
-	if (wire->frame_max == 0 || wire->frame_max > FRAME_MAX)
-		wire->frame_max = FRAME_MAX;
-	if (wire->frame_max < FRAME_MIN)
-		wire_fail(wire, "the broker wants frames of at most %u bytes; AMQP guarantees %d", wire->frame_max,
-		          FRAME_MIN);
-	wire->heartbeat_ms = (uint32_t)amqp_get_heartbeat(wire->library) * 1000;
-}
-
-static void
-library_free(struct wire *wire)
-{
-	if (wire->library != NULL)
-		amqp_destroy_connection(wire->library);
-	wire->library = NULL;
+	tls_destroy(&wire->tls);
+	if (wire->fd >= 0)
+		close(wire->fd);
 	wire->fd = -1;
+	wire->in_start = wire->in_end = 0;
+	wire->out.start = wire->out.end = 0;
+}
+
+static void
+pause_choose(struct wire *wire, uint64_t now)
+{
+	wire->connect_at_ms = now + wire_jitter(wire, wire->refused ? BACKOFF_REFUSED_MS : wire->backoff_ms);
+	wire->backoff_ms = wire->backoff_ms * 2 < BACKOFF_MAX_MS ? wire->backoff_ms * 2 : BACKOFF_MAX_MS;
+}
+
+/* The next server follows at once; what happened is told when none is left. */
+static void
+try_failed(struct wire *wire)
+{
+	size_t len = strlen(wire->round);
+	uint64_t now = wire->host->now_ms();
+
+	snprintf(wire->round + len, sizeof(wire->round) - len, "%sconnecting to %s:%u: %s", len > 0 ? "; " : "",
+	         wire->server->host, wire->server->port, wire->error);
+	descriptor_close(wire);
+	wire->connect_at_ms = now;
+	if (wire->tried < wire->settings.server_count)
+		return;
+	wire->tried = 0;
+	pause_choose(wire, now);
+	wire_state(wire, XF_STATE_DOWN, "%s", wire->round);
 }
 
 bool
 wire_connect(struct wire *wire)
 {
-	uint64_t began = wire->host->now_ms(), elapsed;
-	struct timeval timeout = timeval_of(wire->settings->connect_timeout_ms);
-	amqp_socket_t *socket;
-	int status;
+	uint64_t now = wire->host->now_ms();
 
-	if (began < wire->connect_at_ms)
+	if (now < wire->connect_at_ms)
 		return false;
-	wire->failed = wire->refused = wire->blocked = false;
-	wire->out.start = wire->out.end = 0;
-	wire->in_start = wire->in_end = 0;
+	if (wire->tried == 0) {
+		servers_shuffle(wire);
+		wire->refused = false;
+		wire->round[0] = '\0';
+	}
+	wire->server = &wire->settings.servers[wire->order[wire->tried++]];
+	wire->failed = wire->blocked = false;
 	wire->sent = 0;
-
-	wire->library = amqp_new_connection();
-	socket = wire->library != NULL ? amqp_tcp_socket_new(wire->library) : NULL;
-	if (socket == NULL) {
-		wire_fail(wire, "out of memory");
-		wire_drop(wire);
+	if (!connect_open(wire, now + wire->settings.connect_timeout_ms)) {
+		try_failed(wire);
 		return false;
 	}
-	status = amqp_socket_open_noblock(socket, wire->settings->host, wire->settings->port, &timeout);
-	elapsed = wire->host->now_ms() - began;
-	if (status != AMQP_STATUS_OK)
-		/* The library does not keep what the socket said. */
-		wire_fail(wire, "connecting to %s:%u: %s", wire->settings->host, wire->settings->port,
-		          status == AMQP_STATUS_SOCKET_ERROR ? "connection refused, or no way there"
-		                                             : amqp_error_string2(status));
-	else if (elapsed >= wire->settings->connect_timeout_ms)
-		wire_fail(wire, "connecting to %s:%u: timed out", wire->settings->host, wire->settings->port);
-	if (!wire->failed)
-		login(wire, wire->settings->connect_timeout_ms - elapsed);
-	if (!wire->failed)
-		library_drain(wire);
-	if (!wire->failed)
-		socket_take(wire);
-	if (wire->failed) {
-		wire_drop(wire);
-		return false;
-	}
+	wire->tried = 0;
 	wire->connected_ms = wire->read_ms = wire->wrote_ms = wire->host->now_ms();
 	return true;
 }
@@ -312,29 +224,46 @@ wire_drop(struct wire *wire)
 	uint64_t now = wire->host->now_ms();
 
 	/* What lasted a while was a good connection: the next try comes soon again. */
-	if (wire->fd >= 0 && now - wire->connected_ms >= BACKOFF_MAX_MS)
+	if (now - wire->connected_ms >= BACKOFF_MAX_MS)
 		wire->backoff_ms = BACKOFF_MIN_MS;
-	wire->connect_at_ms = now + wire_jitter(wire, wire->refused ? BACKOFF_REFUSED_MS : wire->backoff_ms);
-	wire->backoff_ms = wire->backoff_ms * 2 < BACKOFF_MAX_MS ? wire->backoff_ms * 2 : BACKOFF_MAX_MS;
-	library_free(wire);
-	wire->in_start = wire->in_end = 0;
-	wire->out.start = wire->out.end = 0;
+	pause_choose(wire, now);
+	descriptor_close(wire);
 	wire_state(wire, XF_STATE_DOWN, "%s", wire->error);
 }
 
 /* ---- Bytes ---------------------------------------------------------------------- */
 
+/* Why reading or writing has failed; errno still says so. */
+static const char *
+io_reason(const struct wire *wire)
+{
+	int error = errno;
+	const char *reason = wire->tls != NULL ? tls_reason(wire->tls) : "";
+
+	return reason[0] != '\0' ? reason : strerror(error);
+}
+
+uint32_t
+wire_events(const struct wire *wire, bool reading)
+{
+	uint32_t wanted = (reading ? POLLIN : 0) | (wire_pending(wire) > 0 ? POLLOUT : 0);
+
+	return wire->tls != NULL ? tls_events(wire->tls, wanted) : wanted;
+}
+
 void
 wire_flush(struct wire *wire)
 {
 	while (!wire->failed && wire_pending(wire) > 0) {
-		ssize_t n = send(wire->fd, wire->out.data + wire->out.start, wire_pending(wire), MSG_NOSIGNAL);
+		const uint8_t *data = wire->out.data + wire->out.start;
+		ssize_t n = wire->tls != NULL ? tls_write(wire->tls, data, wire_pending(wire))
+		                              : send(wire->fd, data, wire_pending(wire), MSG_NOSIGNAL);
 
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0) {
 			if (errno != EAGAIN && errno != EWOULDBLOCK)
-				wire_fail(wire, "writing: %s", strerror(errno));
+				wire_fail(wire, "writing: %s", io_reason(wire));
 			break;
 		}
 		wire->out.start += (size_t)n;
@@ -367,7 +296,8 @@ wire_read(struct wire *wire)
 	if (room == 0)
 		return WIRE_NOTHING;
 	do {
-		n = recv(wire->fd, wire->in + wire->in_end, room, 0);
+		n = wire->tls != NULL ? tls_read(wire->tls, wire->in + wire->in_end, room)
+		                      : recv(wire->fd, wire->in + wire->in_end, room, 0);
 	} while (n < 0 && errno == EINTR);
 	if (n > 0) {
 		wire->in_end += (size_t)n;
@@ -377,7 +307,7 @@ wire_read(struct wire *wire)
 	if (n == 0)
 		wire_fail(wire, "the broker closed the connection");
 	else if (errno != EAGAIN && errno != EWOULDBLOCK)
-		wire_fail(wire, "reading: %s", strerror(errno));
+		wire_fail(wire, "reading: %s", io_reason(wire));
 	return WIRE_NOTHING;
 }
 
@@ -422,7 +352,7 @@ wire_control(struct wire *wire, const struct codec_frame *frame)
 	case CODEC_CONNECTION_BLOCKED:
 		at = codec_arguments(frame);
 		text = codec_short(&at);
-		blocked_set(wire, text);
+		wire_blocked(wire, text);
 		return;
 	case CODEC_CONNECTION_UNBLOCKED:
 		wire->blocked = false;
@@ -444,11 +374,12 @@ peer_gone(int fd)
 }
 
 static bool
-input_waits(int fd)
+input_waits(const struct wire *wire)
 {
 	uint8_t byte;
 
-	return recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+	return (wire->tls != NULL && tls_pending(wire->tls) > 0) ||
+	       recv(wire->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
 }
 
 uint32_t
@@ -458,7 +389,7 @@ wire_tick(struct wire *wire, uint64_t now, bool reading)
 
 	if (wire->heartbeat_ms == 0)
 		return 1000;
-	if (reading && now - wire->read_ms >= 2 * (uint64_t)wire->heartbeat_ms && input_waits(wire->fd))
+	if (reading && now - wire->read_ms >= 2 * (uint64_t)wire->heartbeat_ms && input_waits(wire))
 		wire->read_ms = now; /* it was us who were away */
 	if (reading && now - wire->read_ms >= 2 * (uint64_t)wire->heartbeat_ms) {
 		wire_fail(wire, "the broker has been silent for %" PRIu64 " ms", now - wire->read_ms);
@@ -490,18 +421,17 @@ wire_close(struct wire *wire)
 	uint64_t until = wire->host->now_ms() + CLOSE_WAIT_MS;
 	struct codec_frame frame;
 
-	if (wire->library == NULL)
+	if (wire->fd < 0)
 		return;
 	if (!wire->failed)
 		codec_write_close(&wire->out, 0, CODEC_CONNECTION_CLOSE, 200, "bye");
 	/* An alarmed broker does not read what publishers send; it would not answer. */
 	while (!wire->failed && !wire->blocked) {
-		struct pollfd poller = {.fd = wire->fd, .events = POLLIN};
+		struct pollfd poller = {.fd = wire->fd};
 		uint64_t now = wire->host->now_ms();
 
 		wire_flush(wire);
-		if (wire_pending(wire) > 0)
-			poller.events |= POLLOUT;
+		poller.events = (short)wire_events(wire, true);
 		if (now >= until || (poll(&poller, 1, (int)(until - now)) < 0 && errno != EINTR))
 			break;
 		/* What still comes is for nobody; the broker offers it again to others. */
@@ -512,5 +442,5 @@ wire_close(struct wire *wire)
 			wire_consume(wire, frame.total);
 		}
 	}
-	library_free(wire);
+	descriptor_close(wire);
 }

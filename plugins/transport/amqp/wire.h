@@ -1,15 +1,15 @@
 /*
  * wire.h - one connection to an AMQP broker: how it comes, lives and goes.
  *
- * The client library opens the socket and logs in, in one blocking step with a time limit. From then on
- * the socket is ours: frames are gathered in one output buffer and parsed in place from one input
- * buffer, never blocking, heartbeats included. The library is called again only to throw the
- * connection away.
+ * Connecting and logging in is one blocking step with a time limit (connect.h), a server of the list at a time. From
+ * then on frames are gathered in one output buffer and parsed in place from one input buffer, never blocking,
+ * heartbeats included.
  *
  * A connection that failed (wire_failed) stays as it is until its owner has drawn the consequences and calls
- * wire_drop(). Reconnecting has a backoff that grows and has jitter.
+ * wire_drop(). The servers are tried in a shuffled order; once all have been, there is a pause that grows and has
+ * jitter.
  *
- * Threads: the endpoint's own, all calls.
+ * Threads: the endpoint's own, all calls but wire_init() and wire_fini().
  */
 #ifndef CROSSFADE_AMQP_WIRE_H
 #define CROSSFADE_AMQP_WIRE_H
@@ -17,21 +17,30 @@
 #include "codec.h"
 #include "settings.h"
 
-struct amqp_connection_state_t_;
+struct tls;
+struct tls_context;
 
 #define WIRE_CHANNEL 1u         /* publishes, deliveries, acks, confirms */
 #define WIRE_CHANNEL_DECLARE 2u /* a sink's declarations, whose failure must not take the confirms along */
+#define WIRE_CHANNEL_SIGHT 3u   /* looks at queues; likewise */
+#define WIRE_CHANNELS 3u
 
 #define WIRE_REASON_MAX 400
 
 struct wire {
 	const struct xf_host *host;
 	struct xf_endpoint *endpoint;
-	const struct settings *settings;
-	char *name; /* as the broker shows the connection */
+	struct settings settings;
+	struct tls_context *tls_context; /* NULL: without TLS */
+	char *name;                      /* as the broker shows the connection */
 
-	struct amqp_connection_state_t_ *library; /* NULL: not connected */
-	int fd;
+	uint8_t order[SETTINGS_SERVERS_MAX]; /* in which the servers are tried */
+	uint32_t tried;                      /* of them, in this round */
+	const struct settings_server *server; /* connected to, or tried last */
+	char round[512];                      /* why the tries of this round failed */
+
+	int fd; /* -1: not connected */
+	struct tls *tls;
 	uint32_t frame_max;
 	uint32_t heartbeat_ms; /* as negotiated; 0: none */
 
@@ -58,18 +67,19 @@ struct wire {
 	char reason[WIRE_REASON_MAX];
 };
 
-/* False where there is no memory; then wire_fini() is due all the same. SETTINGS is borrowed. */
+/* False with a reason; then wire_fini() is due all the same. Reads the files of `tls`. */
 bool wire_init(struct wire *wire, const struct xf_host *host, struct xf_endpoint *endpoint,
-               const struct settings *settings, const struct xf_endpoint_info *info);
+               const struct xf_config *transport, const struct xf_endpoint_info *info, struct xf_error *error);
 void wire_fini(struct wire *wire);
 
-/* Connects and logs in if its time has come; blocks up to the connect_timeout. On failure reports DOWN. */
+/* Connects to one server and logs in if its time has come; blocks up to the connect_timeout. Where the last of the
+ * list fails, reports DOWN. */
 bool wire_connect(struct wire *wire);
 
 static inline bool
 wire_connected(const struct wire *wire)
 {
-	return wire->library != NULL;
+	return wire->fd >= 0;
 }
 
 /* Nothing can be read or written any more. The first reason stays. */
@@ -116,6 +126,9 @@ wire_consume(struct wire *wire, size_t size)
 	wire->in_start += size;
 }
 
+/* The poll(2) events to wait for: input where READING, and what the output needs. */
+uint32_t wire_events(const struct wire *wire, bool reading);
+
 /* A frame of channel 0, which is the same for all: heartbeat, close, blocked. */
 void wire_control(struct wire *wire, const struct codec_frame *frame);
 
@@ -129,7 +142,26 @@ void wire_state(struct wire *wire, uint32_t state, const char *format, ...)
 void wire_log(struct wire *wire, uint32_t level, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
+/* Tells what stands behind the endpoint, to a core that listens. */
+void wire_sight(struct wire *wire, const struct xf_sight *sight);
+
 /* BASE_MS give or take a quarter. */
 uint32_t wire_jitter(struct wire *wire, uint32_t base_ms);
+
+/* Has work() called again AT at the latest. */
+static inline void
+wire_call_at(struct xf_work *work, uint64_t now, uint64_t at)
+{
+	uint64_t wait = at > now ? at - now : 0;
+
+	if (wait < work->timeout_ms)
+		work->timeout_ms = (uint32_t)wait;
+}
+
+/* ---- For connect.c ------------------------------------------------------------- */
+
+#define WIRE_FRAME_MAX 131072u /* of our own; the broker may want less */
+
+void wire_blocked(struct wire *wire, struct xf_str reason);
 
 #endif
