@@ -23,10 +23,12 @@
 #include "flow/accept.h"
 
 #define REJECT_RETRY_MS 5000
+#define DUPLICATE_RETRY_MS 1000
 
 struct xf_inlet {
 	struct xf_runner runner; /* first */
 	struct xf_rejects *rejects;
+	struct xf_seen *seen; /* NULL: the route does not read a migration */
 	const struct xf_source_ops *ops;
 	bool lossy;
 	bool all_subjects;
@@ -57,7 +59,7 @@ struct xf_inlet {
 	_Atomic bool draining;
 	_Atomic bool intake_ended; /* the source had a turn in which it was draining */
 	/* for others to read */
-	_Atomic uint64_t accepted, acked, rejected, overflow, filtered, redelivered;
+	_Atomic uint64_t accepted, acked, rejected, overflow, filtered, redelivered, copies, duplicates;
 	_Atomic uint64_t in_flight, bytes, oldest_ms;
 	_Atomic bool blocked_by_rejects;
 };
@@ -159,7 +161,10 @@ static void
 way_settle(void *context, struct xf_delivery *delivery)
 {
 	struct xf_inlet *inlet = context;
+	bool again = delivery->refused == XF_REFUSED_NOT_KEPT || delivery->refused == XF_REFUSED_UNSURE;
 
+	if (inlet->seen != NULL)
+		xf_seen_leave(inlet->seen, delivery->id, !again);
 	if (delivery->refused == XF_REFUSED_NOT_KEPT)
 		hand_back(inlet, delivery->handle);
 	else if (delivery->refused == XF_REFUSED_KEPT)
@@ -216,9 +221,28 @@ route_open(const struct xf_inlet *inlet)
 	return inlet->way->lanes.open + inlet->late;
 }
 
-/* On its way, or refused. Returns true where the payload was adopted. */
+/* The other side of the migration brought it, or this one did before. While that one is under way nobody knows whether it
+ * will stand, so the broker keeps this one. */
 static bool
-message_route(struct xf_inlet *inlet, const struct xf_incoming *message)
+message_is_duplicate(struct xf_inlet *inlet, const struct xf_delivery *delivery)
+{
+	enum xf_seen_verdict verdict = xf_seen_enter(inlet->seen, delivery->id);
+
+	if (verdict == XF_SEEN_NEW)
+		return false;
+	if (verdict == XF_SEEN_UNDER_WAY && !inlet->lossy) {
+		xf_count(&inlet->accepted, (uint64_t)-1);
+		settlement_add(inlet, delivery->handle, XF_SETTLE_RETRY, DUPLICATE_RETRY_MS);
+		return true;
+	}
+	xf_count(&inlet->duplicates, 1);
+	settlement_add(inlet, delivery->handle, XF_SETTLE_ACK, 0);
+	return true;
+}
+
+/* On its way, or refused. FRESH: from the source, not from a way that was left. Returns true where the payload was adopted. */
+static bool
+message_route(struct xf_inlet *inlet, const struct xf_incoming *message, bool fresh)
 {
 	struct xf_fields fields;
 	struct xf_error error;
@@ -230,6 +254,10 @@ message_route(struct xf_inlet *inlet, const struct xf_incoming *message)
 		return false;
 	}
 	adopted = delivery->release != NULL;
+	if (fresh && inlet->seen != NULL && message_is_duplicate(inlet, delivery)) {
+		xf_maker_release(&inlet->way->maker, delivery);
+		return adopted;
+	}
 	if (!atomic_load_explicit(&inlet->hold, memory_order_relaxed)) {
 		xf_way_accept(inlet->way, delivery);
 		return adopted;
@@ -242,6 +270,19 @@ message_route(struct xf_inlet *inlet, const struct xf_incoming *message)
 	inlet->late_last = delivery;
 	inlet->late++;
 	return adopted;
+}
+
+/* Of the migration that is read: the message itself is on the other side. */
+static bool
+message_is_copy(const struct xf_inlet *inlet, const struct xf_incoming *message)
+{
+	const struct xf_conf_migration *migration = inlet->runner.conf->migration;
+
+	for (uint32_t i = 0; migration != NULL && i < message->header_count; i++)
+		if (xf_str_equal_nocase(message->headers[i].name, xf_str("Crossfade-Copy")) &&
+		    xf_str_is(message->headers[i].value, migration->name))
+			return true;
+	return false;
 }
 
 /* What is done with it is said to the source later, by a settlement. Returns true where the payload was adopted. */
@@ -277,7 +318,12 @@ message_accept(struct xf_inlet *inlet, const struct xf_incoming *message)
 		}, wrong);
 		return false;
 	}
-	return message_route(inlet, message);
+	if (message_is_copy(inlet, message)) {
+		xf_count(&inlet->copies, 1);
+		settlement_add(inlet, message->handle, XF_SETTLE_ACK, 0);
+		return false;
+	}
+	return message_route(inlet, message, true);
 }
 
 static uint32_t
@@ -358,7 +404,7 @@ delivery_reroute(struct xf_inlet *inlet, struct xf_way *old, struct xf_delivery 
 	struct xf_incoming message;
 
 	xf_way_unmake(old, delivery, headers, &message);
-	if (!message_route(inlet, &message) && message.release != NULL)
+	if (!message_route(inlet, &message, false) && message.release != NULL)
 		message.release(message.release_context);
 	free(headers);
 }
@@ -543,6 +589,7 @@ xf_inlet_create(char *name, const struct xf_inlet_setup *setup, struct xf_error 
 	xf_runner_init(&inlet->runner, &inlet_runner_ops, &inlet_calls, name, source);
 	pthread_mutex_init(&inlet->way_lock, NULL);
 	inlet->rejects = setup->rejects;
+	inlet->seen = setup->seen;
 	inlet->ops = source->transport->class->source;
 	inlet->lossy = source->traits & XF_TRAIT_LOSSY;
 	inlet->all_subjects = strcmp(source->subject, ">") == 0;
@@ -702,6 +749,8 @@ xf_inlet_status(struct xf_inlet *inlet, struct xf_route_status *status)
 	status->rejected += xf_read(&inlet->rejected);
 	status->overflow += xf_read(&inlet->overflow);
 	status->filtered += xf_read(&inlet->filtered);
+	status->copies += xf_read(&inlet->copies);
+	status->duplicates += xf_read(&inlet->duplicates);
 	status->in_flight += xf_read(&inlet->in_flight);
 	status->in_flight_bytes += xf_read(&inlet->bytes);
 	status->redelivered += xf_read(&inlet->redelivered);

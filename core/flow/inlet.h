@@ -10,6 +10,7 @@
 
 #include "flow/rejects.h"
 #include "flow/runner.h"
+#include "flow/seen.h"
 #include "flow/way.h"
 
 struct xf_inlet;
@@ -20,6 +21,7 @@ struct xf_inlet_setup {
 	const struct xf_conf_endpoint *source;
 	void *shared; /* the transport's */
 	struct xf_rejects *rejects;
+	struct xf_seen *seen; /* NULL: duplicates are not looked for */
 };
 
 /* NAME is taken. NULL with a reason. */

@@ -70,7 +70,8 @@ static enum xf_status
 source_create(struct xf_route *route, const struct xf_route_setup *setup, size_t index, struct xf_error *error)
 {
 	struct xf_route_source *source = &route->sources[index], *kept = source_kept(setup->from, route->conf, index);
-	struct xf_inlet_setup inlet = {.source = &route->conf->sources[index], .rejects = setup->rejects};
+	struct xf_inlet_setup inlet = {
+		.source = &route->conf->sources[index], .rejects = setup->rejects, .seen = route->seen};
 	char *name;
 
 	way_setup_fill(route, &inlet.way);
@@ -93,6 +94,20 @@ source_create(struct xf_route *route, const struct xf_route_setup *setup, size_t
 	return XF_OK;
 }
 
+/* Sources that are kept go on with what they know. */
+static void
+seen_set(struct xf_route *route, const struct xf_route *from)
+{
+	if (from != NULL && from->seen != NULL) {
+		route->seen = from->seen;
+		route->seen_borrowed = true;
+		return;
+	}
+	for (size_t i = 0; i < route->conf->source_count; i++)
+		if (route->conf->sources[i].migration != NULL && route->seen == NULL)
+			route->seen = xf_seen_create();
+}
+
 struct xf_route *
 xf_route_create(const struct xf_route_setup *setup, struct xf_error *error)
 {
@@ -105,6 +120,7 @@ xf_route_create(const struct xf_route_setup *setup, struct xf_error *error)
 	route->migration = setup->migration;
 	route->paused = setup->from != NULL && setup->from->paused;
 	route->sources = xf_alloc_array(route->conf->source_count, sizeof(*route->sources));
+	seen_set(route, setup->from);
 	status = sinks_create(route, error);
 	for (size_t i = 0; status == XF_OK && i < route->conf->source_count; i++)
 		status = source_create(route, setup, i, error);
@@ -133,6 +149,8 @@ xf_route_destroy(struct xf_route **pointer)
 		xf_sink_destroy(&route->sinks[side]);
 		xf_transport_release(route->transports, route->sink_transports[side]);
 	}
+	if (!route->seen_borrowed)
+		xf_seen_destroy(&route->seen);
 	free(route->sources);
 	xf_holder_release(&route->holder);
 	free(route);
@@ -291,6 +309,8 @@ xf_route_take_over(struct xf_route *new, struct xf_route *old)
 	}
 	if (new->paused != old->paused)
 		xf_route_pause(new, old->paused);
+	old->seen_borrowed = new->seen_borrowed;
+	new->seen_borrowed = false;
 }
 
 /* ---- Sight ---------------------------------------------------------------------------------------------- */

@@ -29,6 +29,8 @@ struct xf_route {
 	struct xf_sink *sinks[XF_SIDES];
 	struct xf_transport *sink_transports[XF_SIDES];
 	unsigned side_count;
+	struct xf_seen *seen;  /* NULL: none of its sources is a migration's */
+	bool seen_borrowed;    /* of the route that it takes over from, or that has taken over */
 	bool paused;
 };
 

@@ -52,12 +52,14 @@ struct xf_route_status {
 	bool paused;
 	bool ok;
 	char reason[256]; /* why not ok: "sink orders/to/new is down: connection refused" */
-	/* At rest: accepted = acked + rejected + overflow + filtered + in_flight. */
+	/* At rest: accepted = acked + rejected + overflow + filtered + copies + duplicates + in_flight. */
 	uint64_t accepted;  /* messages that sources handed in */
 	uint64_t acked;     /* settled with ack after every confirmation needed */
 	uint64_t rejected;  /* refused by the core or a broker for good; in rejected.ndjson */
 	uint64_t overflow;  /* dropped: the source cannot be held back */
 	uint64_t filtered;  /* not of the route's subject; acked */
+	uint64_t copies;    /* of a migration that is read: marked copies, acked and not sent on */
+	uint64_t duplicates; /* of a migration that is read: had already come, perhaps by the other side; acked */
 	uint64_t in_flight; /* messages */
 	uint64_t in_flight_bytes;
 	uint64_t redelivered; /* flagged so by the source's broker */
