@@ -1,6 +1,6 @@
 /*
  * What the embedded broker promises beyond the contract of every transport: groups, order of what comes back,
- * bounded memory, de-duplication.
+ * bounded memory, de-duplication, time, sight.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -410,6 +410,204 @@ what_has_no_id_gets_one_that_stays(void **state)
 	harness_close(&h);
 }
 
+/* ---- Time ------------------------------------------------------------------------------ */
+
+static void
+what_has_outlived_its_time_is_dropped(void **state)
+{
+	struct harness *h = harness_open("local", NULL);
+	struct harness_endpoint *source = harness_source_create(h, "from", "x", NULL, NULL);
+	struct harness_endpoint *sink = harness_sink(h, "to", NULL, NULL);
+	struct xf_outgoing message = {.subject = {"x", 1}, .payload = "0", .payload_size = 1, .ttl_ms = 60000};
+
+	(void)state;
+	harness_publish(sink, &message);
+	message.payload = "1";
+	message.ttl_ms = 0;
+	harness_publish(sink, &message);
+	message.payload = "2";
+	message.ttl_ms = 200000;
+	harness_publish(sink, &message);
+	assert_true(harness_wait_completed(sink, 3, SOON));
+	harness_clock_advance(61000);
+	harness_start(source);
+	assert_true(harness_wait_received(source, 2, SOON));
+	assert_int_equal(number_of(source, 0), 1);
+	assert_int_equal(harness_message(source, 0)->in.ttl_ms, 0);
+	assert_int_equal(number_of(source, 1), 2);
+	assert_in_range(harness_message(source, 1)->in.ttl_ms, 1, 139000);
+	assert_int_equal(report_number(h, "expired"), 1);
+	/* while it is out it may die too: then the retry does not come */
+	harness_settle(source, 0, XF_SETTLE_ACK, 0);
+	harness_clock_advance(200000);
+	harness_settle(source, 1, XF_SETTLE_RETRY, 0);
+	wait_report(h, "expired", 2);
+	assert_int_equal(report_number(h, "messages"), 0);
+	harness_destroy(&source);
+	harness_destroy(&sink);
+	harness_close(&h);
+}
+
+static void
+max_age_makes_room_without_consumers(void **state)
+{
+	struct harness *h = harness_open("local", OPTIONS("max_messages=10", "max_age=1h"));
+	struct harness_endpoint *source = harness_source_create(h, "from", "x", NULL, NULL);
+	struct harness_endpoint *sink = harness_sink(h, "to", NULL, NULL);
+
+	(void)state;
+	publish_numbers(sink, "x", 0, 15);
+	assert_true(harness_wait_completed(sink, 10, SOON));
+	harness_sleep_ms(30);
+	assert_int_equal(harness_completed(sink), 10);
+	harness_clock_advance(3601000);
+	assert_true(harness_wait_completed(sink, 15, SOON));
+	assert_int_equal(report_number(h, "expired"), 10);
+	assert_int_equal(report_number(h, "messages"), 5);
+	harness_start(source);
+	assert_true(harness_wait_received(source, 5, SOON));
+	assert_int_equal(number_of(source, 0), 10);
+	assert_int_equal(harness_message(source, 0)->in.ttl_ms, 0); /* the age is the broker's own affair */
+	harness_destroy(&source);
+	harness_destroy(&sink);
+	harness_close(&h);
+}
+
+static void
+what_is_not_settled_in_time_goes_to_another(void **state)
+{
+	struct harness *h = harness_open("local", NULL);
+	struct harness_endpoint *slow = harness_source(h, "slow", "x", OPTIONS("group=g", "ack_wait=30s"));
+	struct harness_endpoint *sink = harness_sink(h, "to", NULL, NULL), *quick;
+
+	(void)state;
+	publish_numbers(sink, "x", 0, 4);
+	assert_true(harness_wait_received(slow, 4, SOON));
+	harness_clock_advance(20000);
+	harness_settle(slow, 1, XF_SETTLE_EXTEND, 0);
+	harness_settle(slow, 2, XF_SETTLE_ACK, 0);
+	assert_true(harness_wait_settled(slow, SOON));
+	harness_window(slow, 0, 0);
+	quick = harness_source(h, "quick", "x", OPTIONS("group=g", "ack_wait=30s"));
+	harness_sleep_ms(50);
+	assert_int_equal(harness_received(quick), 0);
+	harness_clock_advance(11000); /* 0 and 3 are overdue */
+	assert_true(harness_wait_received(quick, 2, SOON));
+	assert_int_equal(number_of(quick, 0), 0);
+	assert_int_equal(number_of(quick, 1), 3);
+	assert_int_equal(harness_message(quick, 0)->in.attempt, 2);
+	assert_true(harness_message(quick, 0)->in.flags & XF_MESSAGE_REDELIVERED);
+	assert_int_equal(report_number(h, "overdue"), 2);
+	/* the old handles are nobody's; the extended one is good */
+	harness_settle_range(slow, 0, 2, XF_SETTLE_ACK);
+	harness_settle(slow, 3, XF_SETTLE_RETRY, 0);
+	assert_true(harness_wait_settled(slow, SOON));
+	harness_settle_range(quick, 0, 2, XF_SETTLE_ACK);
+	assert_true(harness_wait_settled(quick, SOON));
+	assert_int_equal(report_number(h, "messages"), 0);
+	assert_int_equal(report_number(h, "settled"), 4);
+	assert_int_equal(harness_received(quick), 2);
+	harness_destroy(&slow);
+	harness_destroy(&quick);
+	harness_destroy(&sink);
+	harness_close(&h);
+}
+
+/* ---- Sight ------------------------------------------------------------------------------ */
+
+#define ALL (XF_SIGHT_DEPTH | XF_SIGHT_LAG | XF_SIGHT_CONSUMERS)
+
+static struct xf_sight
+sight_soon(struct harness_endpoint *endpoint, uint32_t known)
+{
+	harness_clock_advance(2000);
+	return harness_wait_sight(endpoint, known, SOON);
+}
+
+static void
+sight_tells_what_stands_there(void **state)
+{
+	struct harness *h = harness_open("local", NULL);
+	struct harness_endpoint *a = harness_source_create(h, "a", "x.*", OPTIONS("group=g"), NULL);
+	struct harness_endpoint *b = harness_source_create(h, "b", "x.*", OPTIONS("group=g"), NULL);
+	struct harness_endpoint *other = harness_source_create(h, "c", "y", NULL, NULL);
+	struct harness_endpoint *sink = harness_sink(h, "to", "x.{key}", NULL), *wide = harness_sink(h, "all", NULL, NULL);
+	struct xf_sight sight;
+
+	(void)state;
+	publish_numbers(sink, "x.1", 0, 5);
+	publish_numbers(sink, "y", 0, 1); /* the harness does not fill in templates */
+	assert_true(harness_wait_completed(sink, 6, SOON));
+	sight = sight_soon(sink, ALL);
+	assert_int_equal(sight.depth, 5);
+	assert_int_equal(sight.lag, 5);
+	assert_int_equal(sight.consumers, 2);
+	sight = sight_soon(wide, XF_SIGHT_LAG | XF_SIGHT_CONSUMERS);
+	assert_false(sight.known & XF_SIGHT_DEPTH);
+	assert_int_equal(sight.lag, 5);
+	assert_int_equal(sight.consumers, 3);
+	harness_start(a);
+	assert_true(harness_wait_received(a, 5, SOON));
+	sight = sight_soon(a, ALL);
+	assert_int_equal(sight.lag, 5);
+	assert_int_equal(sight.consumers, 2);
+	/* the end is told at once, without the clock */
+	harness_settle_range(a, 0, 5, XF_SETTLE_ACK);
+	sight = harness_wait_sight(a, ALL, SOON);
+	assert_int_equal(sight.lag, 0);
+	harness_destroy(&a);
+	harness_destroy(&b);
+	harness_destroy(&other);
+	harness_destroy(&sink);
+	harness_destroy(&wide);
+	harness_close(&h);
+}
+
+static void
+a_group_has_a_name(void **state)
+{
+	struct harness *h = harness_open("local", NULL);
+	struct xf_error error = {""};
+
+	(void)state;
+	assert_null(harness_source_create(h, "from", "x", OPTIONS("group="), &error));
+	assert_non_null(strstr(error.text, "expected a name"));
+	harness_close(&h);
+}
+
+/* Each of many subscriptions gets its own. */
+static void
+many_subscriptions(void **state)
+{
+	enum { MANY = 2000 };
+	struct harness *h = harness_open("local", NULL);
+	static struct harness_endpoint *sources[MANY];
+	struct harness_endpoint *sink = harness_sink(h, "to", NULL, NULL);
+	char text[32];
+
+	(void)state;
+	for (int i = 0; i < MANY; i++) {
+		snprintf(text, sizeof(text), i % 3 ? "orders.%d.created" : "orders.%d.>", i);
+		sources[i] = harness_source_create(h, "from", text, NULL, NULL);
+	}
+	assert_int_equal(report_number(h, "subscription_count"), MANY);
+	for (int i = 0; i < MANY; i++) {
+		snprintf(text, sizeof(text), "orders.%d.created", i);
+		harness_publish_text(sink, text, "x");
+	}
+	assert_true(harness_wait_completed(sink, MANY, SOON));
+	assert_int_equal(report_number(h, "messages"), MANY);
+	assert_int_equal(report_number(h, "no_receiver"), 0);
+	harness_start(sources[MANY - 1]);
+	assert_true(harness_wait_received(sources[MANY - 1], 1, SOON));
+	snprintf(text, sizeof(text), "orders.%d.created", MANY - 1);
+	assert_string_equal(harness_message(sources[MANY - 1], 0)->in.subject.data, text);
+	for (int i = 0; i < MANY; i++)
+		harness_destroy(&sources[i]);
+	harness_destroy(&sink);
+	harness_close(&h);
+}
+
 int
 main(void)
 {
@@ -425,6 +623,12 @@ main(void)
 		cmocka_unit_test(memory_is_flat),
 		cmocka_unit_test(a_subscription_stays_while_something_is_left),
 		cmocka_unit_test(what_has_no_id_gets_one_that_stays),
+		cmocka_unit_test(what_has_outlived_its_time_is_dropped),
+		cmocka_unit_test(max_age_makes_room_without_consumers),
+		cmocka_unit_test(what_is_not_settled_in_time_goes_to_another),
+		cmocka_unit_test(sight_tells_what_stands_there),
+		cmocka_unit_test(a_group_has_a_name),
+		cmocka_unit_test(many_subscriptions),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

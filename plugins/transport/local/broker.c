@@ -1,257 +1,71 @@
 /*
  * Publishing goes in two steps, so that the lock is held for a few nanoseconds per message: the sink copies as many
- * messages as fit into its own segment without the lock, then puts them into queues with it. What does
- * not find a place then is taken out of the segment again and was not taken.
+ * messages as fit into its own segment without the lock, then puts them into queues with it (or, with a file, before the
+ * keeper). What does not find a place then is taken out of the segment again and was not taken.
  *
  * Whoever waits says so under the lock and is woken once; nobody else costs a wake().
  */
 #include "broker.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "keeper.h"
+#include "pattern.h"
+
 #define ROOM_MAX 65536u
-#define RING_KEPT 65536u /* entries that an empty ring may go on holding */
-
-/* ---- Rings ------------------------------------------------------------------- */
-
-static bool
-ring_reserve(struct ring *ring, uint64_t count)
-{
-	uint64_t used = ring->tail - ring->head, size = ring->size ? ring->size : 256;
-	struct entry *entries;
-
-	if (used + count <= ring->size)
-		return true;
-	while (size < used + count)
-		size *= 2;
-	entries = malloc(size * sizeof(*entries));
-	if (entries == NULL)
-		return false;
-	for (uint64_t at = ring->head; at != ring->tail; at++)
-		entries[at & (size - 1)] = *ring_at(ring, at);
-	free(ring->entries);
-	ring->entries = entries;
-	ring->size = size;
-	return true;
-}
-
-static void
-ring_push(struct ring *ring, struct entry entry)
-{
-	*ring_at(ring, ring->tail++) = entry;
-}
-
-/* A backlog that is gone gives its memory back. */
-static void
-ring_relax(struct ring *ring)
-{
-	if (ring->head != ring->tail || ring->size <= RING_KEPT)
-		return;
-	free(ring->entries);
-	ring->entries = NULL;
-	ring->size = 0;
-}
-
-/* ---- Queues ------------------------------------------------------------------- */
-
-static int
-returned_compare(const void *a, const void *b)
-{
-	const struct returned *x = a, *y = b;
-
-	if (x->due_ms != y->due_ms)
-		return x->due_ms < y->due_ms ? -1 : 1;
-	return x->sequence < y->sequence ? -1 : x->sequence > y->sequence;
-}
-
-static bool
-queue_return_reserve_locked(struct queue *queue, size_t count)
-{
-	size_t used = queue->returned_count - queue->returned_first;
-	struct returned *grown;
-
-	if (queue->returned_count + count <= queue->returned_size)
-		return true;
-	if (queue->returned_first > 0) {
-		memmove(queue->returned, queue->returned + queue->returned_first, used * sizeof(*grown));
-		queue->returned_first = 0;
-		queue->returned_count = used;
-	}
-	if (used + count <= queue->returned_size)
-		return true;
-	grown = realloc(queue->returned, (used + count) * 2 * sizeof(*grown));
-	if (grown == NULL)
-		return false;
-	queue->returned = grown;
-	queue->returned_size = (used + count) * 2;
-	return true;
-}
-
-/* Room was reserved. */
-static void
-queue_return_locked(struct queue *queue, struct entry entry, uint64_t due_ms)
-{
-	struct returned *last = queue->returned_count > queue->returned_first
-	                                ? &queue->returned[queue->returned_count - 1]
-	                                : NULL;
-	struct returned r = {entry, due_ms, entry.record->sequence};
-
-	if (last == NULL)
-		queue->returned_sorted = true;
-	else if (returned_compare(last, &r) > 0)
-		queue->returned_sorted = false;
-	queue->returned[queue->returned_count++] = r;
-}
-
-/* The first that came back, or NULL. */
-static struct returned *
-queue_returned_first_locked(struct queue *queue)
-{
-	if (queue->returned_first == queue->returned_count) {
-		queue->returned_first = queue->returned_count = 0;
-		return NULL;
-	}
-	if (!queue->returned_sorted)
-		qsort(queue->returned + queue->returned_first, queue->returned_count - queue->returned_first,
-		      sizeof(*queue->returned), returned_compare);
-	queue->returned_sorted = true;
-	return &queue->returned[queue->returned_first];
-}
-
-static uint64_t
-queue_pending_locked(const struct queue *queue)
-{
-	return queue->fresh.tail - queue->fresh.head + queue->returned_count - queue->returned_first;
-}
-
-static void
-broker_drop_locked(struct broker *broker, const struct record *record, uint64_t count)
-{
-	store_unwant(&broker->store, record_segment(&broker->store, record), count);
-	broker->messages -= count;
-}
-
-static void
-queue_free_locked(struct broker *broker, struct queue *queue)
-{
-	struct returned *r;
-
-	for (; queue->fresh.head != queue->fresh.tail; queue->fresh.head++)
-		broker_drop_locked(broker, ring_at(&queue->fresh, queue->fresh.head)->record, 1);
-	for (; (r = queue_returned_first_locked(queue)) != NULL; queue->returned_first++)
-		broker_drop_locked(broker, r->entry.record, 1);
-	free(queue->fresh.entries);
-	free(queue->returned);
-	free(queue->group);
-	free((char *)queue->pattern.text.data);
-	free(queue);
-}
-
-static char *
-text_copy(struct xf_str text)
-{
-	char *copy = malloc(text.len + 1);
-
-	if (copy != NULL) {
-		memcpy(copy, text.len ? text.data : "", text.len);
-		copy[text.len] = '\0';
-	}
-	return copy;
-}
-
-static struct queue *
-queue_add_locked(struct broker *broker, struct xf_str group, struct xf_str pattern)
-{
-	struct queue *queue = calloc(1, sizeof(*queue)), **last = &broker->queues;
-	struct queue **matches = realloc(broker->matches, (broker->queue_count + 1) * sizeof(*matches));
-	char *text = text_copy(pattern);
-
-	if (matches != NULL)
-		broker->matches = matches;
-	if (queue != NULL)
-		queue->group = text_copy(group);
-	if (queue == NULL || queue->group == NULL || matches == NULL || text == NULL) {
-		if (queue != NULL)
-			free(queue->group);
-		free(queue);
-		free(text);
-		return NULL;
-	}
-	queue->pattern = pattern_make((struct xf_str){text, pattern.len});
-	while (*last != NULL)
-		last = &(*last)->next;
-	*last = queue;
-	broker->queue_count++;
-	return queue;
-}
-
-static bool
-same(struct xf_str a, const char *b)
-{
-	return strlen(b) == a.len && memcmp(a.data, b, a.len) == 0;
-}
-
-static struct queue *
-queue_find_locked(struct broker *broker, struct xf_str group, struct xf_str pattern)
-{
-	struct queue *queue = broker->queues;
-
-	while (queue != NULL && !(same(group, queue->group) && same(pattern, queue->pattern.text.data)))
-		queue = queue->next;
-	return queue != NULL ? queue : queue_add_locked(broker, group, pattern);
-}
-
-/* ---- Waking --------------------------------------------------------------------- */
-
-static void
-members_wake_locked(struct broker *broker, const struct queue *queue)
-{
-	for (struct member *m = broker->members; m != NULL; m = m->next) {
-		if (m->queue != queue || !m->waiting)
-			continue;
-		m->waiting = false;
-		broker->host->wake(m->endpoint);
-	}
-}
-
-static void
-producers_wake_locked(struct broker *broker)
-{
-	for (struct producer *p = broker->producers; p != NULL; p = p->next) {
-		if (!p->waiting)
-			continue;
-		p->waiting = false;
-		broker->host->wake(p->endpoint);
-	}
-}
+#define SWEEP_MS 1000u /* how often a full broker looks for dead messages */
 
 /* ---- The broker ------------------------------------------------------------------- */
 
+static void
+broker_fini(struct broker *broker)
+{
+	while (broker->queues != NULL) {
+		struct queue *next = broker->queues->next;
+
+		/* the messages lie in segments, which go with them */
+		queue_destroy(broker->queues);
+		broker->queues = next;
+	}
+	subjects_destroy(&broker->index);
+	store_fini(&broker->store);
+	dedup_fini(&broker->dedup);
+	pthread_mutex_destroy(&broker->lock);
+	free(broker->matches);
+	free(broker);
+}
+
 struct broker *
-broker_create(const struct xf_host *host, uint64_t messages_max, uint64_t bytes_max, uint32_t dedup_window)
+broker_create(const struct xf_host *host, const struct broker_settings *settings, struct xf_error *error)
 {
 	struct broker *broker = calloc(1, sizeof(*broker));
 	pthread_mutexattr_t attr;
 
+	snprintf(error->text, sizeof(error->text), "no memory for the broker");
 	if (broker == NULL)
 		return NULL;
-	if (!dedup_init(&broker->dedup, dedup_window)) {
-		free(broker);
-		return NULL;
-	}
 	broker->host = host;
+	broker->settings = *settings;
 	broker->born = (uint64_t)host->wall_ms();
-	broker->messages_max = messages_max;
-	store_init(&broker->store, bytes_max);
+	broker->mortal = settings->max_age_ms > 0;
+	store_init(&broker->store, settings->bytes_max);
 	/* it is held for microseconds, so waiting a moment is cheaper than sleeping */
 	pthread_mutexattr_init(&attr);
 	pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_ADAPTIVE_NP);
 	pthread_mutex_init(&broker->lock, &attr);
 	pthread_mutexattr_destroy(&attr);
+	broker->index = subjects_create();
+	if (broker->index == NULL || !dedup_init(&broker->dedup, settings->dedup_window))
+		goto fini;
+	if (settings->file.len > 0 && !keeper_open(broker, error))
+		goto fini;
 	return broker;
+
+fini:
+	broker_fini(broker);
+	return NULL;
 }
 
 void
@@ -262,17 +76,162 @@ broker_destroy(struct broker **broker)
 	*broker = NULL;
 	if (b == NULL)
 		return;
-	while (b->queues != NULL) {
-		struct queue *next = b->queues->next;
+	keeper_close(&b->keeper);
+	for (struct queue *queue = b->queues; queue != NULL; queue = queue->next) {
+		struct entry *entry;
 
-		queue_free_locked(b, b->queues);
-		b->queues = next;
+		while ((entry = queue_peek(queue, UINT64_MAX)) != NULL) {
+			store_unwant(&b->store, record_segment(&b->store, entry->record), 1);
+			queue_shift(queue, UINT64_MAX);
+		}
 	}
-	store_fini(&b->store);
-	dedup_fini(&b->dedup);
-	pthread_mutex_destroy(&b->lock);
-	free(b->matches);
-	free(b);
+	broker_fini(b);
+}
+
+bool
+broker_blocked(struct broker *broker, char *text, size_t size)
+{
+	return broker->keeper != NULL && keeper_failed(broker->keeper, text, size);
+}
+
+/* ---- Subscriptions ---------------------------------------------------------------- */
+
+static bool
+same(struct xf_str a, const char *b)
+{
+	return strlen(b) == a.len && memcmp(a.data, b, a.len) == 0;
+}
+
+static struct queue *
+queue_add_locked(struct broker *broker, struct xf_str group, struct xf_str pattern, bool durable)
+{
+	size_t count = subjects_count(broker->index) + 1;
+	struct queue *queue = queue_create(group, pattern);
+	void **matches = realloc(broker->matches, count * sizeof(*matches));
+
+	if (matches != NULL)
+		broker->matches = matches;
+	if (queue == NULL || matches == NULL || !subjects_add(broker->index, queue->pattern, queue))
+		goto destroy;
+	queue->durable = durable;
+	if (broker->keeper != NULL && !keeper_subscribed_locked(broker->keeper, queue))
+		goto remove;
+	queue->next = broker->queues;
+	if (queue->next != NULL)
+		queue->next->previous = queue;
+	broker->queues = queue;
+	return queue;
+
+remove:
+	subjects_remove(broker->index, queue->pattern, queue);
+destroy:
+	if (queue != NULL)
+		queue_destroy(queue);
+	return NULL;
+}
+
+struct queue *
+broker_queue_locked(struct broker *broker, struct xf_str group, struct xf_str pattern, bool durable)
+{
+	size_t count;
+	void *const *under = subjects_under(broker->index, pattern, &count);
+
+	for (size_t i = 0; i < count; i++)
+		if (same(group, ((struct queue *)under[i])->group))
+			return under[i];
+	return queue_add_locked(broker, group, pattern, durable);
+}
+
+void
+broker_queue_remove_locked(struct broker *broker, struct queue *queue)
+{
+	struct entry *entry;
+
+	while ((entry = queue_peek(queue, UINT64_MAX)) != NULL) {
+		broker_place_drop_locked(broker, queue, entry->record);
+		queue_shift(queue, UINT64_MAX);
+	}
+	if (broker->keeper != NULL)
+		keeper_unsubscribed_locked(broker->keeper, queue);
+	subjects_remove(broker->index, queue->pattern, queue);
+	if (queue->next != NULL)
+		queue->next->previous = queue->previous;
+	if (queue->previous != NULL)
+		queue->previous->next = queue->next;
+	else
+		broker->queues = queue->next;
+	queue_destroy(queue);
+	broker_wake_producers_locked(broker);
+}
+
+void
+broker_place_drop_locked(struct broker *broker, const struct queue *queue, struct record *record)
+{
+	if (broker->keeper != NULL)
+		keeper_settled_locked(broker->keeper, queue, record);
+	store_unwant(&broker->store, record_segment(&broker->store, record), 1);
+	broker->messages--;
+}
+
+void
+broker_bury_locked(struct broker *broker, struct queue *queue, uint64_t now_ms)
+{
+	struct entry *entry;
+
+	while ((entry = queue_peek(queue, now_ms)) != NULL && entry->mortal && entry->record->dies_ms <= now_ms) {
+		broker->expired++;
+		broker_place_drop_locked(broker, queue, entry->record);
+		queue_shift(queue, now_ms);
+	}
+}
+
+/* Nobody may be there to take what has died, and to find it out. */
+static void
+broker_sweep_locked(struct broker *broker)
+{
+	uint64_t now = broker->mortal ? broker->host->now_ms() : 0;
+
+	if (!broker->mortal || now - broker->swept_ms < SWEEP_MS)
+		return;
+	broker->swept_ms = now;
+	for (struct queue *queue = broker->queues; queue != NULL; queue = queue->next)
+		broker_bury_locked(broker, queue, now);
+}
+
+/* ---- Waking --------------------------------------------------------------------- */
+
+void
+broker_wake_members_locked(struct broker *broker, const struct queue *queue)
+{
+	for (struct member *m = queue->members; m != NULL; m = m->next) {
+		if (!m->waiting)
+			continue;
+		m->waiting = false;
+		broker->host->wake(m->endpoint);
+	}
+}
+
+void
+broker_wake_producers_locked(struct broker *broker)
+{
+	if (broker->producers_waiting == 0)
+		return;
+	for (struct producer *p = broker->producers; p != NULL; p = p->next) {
+		if (!p->waiting)
+			continue;
+		p->waiting = false;
+		broker->host->wake(p->endpoint);
+	}
+	broker->producers_waiting = 0;
+}
+
+static void
+producer_wait_locked(struct producer *producer, bool waiting)
+{
+	waiting = waiting && producer->running;
+	producer->broker->producers_waiting += waiting;
+	producer->broker->producers_waiting -= producer->waiting;
+	producer->waiting = waiting;
 }
 
 /* ---- Publishing --------------------------------------------------------------------- */
@@ -316,8 +275,10 @@ void
 producer_stop(struct producer *producer)
 {
 	pthread_mutex_lock(&producer->broker->lock);
+	if (producer->broker->keeper != NULL)
+		keeper_wait_locked(producer->broker->keeper, producer);
+	producer_wait_locked(producer, false);
 	producer->running = false;
-	producer->waiting = false;
 	pthread_mutex_unlock(&producer->broker->lock);
 }
 
@@ -334,6 +295,18 @@ producer_may_open_locked(const struct producer *producer, uint64_t size)
 	return store_has_room(store, size);
 }
 
+static uint64_t
+producer_room_locked(const struct producer *producer)
+{
+	const struct broker *broker = producer->broker;
+
+	if (broker->keeper != NULL && keeper_failed_locked(broker->keeper))
+		return 0;
+	if (producer->needs > 0 && !producer_may_open_locked(producer, producer->needs))
+		return 0;
+	return broker->messages < broker->settings.messages_max ? broker->settings.messages_max - broker->messages : 0;
+}
+
 uint32_t
 producer_room(struct producer *producer)
 {
@@ -341,35 +314,33 @@ producer_room(struct producer *producer)
 	uint64_t room;
 
 	pthread_mutex_lock(&broker->lock);
-	room = broker->messages < broker->messages_max ? broker->messages_max - broker->messages : 0;
-	if (producer->needs > 0 && !producer_may_open_locked(producer, producer->needs))
-		room = 0;
-	producer->waiting = room == 0 && producer->running;
+	room = producer_room_locked(producer);
+	if (room == 0) {
+		broker_sweep_locked(broker);
+		room = producer_room_locked(producer);
+	}
+	producer_wait_locked(producer, room == 0);
 	pthread_mutex_unlock(&broker->lock);
 	producer->room = room < ROOM_MAX ? (uint32_t)room : ROOM_MAX;
 	return producer->room;
 }
 
-/* The queues that want a message. The message before, on the same subject, had the same. */
-static unsigned
-broker_match_locked(struct broker *broker, const struct record *record, const struct record *before, unsigned matches)
+/* The message before, on the same subject, had the same. */
+size_t
+broker_match_locked(struct broker *broker, const struct record *record, const struct record *before, size_t matches)
 {
 	const char *subject = record_subject(record);
 
 	if (before != NULL && before->subject_len == record->subject_len &&
 	    memcmp(record_subject(before), subject, record->subject_len) == 0)
 		return matches;
-	matches = 0;
-	for (struct queue *queue = broker->queues; queue != NULL; queue = queue->next)
-		if (pattern_matches(&queue->pattern, subject, record->subject_len))
-			broker->matches[matches++] = queue;
-	return matches;
+	return subjects_match(broker->index, (struct xf_str){subject, record->subject_len}, broker->matches);
 }
 
 /* Puts a message into the queues that matched. False: there is no room. */
 static bool
-broker_admit_locked(struct broker *broker, struct record *record, struct dedup_key key, unsigned matches,
-                    uint32_t *flags)
+broker_admit_locked(struct broker *broker, struct record *record, struct dedup_key key, size_t matches,
+                    struct queue **touched, uint32_t *flags)
 {
 	*flags = 0;
 	if (matches == 0) {
@@ -377,10 +348,10 @@ broker_admit_locked(struct broker *broker, struct record *record, struct dedup_k
 		broker->no_receiver++;
 		return true;
 	}
-	if (broker->messages + matches > broker->messages_max && broker->messages > 0)
+	if (broker->messages + matches > broker->settings.messages_max && broker->messages > 0)
 		return false;
-	for (unsigned i = 0; i < matches; i++)
-		if (!ring_reserve(&broker->matches[i]->fresh, 1))
+	for (size_t i = 0; i < matches; i++)
+		if (!ring_reserve(&((struct queue *)broker->matches[i])->fresh, 1))
 			return false;
 	if (dedup_seen(&broker->dedup, key)) {
 		*flags = XF_RESULT_DUPLICATE;
@@ -388,8 +359,17 @@ broker_admit_locked(struct broker *broker, struct record *record, struct dedup_k
 		return true;
 	}
 	record->sequence = ++broker->sequence;
-	for (unsigned i = 0; i < matches; i++)
-		ring_push(&broker->matches[i]->fresh, (struct entry){record, record->payload_size, 0});
+	broker->mortal |= record->dies_ms > 0;
+	for (size_t i = 0; i < matches; i++) {
+		struct queue *queue = broker->matches[i];
+
+		ring_push(&queue->fresh, entry_of(record));
+		if (!queue->touched) {
+			queue->touched = true;
+			queue->next_touched = *touched;
+			*touched = queue;
+		}
+	}
 	store_want(&broker->store, record_segment(&broker->store, record), matches);
 	broker->messages += matches;
 	return true;
@@ -400,22 +380,41 @@ static uint32_t
 producer_admit_locked(struct producer *producer, uint32_t count)
 {
 	struct broker *broker = producer->broker;
-	uint64_t waking = broker->sequence;
-	unsigned matches = 0;
+	struct queue *touched = NULL;
+	size_t matches = 0;
 	uint32_t i;
 
 	for (i = 0; i < count; i++) {
 		struct record *record = producer->records[i];
 
 		matches = broker_match_locked(broker, record, i > 0 ? producer->records[i - 1] : NULL, matches);
-		if (!broker_admit_locked(broker, record, producer->keys[i], matches, &producer->results[i].flags))
+		if (!broker_admit_locked(broker, record, producer->keys[i], matches, &touched, &producer->results[i].flags))
 			break;
 	}
 	broker->published += i;
-	if (broker->sequence != waking)
-		for (struct queue *queue = broker->queues; queue != NULL; queue = queue->next)
-			if (queue->fresh.head != queue->fresh.tail)
-				members_wake_locked(broker, queue);
+	for (; touched != NULL; touched = touched->next_touched) {
+		touched->touched = false;
+		broker_wake_members_locked(broker, touched);
+	}
+	return i;
+}
+
+/* Likewise, but before the keeper, who completes them once they are on disk. */
+static uint32_t
+producer_keep_locked(struct producer *producer, uint32_t count)
+{
+	struct broker *broker = producer->broker;
+	uint32_t i;
+
+	for (i = 0; i < count && broker->messages < broker->settings.messages_max; i++) {
+		struct record *record = producer->records[i];
+
+		if (!keeper_arrived_locked(broker->keeper, producer, record, producer->results[i].token, producer->keys[i]))
+			break;
+		store_want(&broker->store, record_segment(&broker->store, record), 1);
+		broker->messages++;
+		producer->out++;
+	}
 	return i;
 }
 
@@ -425,12 +424,22 @@ message_at(const struct xf_outgoing *messages, uint32_t stride, uint32_t index)
 	return (const struct xf_outgoing *)((const char *)messages + (size_t)index * stride);
 }
 
+void
+broker_record_age(struct broker *broker, struct record *record, uint64_t now_ms, uint64_t age_ms)
+{
+	uint64_t max = broker->settings.max_age_ms, left = max > age_ms ? max - age_ms : 0;
+
+	record->dies_ms = record->expires_ms;
+	if (max > 0 && (record->dies_ms == 0 || now_ms + left < record->dies_ms))
+		record->dies_ms = now_ms + left;
+}
+
 /* Copies messages into the sink's segment, without the lock; returns how many fitted. */
 static uint32_t
 producer_copy(struct producer *producer, const struct xf_outgoing *messages, uint32_t stride, uint32_t count)
 {
 	struct broker *broker = producer->broker;
-	uint64_t now = 0;
+	uint64_t now = broker->settings.max_age_ms > 0 ? broker->host->now_ms() : 0;
 	uint32_t i;
 
 	producer->needs = 0;
@@ -447,6 +456,8 @@ producer_copy(struct producer *producer, const struct xf_outgoing *messages, uin
 			now = now > 0 ? now : broker->host->now_ms();
 			r->expires_ms = now + m->ttl_ms;
 		}
+		if (now > 0)
+			broker_record_age(broker, r, now, 0);
 		producer->records[i] = r;
 		producer->results[i] = (struct xf_result){.token = m->token, .code = XF_RESULT_STORED};
 		producer->keys[i] = dedup_key(&broker->dedup, m->subject, m->dedup_id);
@@ -498,7 +509,7 @@ producer_publish(struct producer *producer, const struct xf_outgoing *messages, 
 {
 	struct broker *broker = producer->broker;
 	uint32_t taken = 0, copied, admitted;
-	bool full = false;
+	bool full = false, kept = broker->keeper != NULL;
 
 	while (taken < count && !full) {
 		const struct xf_outgoing *rest = message_at(messages, stride, taken);
@@ -511,7 +522,7 @@ producer_publish(struct producer *producer, const struct xf_outgoing *messages, 
 			continue;
 		}
 		pthread_mutex_lock(&broker->lock);
-		admitted = producer_admit_locked(producer, copied);
+		admitted = kept ? producer_keep_locked(producer, copied) : producer_admit_locked(producer, copied);
 		if (admitted < copied) {
 			record_unwrite(producer->open, producer->records[admitted]);
 			producer->needs = 0;
@@ -519,10 +530,10 @@ producer_publish(struct producer *producer, const struct xf_outgoing *messages, 
 		} else if (producer->needs > 0 && !producer_never_fits(producer)) {
 			full = !producer_open_locked(producer);
 		}
-		producer->waiting = full && producer->running;
+		producer_wait_locked(producer, full);
 		pthread_mutex_unlock(&broker->lock);
 		taken += admitted;
-		if (admitted > 0)
+		if (admitted > 0 && !kept)
 			broker->host->complete(producer->endpoint, producer->results, admitted);
 	}
 	producer->room -= taken < producer->room ? taken : producer->room;
@@ -531,316 +542,49 @@ producer_publish(struct producer *producer, const struct xf_outgoing *messages, 
 	return taken;
 }
 
-/* ---- Consuming ------------------------------------------------------------------------ */
+/* ---- Sight ------------------------------------------------------------------------------ */
 
-bool
-member_init(struct member *member, struct broker *broker, struct xf_endpoint *endpoint, struct xf_str group,
-            struct xf_str pattern)
+static uint64_t
+queue_held(const struct queue *queue)
 {
-	member->broker = broker;
-	member->endpoint = endpoint;
-	pthread_mutex_lock(&broker->lock);
-	member->queue = queue_find_locked(broker, group, pattern);
-	if (member->queue != NULL) {
-		member->queue->members++;
-		member->next = broker->members;
-		broker->members = member;
-	}
-	pthread_mutex_unlock(&broker->lock);
-	return member->queue != NULL;
+	return queue_pending(queue) + queue->unsettled;
 }
 
-void
-member_fini(struct member *member)
+struct xf_sight
+member_sight(struct member *member)
 {
-	struct broker *broker = member->broker;
-	struct queue *queue = member->queue, **link = &broker->queues;
-	struct member **at = &broker->members;
+	struct xf_sight sight = {
+		.struct_size = sizeof(sight),
+		.known = XF_SIGHT_DEPTH | XF_SIGHT_LAG | XF_SIGHT_CONSUMERS,
+	};
 
-	pthread_mutex_lock(&broker->lock);
-	while (*at != member)
-		at = &(*at)->next;
-	*at = member->next;
-	/* what is left waits for the next source of this group; a subscription that nobody ever used is nobody's */
-	if (--queue->members == 0 && (!queue->used || queue_pending_locked(queue) == 0)) {
-		while (*link != queue)
-			link = &(*link)->next;
-		*link = queue->next;
-		broker->queue_count--;
-		queue_free_locked(broker, queue);
-		producers_wake_locked(broker);
-	}
-	pthread_mutex_unlock(&broker->lock);
-	free(member->out.entries);
-}
-
-void
-member_start(struct member *member)
-{
 	pthread_mutex_lock(&member->broker->lock);
-	member->running = true;
-	member->queue->used = true;
+	sight.depth = sight.lag = queue_held(member->queue);
+	sight.consumers = member->queue->member_count;
 	pthread_mutex_unlock(&member->broker->lock);
+	return sight;
 }
 
-void
-member_stop(struct member *member)
+/* Several subscriptions hold copies of the same messages, of which nobody counts the different ones; then there is
+ * no depth. */
+struct xf_sight
+broker_sight(struct broker *broker, struct xf_str pattern)
 {
-	struct broker *broker = member->broker;
-	struct queue *queue = member->queue;
-	struct ring *out = &member->out;
+	struct xf_sight sight = {.struct_size = sizeof(sight), .known = XF_SIGHT_LAG | XF_SIGHT_CONSUMERS};
+	unsigned queues = 0;
 
 	pthread_mutex_lock(&broker->lock);
-	member->running = false;
-	member->waiting = false;
-	for (; out->head != out->tail; out->head++) {
-		struct entry *entry = ring_at(out, out->head);
-
-		if (entry->record == NULL)
-			continue;
-		queue->unsettled--;
-		/* reserved when it was handed out */
-		queue_return_locked(queue, *entry, 0);
-	}
-	members_wake_locked(broker, queue);
-	pthread_mutex_unlock(&broker->lock);
-}
-
-/* How many of COUNT this one may have, so that the others of its group get their share. */
-static uint32_t
-member_share_locked(const struct member *member, uint32_t count)
-{
-	uint64_t share = queue_pending_locked(member->queue) / (member->queue->members > 0 ? member->queue->members : 1) + 1;
-
-	return share < count ? (uint32_t)share : count;
-}
-
-/* The next entry that may be handed out, of at most BYTES; it is out of the queue then. */
-static bool
-queue_next_locked(struct queue *queue, uint64_t now, uint64_t bytes, bool alone, struct entry *entry)
-{
-	struct returned *r = queue_returned_first_locked(queue);
-
-	if (r != NULL && r->due_ms <= now) {
-		if (r->entry.size > bytes && !alone)
-			return false;
-		*entry = r->entry;
-		queue->returned_first++;
-		return true;
-	}
-	if (queue->fresh.head == queue->fresh.tail)
-		return false;
-	*entry = *ring_at(&queue->fresh, queue->fresh.head);
-	if (entry->size > bytes && !alone)
-		return false;
-	queue->fresh.head++;
-	return true;
-}
-
-static uint32_t
-queue_due_in_locked(struct queue *queue, uint64_t now)
-{
-	const struct returned *r = queue_returned_first_locked(queue);
-
-	if (r == NULL)
-		return UINT32_MAX;
-	if (r->due_ms <= now)
-		return 0;
-	return r->due_ms - now < UINT32_MAX ? (uint32_t)(r->due_ms - now) : UINT32_MAX - 1;
-}
-
-uint32_t
-member_take(struct member *member, uint32_t count, uint64_t bytes, bool alone, uint64_t *at, uint32_t *due_in_ms)
-{
-	struct broker *broker = member->broker;
-	struct queue *queue = member->queue;
-	struct entry entry;
-	uint64_t now = 0;
-	uint32_t taken = 0;
-
-	*at = member->out.tail;
-	*due_in_ms = UINT32_MAX;
-	pthread_mutex_lock(&broker->lock);
-	count = member_share_locked(member, count);
-	/* whatever is out must be able to come back */
-	if (!ring_reserve(&member->out, count) || !queue_return_reserve_locked(queue, queue->unsettled + count)) {
-		*due_in_ms = 100;
-		count = 0;
-	}
-	if (queue->returned_count > queue->returned_first)
-		now = broker->host->now_ms();
-	while (taken < count && queue_next_locked(queue, now, bytes, alone && taken == 0, &entry)) {
-		bytes -= entry.size < bytes ? entry.size : bytes;
-		entry.attempts++;
-		ring_push(&member->out, entry);
-		taken++;
-	}
-	queue->unsettled += taken;
-	broker->delivered += taken;
-	if (taken == 0 && count > 0) {
-		*due_in_ms = queue_due_in_locked(queue, now);
-		member->waiting = member->running;
-		ring_relax(&queue->fresh);
-	}
-	pthread_mutex_unlock(&broker->lock);
-	return taken;
-}
-
-void
-member_untake(struct member *member, uint32_t count)
-{
-	struct broker *broker = member->broker;
-	struct queue *queue = member->queue;
-
-	pthread_mutex_lock(&broker->lock);
-	for (uint32_t i = 0; i < count; i++) {
-		struct entry *entry = ring_at(&member->out, --member->out.tail);
-
-		entry->attempts--;
-		queue_return_locked(queue, *entry, 0);
-	}
-	queue->unsettled -= count;
-	broker->delivered -= count;
-	members_wake_locked(broker, queue);
-	pthread_mutex_unlock(&broker->lock);
-}
-
-/* Gives up COUNT places in one segment. */
-static bool
-broker_unwant_locked(struct broker *broker, struct segment *segment, uint64_t count)
-{
-	broker->messages -= count;
-	return count > 0 && store_unwant(&broker->store, segment, count);
-}
-
-void
-member_settle(struct member *member, const struct xf_settlement *settlements, uint32_t count)
-{
-	struct broker *broker = member->broker;
-	struct queue *queue = member->queue;
-	struct ring *out = &member->out;
-	struct segment *segment = NULL; /* the one that neighbours lie in, and how many of them were dropped */
-	uint64_t dropped = 0, now = 0;
-	bool returned = false;
-
-	pthread_mutex_lock(&broker->lock);
-	for (uint32_t i = 0; i < count; i++) {
-		const struct xf_settlement *s = &settlements[i];
-		struct entry *entry;
-
-		if (s->outcome == XF_SETTLE_EXTEND || s->handle < out->head || s->handle >= out->tail)
-			continue;
-		entry = ring_at(out, s->handle);
-		if (entry->record == NULL)
-			continue;
-		queue->unsettled--;
-		if (s->outcome == XF_SETTLE_RETRY) {
-			now = s->delay_ms > 0 && now == 0 ? broker->host->now_ms() : now;
-			queue_return_locked(queue, *entry, s->delay_ms > 0 ? now + s->delay_ms : 0);
-			broker->retried++;
-			returned = true;
-		} else {
-			struct segment *its = record_segment(&broker->store, entry->record);
-
-			if (its != segment) {
-				broker_unwant_locked(broker, segment, dropped);
-				segment = its;
-				dropped = 0;
-			}
-			dropped++;
-			broker->settled++;
-			broker->rejected += s->outcome == XF_SETTLE_REJECT;
-		}
-		entry->record = NULL;
-	}
-	broker_unwant_locked(broker, segment, dropped);
-	while (out->head != out->tail && ring_at(out, out->head)->record == NULL)
-		out->head++;
-	producers_wake_locked(broker);
-	if (returned)
-		members_wake_locked(broker, queue);
-	pthread_mutex_unlock(&broker->lock);
-}
-
-/* ---- Report ------------------------------------------------------------------------------- */
-
-/* Text that knows its bound; what does not fit is missing and seen by its length. */
-struct report {
-	char *out;
-	uint32_t size;
-	uint32_t len;
-};
-
-static void __attribute__((format(printf, 2, 3)))
-report_printf(struct report *report, const char *format, ...)
-{
-	va_list args;
-	int n;
-
-	if (report->len >= report->size)
-		return;
-	va_start(args, format);
-	n = vsnprintf(report->out + report->len, report->size - report->len, format, args);
-	va_end(args);
-	report->len += n > 0 ? (uint32_t)n : 0;
-}
-
-static void
-report_text(struct report *report, const char *text)
-{
-	report_printf(report, "\"");
-	for (; *text != '\0'; text++) {
-		unsigned char c = (unsigned char)*text;
-
-		if (c == '"' || c == '\\')
-			report_printf(report, "\\%c", c);
-		else if (c < ' ')
-			report_printf(report, "\\u%04x", c);
-		else
-			report_printf(report, "%c", c);
-	}
-	report_printf(report, "\"");
-}
-
-static void
-report_queue_locked(struct report *report, const struct queue *queue)
-{
-	report_printf(report, "{\"group\":");
-	report_text(report, queue->group);
-	report_printf(report, ",\"pattern\":");
-	report_text(report, queue->pattern.text.data);
-	report_printf(report, ",\"sources\":%u,\"pending\":%llu,\"unacked\":%llu}", queue->members,
-	              (unsigned long long)queue_pending_locked(queue), (unsigned long long)queue->unsettled);
-}
-
-uint32_t
-broker_report(struct broker *broker, char *out, uint32_t size)
-{
-	struct report report = {out, size, 0}, before;
-	bool first = true;
-
-	pthread_mutex_lock(&broker->lock);
-	report_printf(&report,
-	              "{\"messages\":%llu,\"max_messages\":%llu,\"bytes\":%llu,\"max_bytes\":%llu,\"published\":%llu,"
-	              "\"delivered\":%llu,\"settled\":%llu,\"retried\":%llu,\"rejected\":%llu,\"duplicates\":%llu,"
-	              "\"no_receiver\":%llu,\"subscriptions\":[",
-	              (unsigned long long)broker->messages, (unsigned long long)broker->messages_max,
-	              (unsigned long long)broker->store.bytes, (unsigned long long)broker->store.bytes_max,
-	              (unsigned long long)broker->published, (unsigned long long)broker->delivered,
-	              (unsigned long long)broker->settled, (unsigned long long)broker->retried,
-	              (unsigned long long)broker->rejected, (unsigned long long)broker->duplicates,
-	              (unsigned long long)broker->no_receiver);
 	for (const struct queue *queue = broker->queues; queue != NULL; queue = queue->next) {
-		before = report;
-		report_printf(&report, "%s", first ? "" : ",");
-		report_queue_locked(&report, queue);
-		if (report.len + 8 >= report.size) {
-			report = before; /* no room for this one and an end */
-			break;
-		}
-		first = false;
+		if (!pattern_overlaps(pattern, queue->pattern))
+			continue;
+		queues++;
+		sight.lag = queue_held(queue) > sight.lag ? queue_held(queue) : sight.lag;
+		sight.consumers += queue->member_count;
 	}
-	report_printf(&report, "]}");
 	pthread_mutex_unlock(&broker->lock);
-	return report.len < report.size ? report.len : 0;
+	if (queues <= 1) {
+		sight.known |= XF_SIGHT_DEPTH;
+		sight.depth = sight.lag;
+	}
+	return sight;
 }

@@ -91,3 +91,20 @@ dedup_seen(struct dedup *dedup, struct dedup_key key)
 	}
 	return false;
 }
+
+/* A mark is odd, so this one is nobody's, and the search goes on behind it. */
+#define GONE 2u
+
+void
+dedup_forget(struct dedup *dedup, struct dedup_key key)
+{
+	uint64_t *place;
+
+	if (key.mark == 0)
+		return;
+	for (int i = 0; i < 2; i++) {
+		place = place_find(dedup->tables[i], dedup->mask, key);
+		if (*place != 0)
+			*place = GONE;
+	}
+}

@@ -27,7 +27,7 @@ struct dedup {
 	uint64_t seed;
 };
 
-/* WINDOW 0: remembers nothing. False: no memory. */
+/* WINDOW 0: remembers nothing. False: no memory. Keys that outlive the process are only right with its `seed`. */
 bool dedup_init(struct dedup *dedup, uint32_t window);
 void dedup_fini(struct dedup *dedup);
 
@@ -40,5 +40,8 @@ void dedup_prefetch(const struct dedup *dedup, struct dedup_key key);
 
 /* True: KEY was there. False: it is now. */
 bool dedup_seen(struct dedup *dedup, struct dedup_key key);
+
+/* KEY was not stored after all. */
+void dedup_forget(struct dedup *dedup, struct dedup_key key);
 
 #endif

@@ -1,7 +1,7 @@
 /*
  * local - the embedded broker.
  *
- * A transport is a broker in memory; its sources and sinks are what connects to it. See broker.h.
+ * A transport is a broker in this process; its sources and sinks are what connects to it. See broker.h.
  */
 #include "local.h"
 
@@ -41,6 +41,34 @@ static const struct xf_option dedup_window = {
 	.help = "A message whose id was among so many last ones on its subject is stored once; 0 turns this off",
 };
 
+static const struct xf_option max_age = {
+	.struct_size = sizeof(struct xf_option),
+	.type = XF_OPTION_DURATION,
+	.key = "max_age",
+	.def = "0s",
+	.min = 0,
+	.max = 10ll * 365 * 24 * 3600 * 1000,
+	.help = "Messages that nobody settled for so long are dropped and counted as expired; 0s is never",
+};
+
+static const struct xf_option file = {
+	.struct_size = sizeof(struct xf_option),
+	.type = XF_OPTION_PATH,
+	.key = "file",
+	.help = "Keeps messages and the subscriptions of groups in this file, across restarts; without it in memory only",
+};
+
+static const char *const needs_file[] = {"file", NULL};
+
+static const struct xf_option forget = {
+	.struct_size = sizeof(struct xf_option),
+	.type = XF_OPTION_STRING,
+	.flags = XF_OPTION_LIST,
+	.key = "forget",
+	.requires_ = needs_file,
+	.help = "Groups whose remembered subscriptions are deleted at start, with the messages that wait for them",
+};
+
 static const struct xf_option group = {
 	.struct_size = sizeof(struct xf_option),
 	.type = XF_OPTION_STRING,
@@ -48,15 +76,29 @@ static const struct xf_option group = {
 	.help = "Sources of one group and subject share their messages; without it a source has a copy of each",
 };
 
+static const struct xf_option ack_wait = {
+	.struct_size = sizeof(struct xf_option),
+	.type = XF_OPTION_DURATION,
+	.key = "ack_wait",
+	.def = "0s",
+	.min = 0,
+	.max = 24ll * 3600 * 1000,
+	.help = "A message that is not settled within this time is offered again; 0s is never, while its source runs",
+};
+
 static const struct xf_option *const transport_options[] = {
 	[TRANSPORT_MAX_MESSAGES] = &max_messages,
 	[TRANSPORT_MAX_BYTES] = &max_bytes,
 	[TRANSPORT_DEDUP_WINDOW] = &dedup_window,
+	[TRANSPORT_MAX_AGE] = &max_age,
+	[TRANSPORT_FILE] = &file,
+	[TRANSPORT_FORGET] = &forget,
 	NULL,
 };
 
 static const struct xf_option *const source_options[] = {
 	[SOURCE_GROUP] = &group,
+	[SOURCE_ACK_WAIT] = &ack_wait,
 	NULL,
 };
 
@@ -80,15 +122,19 @@ static int32_t
 local_open(const struct xf_host *host, const struct xf_config *transport, struct xf_str name, void **shared,
            struct xf_error *error)
 {
-	struct broker *broker = broker_create(host, (uint64_t)host->option(transport, TRANSPORT_MAX_MESSAGES)->i64,
-	                                      (uint64_t)host->option(transport, TRANSPORT_MAX_BYTES)->i64,
-	                                      (uint32_t)host->option(transport, TRANSPORT_DEDUP_WINDOW)->i64);
+	const struct broker_settings settings = {
+		.messages_max = (uint64_t)host->option(transport, TRANSPORT_MAX_MESSAGES)->i64,
+		.bytes_max = (uint64_t)host->option(transport, TRANSPORT_MAX_BYTES)->i64,
+		.max_age_ms = (uint64_t)host->option(transport, TRANSPORT_MAX_AGE)->i64,
+		.dedup_window = (uint32_t)host->option(transport, TRANSPORT_DEDUP_WINDOW)->i64,
+		.file = host->option(transport, TRANSPORT_FILE)->str,
+		.forget = host->option(transport, TRANSPORT_FORGET),
+	};
+	struct broker *broker = broker_create(host, &settings, error);
 
 	(void)name;
-	if (broker == NULL) {
-		snprintf(error->text, sizeof(error->text), "no memory for the broker");
+	if (broker == NULL)
 		return -1;
-	}
 	*shared = broker;
 	return 0;
 }
@@ -112,7 +158,7 @@ static const struct xf_transport_class local_class = {
 		.struct_size = sizeof(local_class),
 		.kind = XF_KIND_TRANSPORT,
 		.name = "local",
-		.summary = "The embedded broker: subjects, groups, acknowledgements, in memory",
+		.summary = "The embedded broker: subjects, groups, acknowledgements, in memory or with a file",
 	},
 	.options = transport_options,
 	.source_options = source_options,

@@ -11,10 +11,14 @@ enum {
 	TRANSPORT_MAX_MESSAGES,
 	TRANSPORT_MAX_BYTES,
 	TRANSPORT_DEDUP_WINDOW,
+	TRANSPORT_MAX_AGE,
+	TRANSPORT_FILE,
+	TRANSPORT_FORGET,
 };
 
 enum {
 	SOURCE_GROUP,
+	SOURCE_ACK_WAIT,
 };
 
 extern const struct xf_source_ops local_source;

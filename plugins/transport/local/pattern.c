@@ -2,68 +2,51 @@
 
 #include <string.h>
 
-static bool
-has_token(struct xf_str text, char wild)
+static struct xf_str
+token_take(struct xf_str *rest)
 {
-	for (uint64_t i = 0; i < text.len; i++)
-		if (text.data[i] == wild && (i == 0 || text.data[i - 1] == '.') &&
-		    (i + 1 == text.len || text.data[i + 1] == '.'))
-			return true;
-	return false;
-}
+	const char *dot = memchr(rest->data, '.', rest->len);
+	struct xf_str token = {rest->data, dot != NULL ? (uint64_t)(dot - rest->data) : rest->len};
+	uint64_t taken = token.len + (dot != NULL);
 
-struct pattern
-pattern_make(struct xf_str text)
-{
-	struct pattern p = {PATTERN_TOKENS, text};
-
-	if (text.len == 1 && text.data[0] == '>')
-		p.kind = PATTERN_ALL;
-	else if (!has_token(text, '*'))
-		p.kind = has_token(text, '>') ? PATTERN_PREFIX : PATTERN_EXACT;
-	return p;
-}
-
-static uint64_t
-token_len(const char *text, uint64_t len)
-{
-	const char *dot = memchr(text, '.', len);
-
-	return dot != NULL ? (uint64_t)(dot - text) : len;
+	rest->data += taken;
+	rest->len -= taken;
+	return token;
 }
 
 static bool
-tokens_match(struct xf_str p, const char *subject, uint64_t len)
+is(struct xf_str token, char wildcard)
 {
-	for (;;) {
-		uint64_t a = token_len(p.data, p.len), b = token_len(subject, len);
-
-		if (a == 1 && p.data[0] == '>')
-			return true;
-		if (!(a == 1 && p.data[0] == '*') && (a != b || memcmp(p.data, subject, a) != 0))
-			return false;
-		if (a == p.len || b == len)
-			return a == p.len && b == len;
-		p.data += a + 1;
-		p.len -= a + 1;
-		subject += b + 1;
-		len -= b + 1;
-	}
+	return token.len == 1 && token.data[0] == wildcard;
 }
 
 bool
-pattern_matches(const struct pattern *pattern, const char *subject, uint32_t len)
+pattern_overlaps(struct xf_str a, struct xf_str b)
 {
-	struct xf_str p = pattern->text;
+	while (a.len > 0 && b.len > 0) {
+		struct xf_str x = token_take(&a), y = token_take(&b);
 
-	switch (pattern->kind) {
-	case PATTERN_ALL:
-		return true;
-	case PATTERN_EXACT:
-		return len == p.len && memcmp(p.data, subject, len) == 0;
-	case PATTERN_PREFIX: /* all but the ">", and at least a byte for it */
-		return len >= p.len && memcmp(p.data, subject, p.len - 1) == 0;
-	default:
-		return tokens_match(p, subject, len);
+		if (is(x, '>') || is(y, '>'))
+			return true;
+		if (!is(x, '*') && !is(y, '*') && (x.len != y.len || memcmp(x.data, y.data, x.len) != 0))
+			return false;
 	}
+	return a.len == 0 && b.len == 0;
+}
+
+struct xf_str
+pattern_of_template(struct xf_str text, char *out, uint32_t size)
+{
+	const char *place = text.len > 0 ? memchr(text.data, '{', text.len) : NULL;
+	uint64_t len = place != NULL ? (uint64_t)(place - text.data) : text.len;
+
+	while (place != NULL && len > 0 && text.data[len - 1] != '.')
+		len--;
+	if (text.len == 0 || len + 2 > size)
+		len = 0;
+	memcpy(out, text.data, len);
+	if (place != NULL || len == 0)
+		out[len++] = '>';
+	out[len] = '\0';
+	return (struct xf_str){out, len};
 }

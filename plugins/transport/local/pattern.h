@@ -1,7 +1,5 @@
 /*
- * pattern.h - a subject pattern, made ready for comparing it with very many subjects.
- *
- * `*` is one token, a last `>` one or more. The core has checked patterns and subjects.
+ * pattern.h - which subscriptions a sink may publish to.
  */
 #ifndef LOCAL_PATTERN_H
 #define LOCAL_PATTERN_H
@@ -10,20 +8,11 @@
 
 #include <crossfade/plugin.h>
 
-enum pattern_kind {
-	PATTERN_ALL,    /* ">" */
-	PATTERN_EXACT,  /* no wildcard */
-	PATTERN_PREFIX, /* only a last ">" */
-	PATTERN_TOKENS,
-};
+/* Whether some subject matches both patterns. */
+bool pattern_overlaps(struct xf_str a, struct xf_str b);
 
-struct pattern {
-	enum pattern_kind kind;
-	struct xf_str text; /* borrowed from whoever made it */
-};
-
-/* Borrows TEXT. */
-struct pattern pattern_make(struct xf_str text);
-bool pattern_matches(const struct pattern *pattern, const char *subject, uint32_t len);
+/* The pattern of what a sink's template can become: from its first token with a placeholder on, anything. At most SIZE,
+ * terminated; what is too long becomes ">". */
+struct xf_str pattern_of_template(struct xf_str text, char *out, uint32_t size);
 
 #endif

@@ -6,10 +6,17 @@
 
 #include "broker.h"
 #include "local.h"
+#include "pattern.h"
+
+#define PATTERN_SIZE 256
 
 struct sink {
 	struct producer producer;
 	bool reported;
+	bool blocked;
+	uint64_t sight_ms; /* when it is told next */
+	struct xf_str pattern; /* of what it can publish to */
+	char pattern_text[PATTERN_SIZE];
 };
 
 static uint64_t
@@ -29,11 +36,11 @@ sink_create(const struct xf_host *host, struct xf_endpoint *endpoint, void *shar
 	(void)host;
 	(void)transport;
 	(void)config;
-	(void)info;
 	if (sink == NULL) {
 		snprintf(error->text, sizeof(error->text), "no memory for the sink");
 		return -1;
 	}
+	sink->pattern = pattern_of_template(info->subject, sink->pattern_text, sizeof(sink->pattern_text));
 	producer_init(&sink->producer, shared, endpoint);
 	*instance = sink;
 	return 0;
@@ -47,17 +54,44 @@ sink_start(void *instance)
 	producer_start(&sink->producer);
 }
 
+/* BLOCKED while the file cannot be written. */
+static void
+sink_tell_state(struct sink *sink)
+{
+	struct producer *p = &sink->producer;
+	const struct xf_host *host = p->broker->host;
+	char reason[512];
+	bool blocked = broker_blocked(p->broker, reason, sizeof(reason));
+
+	if (sink->reported && blocked == sink->blocked)
+		return;
+	sink->reported = true;
+	sink->blocked = blocked;
+	host->state(p->endpoint, blocked ? XF_STATE_BLOCKED : XF_STATE_UP, blocked ? reason : NULL);
+}
+
+static void
+sink_tell_sight(struct sink *sink)
+{
+	struct producer *p = &sink->producer;
+	uint64_t now = p->broker->host->now_ms();
+	struct xf_sight sight;
+
+	if (now < sink->sight_ms)
+		return;
+	sink->sight_ms = now + BROKER_SIGHT_MS;
+	sight = broker_sight(p->broker, sink->pattern);
+	p->broker->host->sight(p->endpoint, &sight);
+}
+
 static void
 sink_work(void *instance, struct xf_work *work)
 {
 	struct sink *sink = instance;
-	struct producer *p = &sink->producer;
 
-	if (!sink->reported) {
-		sink->reported = true;
-		p->broker->host->state(p->endpoint, XF_STATE_UP, NULL);
-	}
-	work->room = producer_room(p);
+	sink_tell_state(sink);
+	sink_tell_sight(sink);
+	work->room = producer_room(&sink->producer);
 }
 
 static uint32_t

@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "broker.h"
 #include "local.h"
@@ -16,6 +17,8 @@
 struct source {
 	struct member member;
 	bool reported;
+	uint64_t sight_ms; /* when it is told next */
+	uint64_t lag;      /* as told last */
 	struct xf_incoming batch[BROKER_BATCH];
 	char ids[BROKER_BATCH][40]; /* of messages that came without one */
 };
@@ -30,6 +33,21 @@ source_traits(const struct xf_host *host, const struct xf_config *transport, con
 }
 
 static int32_t
+source_check(const struct xf_host *host, const struct xf_config *transport, const struct xf_config *endpoint,
+             const struct xf_endpoint_info *info, struct xf_error *error)
+{
+	const struct xf_value *group = host->option(endpoint, SOURCE_GROUP);
+
+	(void)transport;
+	(void)info;
+	if (group->present && (group->str.len == 0 || memchr(group->str.data, '\0', group->str.len) != NULL)) {
+		snprintf(error->text, sizeof(error->text), "group: expected a name, or no group at all");
+		return -1;
+	}
+	return 0;
+}
+
+static int32_t
 source_create(const struct xf_host *host, struct xf_endpoint *endpoint, void *shared,
               const struct xf_config *transport, const struct xf_config *config, const struct xf_endpoint_info *info,
               void **instance, struct xf_error *error)
@@ -38,8 +56,11 @@ source_create(const struct xf_host *host, struct xf_endpoint *endpoint, void *sh
 	struct source *source = calloc(1, sizeof(*source));
 
 	(void)transport;
+	if (source != NULL)
+		source->member.ack_wait_ms = (uint32_t)host->option(config, SOURCE_ACK_WAIT)->i64;
 	if (source == NULL ||
-	    !member_init(&source->member, shared, endpoint, group->count > 0 ? group->str : info->name, info->subject)) {
+	    !member_init(&source->member, shared, endpoint, group->count > 0 ? group->str : info->name, info->subject,
+	                 group->count > 0)) {
 		free(source);
 		snprintf(error->text, sizeof(error->text), "no memory for the subscription");
 		return -1;
@@ -93,6 +114,35 @@ source_read(struct source *source, uint64_t first, uint32_t count)
 }
 
 static void
+source_begin(struct source *source)
+{
+	const struct xf_host *host = source->member.broker->host;
+
+	source->reported = true;
+	host->state(source->member.endpoint, XF_STATE_UP, NULL);
+	if (source->member.ack_wait_ms > 0)
+		host->settle_within(source->member.endpoint, source->member.ack_wait_ms);
+}
+
+/* Every two seconds, and when all that was told of is done with. */
+static void
+source_tell(struct source *source)
+{
+	const struct xf_host *host = source->member.broker->host;
+	uint64_t now = host->now_ms();
+	struct xf_sight sight;
+
+	if (now < source->sight_ms && source->lag == 0)
+		return;
+	sight = member_sight(&source->member);
+	if (now < source->sight_ms && sight.lag > 0)
+		return;
+	source->sight_ms = now + BROKER_SIGHT_MS;
+	source->lag = sight.lag;
+	host->sight(source->member.endpoint, &sight);
+}
+
+static void
 source_work(void *instance, struct xf_work *work)
 {
 	struct source *source = instance;
@@ -101,10 +151,9 @@ source_work(void *instance, struct xf_work *work)
 	uint32_t credit = work->credit_messages, count, emitted, due_in, done = 0;
 	uint64_t bytes = work->credit_bytes, first;
 
-	if (!source->reported) {
-		source->reported = true;
-		host->state(member->endpoint, XF_STATE_UP, NULL);
-	}
+	if (!source->reported)
+		source_begin(source);
+	source_tell(source);
 	while (credit > 0 && done < WORK_MAX) {
 		count = member_take(member, credit < BROKER_BATCH ? credit : BROKER_BATCH, bytes, done == 0,
 		                    &first, &due_in);
@@ -136,6 +185,9 @@ source_settle(void *instance, const struct xf_settlement *settlements, uint32_t 
 	struct source *source = instance;
 
 	member_settle(&source->member, settlements, count);
+	/* nothing may be left to wake it for but to say so */
+	if (source->lag > 0 && member_sight(&source->member).lag == 0)
+		source->member.broker->host->wake(source->member.endpoint);
 }
 
 static void
@@ -159,6 +211,7 @@ const struct xf_source_ops local_source = {
 	.struct_size = sizeof(local_source),
 	.traits = source_traits,
 	.address = local_address,
+	.check = source_check,
 	.create = source_create,
 	.start = source_start,
 	.work = source_work,

@@ -172,7 +172,8 @@ record_write(struct segment *segment, const struct xf_outgoing *message, uint64_
 		return NULL;
 	segment->used = segment->single ? segment->size : segment->used + size;
 	r->time_ms = message->time_ms;
-	r->expires_ms = 0;
+	r->expires_ms = r->dies_ms = 0;
+	r->places = r->placed = 0;
 	r->subject_len = (uint32_t)message->subject.len;
 	r->id_len = (uint32_t)message->id.len;
 	r->key_len = (uint32_t)message->key.len;

@@ -20,7 +20,8 @@
 struct record {
 	uint64_t sequence; /* in the order of acceptance; set under the lock */
 	int64_t time_ms;
-	uint64_t expires_ms; /* monotonic; 0: never */
+	uint64_t expires_ms; /* monotonic, by its time to live; 0: never */
+	uint64_t dies_ms;    /* likewise, by that or the broker's max_age */
 	uint32_t subject_len;
 	uint32_t id_len;
 	uint32_t key_len;
@@ -29,6 +30,8 @@ struct record {
 	uint32_t header_count;
 	uint32_t payload_size;
 	uint32_t priority;
+	uint32_t places; /* queues that it is in yet, or handed out of; under the lock, and kept only with a journal */
+	uint32_t placed; /* how many those were at first; likewise */
 };
 
 struct segment {
