@@ -379,26 +379,6 @@ test_other_stream(void **state)
 }
 
 static void
-test_full_stream(void **state)
-{
-	struct bench *bench = *state;
-	struct harness *harness = harness_open("nats",
-	                                       OPTIONS(bench->url, "publish_timeout=2s", "streams[0].name=W",
-	                                                       "streams[0].subjects=w.>", "streams[0].retention=workqueue"));
-	struct harness_endpoint *sink = harness_sink(harness, "r/to", NULL, NULL);
-	struct harness_endpoint *source = harness_source(harness, "r/from", ">", OPTIONS("stream=W"));
-	unsigned i;
-
-	harness_settle_auto(source, XF_SETTLE_ACK, true);
-	for (i = 0; i < 1000; i++)
-		publish(sink, "w.a", i);
-	assert_true(harness_wait_received(source, 1000, WAIT_MS));
-	harness_destroy(&source);
-	harness_destroy(&sink);
-	harness_close(&harness);
-}
-
-static void
 test_kill_under_load(void **state)
 {
 	struct bench *bench = *state;
@@ -570,39 +550,6 @@ test_stalled_server(void **state)
 	harness_close(&harness);
 }
 
-static void
-test_core(void **state)
-{
-	struct bench *bench = *state;
-	struct harness *harness = harness_open("nats", OPTIONS(bench->url));
-	struct harness_endpoint *sink = harness_sink(harness, "r/to", NULL, OPTIONS("mode=core"));
-	struct harness_endpoint *one = harness_source(harness, "r/one", "c.*",
-	                                              OPTIONS("mode=core", "group=g"));
-	struct harness_endpoint *two = harness_source(harness, "r/two", "c.*",
-	                                              OPTIONS("mode=core", "group=g"));
-	unsigned i;
-
-	harness_settle_auto(one, XF_SETTLE_ACK, true);
-	harness_settle_auto(two, XF_SETTLE_ACK, true);
-	assert_true(harness_wait_state(sink, XF_STATE_UP, WAIT_MS));
-	assert_true(harness_wait_state(one, XF_STATE_UP, WAIT_MS));
-	assert_true(harness_wait_state(two, XF_STATE_UP, WAIT_MS));
-	harness_sleep_ms(100);
-	for (i = 0; i < 2000; i++)
-		publish(sink, "c.a", i);
-	assert_true(harness_wait_completed(sink, 2000, WAIT_MS));
-	assert_int_equal(harness_completed_as(sink, XF_RESULT_STORED), 2000);
-	for (i = 0; i < 100 && harness_received(one) + harness_received(two) < 2000; i++)
-		harness_sleep_ms(20);
-	assert_int_equal(harness_received(one) + harness_received(two), 2000);
-	assert_true(harness_received(one) > 100 && harness_received(two) > 100);
-	assert_string_equal(harness_message(one, 0)->in.reply.data, "answers.here");
-	harness_destroy(&two);
-	harness_destroy(&one);
-	harness_destroy(&sink);
-	harness_close(&harness);
-}
-
 /* Says what is wrong, once, and gets in when it is mended. */
 static void
 test_password(void **state)
@@ -680,12 +627,10 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_credit, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_missing_stream, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_other_stream, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_full_stream, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_kill_under_load, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_settle_across_restart, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_takes_up_in_order, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_stalled_server, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_core, setup, teardown),
 		cmocka_unit_test(test_password),
 		cmocka_unit_test_setup_teardown(test_leaves_nothing, setup, teardown),
 	};
