@@ -23,6 +23,20 @@ static const struct row rows[] = {
 		.subject = "contract.%s",
 		.largest = 1000000, /* the server's bound is 1 MiB with the headers */
 		.keeps = true,
+		.carries_id = true,
+		.carries_reply = true,
+	},
+	{
+		.name = "nats-core",
+		.plugin = "nats",
+		.broker = "nats",
+		.nowhere = "nats://127.0.0.1:1",
+		.source = {"mode=core"},
+		.sink = {"mode=core"},
+		.pattern = "contract.%s",
+		.subject = "contract.%s",
+		.largest = 1000000,
+		.carries_reply = true,
 	},
 	{
 		.name = "redis-stream",
