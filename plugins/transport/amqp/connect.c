@@ -26,6 +26,7 @@
 
 #define FRAME_MIN 4096u
 #define ACCESS_REFUSED 403
+#define TIMED_OUT "timed out"
 
 /* ---- The socket -------------------------------------------------------------------- */
 
@@ -38,7 +39,7 @@ socket_wait(struct wire *wire, int fd, uint32_t events, uint64_t until)
 		uint64_t now = wire->host->now_ms();
 
 		if (now >= until) {
-			wire_fail(wire, "timed out");
+			wire_fail(wire, "%s", TIMED_OUT);
 			return false;
 		}
 		if (poll(&poller, 1, (int)(until - now)) > 0)
@@ -282,6 +283,19 @@ tune_answer(struct wire *wire, const struct codec_frame *frame)
 	return false;
 }
 
+/* The first thing the other end said was no AMQP, or it said nothing and hung up. */
+static void
+greeting_failed(struct wire *wire)
+{
+	size_t len = strlen(wire->error);
+
+	if (wire->refused || strcmp(wire->error, TIMED_OUT) == 0)
+		return;
+	snprintf(wire->error + len, sizeof(wire->error) - len, "; %s",
+	         wire->tls == NULL ? "if this is a port for TLS, the url begins with amqps://"
+	                           : "perhaps it wants a client certificate, or another one (tls.cert)");
+}
+
 static bool
 login(struct wire *wire, uint64_t until)
 {
@@ -292,7 +306,11 @@ login(struct wire *wire, uint64_t until)
 		wire_fail(wire, "out of memory");
 		return false;
 	}
-	return login_await(wire, CODEC_CONNECTION_START, until, &frame) && start_answer(wire, &frame) &&
+	if (!login_await(wire, CODEC_CONNECTION_START, until, &frame)) {
+		greeting_failed(wire);
+		return false;
+	}
+	return start_answer(wire, &frame) &&
 	       login_await(wire, CODEC_CONNECTION_TUNE, until, &frame) && tune_answer(wire, &frame) &&
 	       login_await(wire, CODEC_CONNECTION_OPEN_OK, until, &frame);
 }
