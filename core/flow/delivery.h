@@ -2,11 +2,11 @@
  * delivery.h - a message under way, and the duty to answer for it.
  *
  * A source makes one delivery per message. It is settled exactly once, when every leg that must
- * confirm has. A leg is the message on its way to one sink: the authoritative one, and a copy
- * where a migration mirrors.
+ * confirm has. A leg is the message on its way to one sink: the authoritative one, and further ones
+ * where the destination has several (destination.h).
  *
- * Memory: a delivery, its legs, its header array and its bytes lie side by side in a chunk of the
- * inlet that made it (inlet.c). It lives until it is settled and no leg of it is out.
+ * Memory: a delivery, its legs, its subjects, its header array and its bytes lie side by side in a chunk of the
+ * maker that made it (maker.c). It lives until it is settled and no leg of it is out.
  *
  * Threads: the source's thread owns deliveries and legs. A leg that was sent belongs to the
  * sink's thread until it comes back through the inlet's inbox; meanwhile the source's thread touches only
@@ -21,12 +21,12 @@
 #include <crossfade/transport.h>
 
 #include "base/inbox.h"
+#include "flow/destination.h"
 
 struct xf_lane;
 struct xf_chunk;
 
-#define XF_SIDES 2 /* a migration's old and new; a plain destination has side 0 only */
-#define XF_BUCKETS 10000
+#define XF_SIDES 2 /* a migration's old and new */
 
 /* What a leg is to the sink's thread. */
 enum {
@@ -48,17 +48,19 @@ struct xf_leg {
 	struct xf_delivery *delivery;
 	char *reason;      /* of a failure, on the heap; NULL: none */
 	uint64_t taken_ns; /* when the plugin took it */
+	uint64_t retry_at; /* where no order is kept and it is held: when it goes again, in milliseconds */
 	_Atomic uint32_t state;
 	uint32_t generation; /* of the sink as the inlet knew it when it sent the leg */
 	uint32_t attempts;
 	uint8_t result; /* XF_RESULT_*, once back */
 	uint8_t result_flags;
-	uint8_t side;
-	bool copy;      /* not the authoritative one */
-	bool required;  /* its confirmation is needed to settle */
+	uint8_t sink;   /* where it goes */
+	uint8_t pipe;   /* by which of the lanes' pipes */
+	uint8_t need;   /* XF_NEED_* */
+	uint8_t maybe;  /* sinks, as bits, to which it was sent once with its outcome unknown */
+	bool copy;      /* a migration's mirror copy, marked so */
 	bool held;      /* in its lane's held list */
 	bool bounced;   /* came back because the sink is down: no fault of the message */
-	uint8_t maybe;  /* sides, as bits, to which it was sent once with its outcome unknown */
 	bool abandoned; /* recalled: whatever comes back is too late */
 	bool extra;     /* allocated by itself */
 };
@@ -75,21 +77,22 @@ struct xf_delivery {
 	uint16_t unconfirmed; /* legs that must still confirm */
 	uint16_t out;         /* legs that exist */
 	uint16_t copies_due;  /* of unconfirmed: copies */
-	uint8_t copied;       /* sides, as bits, that have a copy which must confirm */
+	uint8_t copied;       /* sinks, as bits, that have a copy which must confirm */
+	uint8_t stored;       /* sinks, as bits, that have confirmed it */
 	bool waived;          /* its copies need not confirm any more */
 	bool open;            /* not settled */
 	uint8_t refused;      /* XF_REFUSED_* */
-	struct xf_leg legs[2];
+	struct xf_leg leg;    /* the first */
 
 	struct xf_inbox *home; /* where its legs go back to */
 
-	/* the inlet's */
+	/* the maker's */
 	struct xf_chunk *chunk;
 	uint64_t handle;
 	void (*release)(void *context);
 	void *release_context;
 	struct xf_str subject; /* as accepted */
-	struct xf_str to[XF_SIDES]; /* resolved for each side's sink */
+	const struct xf_str *to; /* resolved for each sink that may get it, by the sink's number */
 	struct xf_str id;      /* followed in memory by "/copy" */
 	struct xf_str key;
 	struct xf_str reply;
@@ -103,5 +106,13 @@ struct xf_delivery {
 	int64_t time_ms;
 	uint64_t ttl_ms;
 };
+
+/* Further legs, as many as the destination may need, lie in front of the delivery, so that behind every leg there are soon
+ * the message's bytes. */
+static inline struct xf_leg *
+xf_delivery_leg(struct xf_delivery *delivery, unsigned index)
+{
+	return index == 0 ? &delivery->leg : (struct xf_leg *)delivery - index;
+}
 
 #endif

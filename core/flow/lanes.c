@@ -1,13 +1,18 @@
 /*
- * What must stay true, for every lane and side:
+ * What must stay true, for every lane and sink, where an order is kept:
  *
  * - The held list is sorted by acceptance, and no leg later than its head is sent while it is not empty.
- * - A stopped side sends nothing until its legs under way are back, so what is sent again keeps its place.
+ * - A stopped lane sends nothing to that sink until its legs under way are back, so what is sent again keeps its place.
  * - While a lane moves, no delivery of it is dispatched; the waiting list keeps their order.
- * - A delivery has one authority leg until that leg is done, on the lane's side or on its way off it.
+ * - A delivery has one authority leg until that leg is done, on the lane's sink or on its way off it.
  *
- * Copies use the same held lists, so they are in order on their side too; one that is not required is dropped,
- * and counted, where it would have to be held.
+ * All legs use the same held lists, so they are in order at each sink; one that nobody waits for is dropped, and counted,
+ * where it would have to be held because its sink does not take it. (In `strict` order such a one may be held while it only
+ * waits for its turn.)
+ *
+ * Where any one of several sinks is enough, the first confirmation settles; what is held for the others is dropped then, and
+ * what is under way goes on as legs that nobody waits for. A sink that has too many of those lags: what it would get next
+ * is held for a moment, and sent only if no other sink has confirmed it by then.
  */
 #include "flow/lanes.h"
 
@@ -23,15 +28,20 @@ struct leg_list {
 	struct xf_leg *first, *last;
 };
 
+/* What it holds for one sink. */
+struct held_legs {
+	struct leg_list list;
+	uint64_t retry_at;
+	uint32_t retries;
+};
+
 /* What a lane needs only while it is not simply flowing. */
 struct xf_lane_held {
 	struct xf_lane_held *previous, *next;
 	struct xf_lane *lane;
-	struct leg_list legs[XF_SIDES];
-	uint64_t retry_at[XF_SIDES];
-	uint32_t retries[XF_SIDES];
 	struct xf_delivery *waiting_first, *waiting_last;
 	uint64_t moving_since;
+	struct held_legs at[];
 };
 
 static struct xf_leg *
@@ -41,13 +51,30 @@ leg_next(const struct xf_leg *leg)
 }
 
 void
-xf_lanes_init(struct xf_lanes *lanes, const struct xf_lanes_ops *ops, void *context)
+xf_lanes_init(struct xf_lanes *lanes, const struct xf_lanes_ops *ops, void *context,
+              const struct xf_destination *destination, enum xf_order order)
 {
-	*lanes = (struct xf_lanes){.ops = ops, .context = context};
+	*lanes = (struct xf_lanes){.ops = ops, .context = context, .destination = *destination, .order = order};
+	lanes->lane_size = (uint32_t)(sizeof(struct xf_lane) + destination->sink_count * sizeof(struct xf_lane_sink));
+	lanes->sinks = xf_alloc_array(destination->sink_count, sizeof(*lanes->sinks));
 	lanes->handover_timeout_ms = 5000;
-	lanes->copies_max = UINT32_MAX;
-	lanes->copy_bytes_max = UINT64_MAX;
+	lanes->loose_max = UINT32_MAX;
+	lanes->loose_bytes_max = UINT64_MAX;
 	lanes->random = (uint64_t)(uintptr_t)lanes | 1;
+}
+
+void
+xf_lanes_add_sink(struct xf_lanes *lanes, unsigned pipes, bool drop_when_down)
+{
+	struct xf_lanes_sink *sink = &lanes->sinks[lanes->sink_count++];
+
+	XF_ASSERT(lanes->sink_count <= lanes->destination.sink_count && lanes->pipe_count + pipes <= XF_PIPES_MAX);
+	sink->pipe = lanes->pipe_count;
+	sink->pipes = (uint8_t)pipes;
+	sink->drop_when_down = drop_when_down;
+	lanes->pipe_count = (uint8_t)(lanes->pipe_count + pipes);
+	if (pipes == 0)
+		lanes->standing |= (uint8_t)(1u << (lanes->sink_count - 1));
 }
 
 /* ---- Lanes and what they hold ------------------------------------------------------ */
@@ -61,25 +88,24 @@ map_set(_Atomic uint64_t *map, uint16_t bucket, bool on)
 	atomic_store_explicit(&map[bucket / 64], on ? word | bit : word & ~bit, memory_order_relaxed);
 }
 
-static uint8_t
-side_of(const struct xf_lanes *lanes, uint16_t bucket)
-{
-	return bucket < lanes->percent;
-}
-
 static struct xf_lane *
 lane_get(struct xf_lanes *lanes, uint16_t bucket)
 {
-	struct xf_lane **page = &lanes->pages[bucket / XF_LANE_PAGE];
+	char **page = &lanes->pages[bucket / XF_LANE_PAGE];
 	struct xf_lane *lane;
 
 	if (*page == NULL)
-		*page = xf_alloc_array(XF_LANE_PAGE, sizeof(**page));
-	lane = &(*page)[bucket % XF_LANE_PAGE];
+		*page = xf_alloc_array(XF_LANE_PAGE, lanes->lane_size);
+	lane = (struct xf_lane *)(*page + (size_t)(bucket % XF_LANE_PAGE) * lanes->lane_size);
 	if (!lane->made) {
 		lane->made = true;
 		lane->bucket = bucket;
-		lane->side = lane->target = side_of(lanes, bucket);
+		lane->sink = lane->target = xf_destination_authority(&lanes->destination, bucket);
+		for (unsigned i = 0; i < lanes->sink_count; i++) {
+			const struct xf_lanes_sink *sink = &lanes->sinks[i];
+
+			lane->at[i].pipe = (uint8_t)(sink->pipe + (sink->pipes > 1 ? bucket % sink->pipes : 0));
+		}
 		map_set(lanes->used_map, bucket, true);
 		atomic_fetch_add_explicit(&lanes->used, 1, memory_order_relaxed);
 	}
@@ -89,7 +115,7 @@ lane_get(struct xf_lanes *lanes, uint16_t bucket)
 static bool
 lane_moves(const struct xf_lane *lane)
 {
-	return lane->side != lane->target;
+	return lane->sink != lane->target;
 }
 
 static struct xf_lane_held *
@@ -98,7 +124,7 @@ held_get(struct xf_lanes *lanes, struct xf_lane *lane)
 	struct xf_lane_held *held = lane->held;
 
 	if (held == NULL) {
-		held = lane->held = xf_alloc(sizeof(*held));
+		held = lane->held = xf_alloc(sizeof(*held) + lanes->sink_count * sizeof(held->at[0]));
 		held->lane = lane;
 		held->next = lanes->holders;
 		if (held->next != NULL)
@@ -116,11 +142,11 @@ held_tidy(struct xf_lanes *lanes, struct xf_lane *lane)
 
 	if (held == NULL || lane_moves(lane) || held->waiting_first != NULL)
 		return;
-	for (unsigned side = 0; side < XF_SIDES; side++) {
+	for (unsigned sink = 0; sink < lanes->sink_count; sink++) {
 		/* What was refused is on its way again: the count of its retries is needed still. */
-		bool retries = held->retries[side] > 0 && lane->under_way[side] > 0;
+		bool retries = held->at[sink].retries > 0 && lane->at[sink].under_way > 0;
 
-		if (held->legs[side].first != NULL || lane->stopped[side] || retries)
+		if (held->at[sink].list.first != NULL || lane->at[sink].stopped || retries)
 			return;
 	}
 	if (held->previous != NULL)
@@ -134,20 +160,26 @@ held_tidy(struct xf_lanes *lanes, struct xf_lane *lane)
 }
 
 static bool
-side_holds(const struct xf_lane *lane, unsigned side)
+lane_holds(const struct xf_lane *lane, unsigned sink)
 {
-	return lane->held != NULL && lane->held->legs[side].first != NULL;
+	return lane->held != NULL && lane->held->at[sink].list.first != NULL;
+}
+
+static bool
+lane_is_up(const struct xf_lanes *lanes, const struct xf_lane *lane, unsigned sink)
+{
+	return lanes->up >> lane->at[sink].pipe & 1;
 }
 
 /* Sorted by acceptance; what comes is nearly always the newest. */
 static void
 leg_hold(struct xf_lanes *lanes, struct xf_lane *lane, struct xf_leg *leg)
 {
-	struct leg_list *list = &held_get(lanes, lane)->legs[leg->side];
+	struct leg_list *list = &held_get(lanes, lane)->at[leg->sink].list;
 	struct xf_leg *before = list->last;
 
 	leg->held = true;
-	xf_count(&lanes->counters[leg->side].held, 1);
+	xf_count(&lanes->sinks[leg->sink].counters.held, 1);
 	if (before != NULL && before->delivery->sequence > leg->delivery->sequence) {
 		before = NULL;
 		for (struct xf_leg *at = list->first; at->delivery->sequence < leg->delivery->sequence; at = leg_next(at))
@@ -162,21 +194,54 @@ leg_hold(struct xf_lanes *lanes, struct xf_lane *lane, struct xf_leg *leg)
 		list->last = leg;
 }
 
-static struct xf_leg *
-held_pop(struct xf_lanes *lanes, struct xf_lane *lane, unsigned side)
+static void
+leg_unhold(struct xf_lanes *lanes, struct xf_leg *leg)
 {
-	struct leg_list *list = &lane->held->legs[side];
+	leg->node.next = NULL;
+	leg->held = false;
+	xf_count(&lanes->sinks[leg->sink].counters.held, (uint64_t)-1);
+}
+
+static struct xf_leg *
+held_pop(struct xf_lanes *lanes, struct xf_lane *lane, unsigned sink)
+{
+	struct leg_list *list = &lane->held->at[sink].list;
 	struct xf_leg *leg = list->first;
 
 	if (leg != NULL) {
 		list->first = leg_next(leg);
 		if (list->first == NULL)
 			list->last = NULL;
-		leg->node.next = NULL;
-		leg->held = false;
-		xf_count(&lanes->counters[side].held, (uint64_t)-1);
+		leg_unhold(lanes, leg);
 	}
 	return leg;
+}
+
+/* All that is held, as a chain of its own, still marked as held. */
+static struct xf_leg *
+held_take(struct xf_lane *lane, unsigned sink)
+{
+	struct xf_leg *first = lane->held->at[sink].list.first;
+
+	lane->held->at[sink].list = (struct leg_list){NULL, NULL};
+	return first;
+}
+
+static void
+held_remove(struct xf_lanes *lanes, struct xf_lane *lane, struct xf_leg *leg)
+{
+	struct leg_list *list = &lane->held->at[leg->sink].list;
+	struct xf_leg *before = NULL;
+
+	for (struct xf_leg *at = list->first; at != leg; at = leg_next(at))
+		before = at;
+	if (before != NULL)
+		before->node.next = leg->node.next;
+	else
+		list->first = leg_next(leg);
+	if (list->last == leg)
+		list->last = before;
+	leg_unhold(lanes, leg);
 }
 
 /* ---- Deliveries and legs ------------------------------------------------------------- */
@@ -184,14 +249,40 @@ held_pop(struct xf_lanes *lanes, struct xf_lane *lane, unsigned side)
 static bool
 leg_is_needed(const struct xf_leg *leg)
 {
-	return leg->required && !(leg->copy && leg->delivery->waived);
+	return leg->need != XF_NEED_NOT && !(leg->copy && leg->delivery->waived);
 }
 
 /* Whether LEG is given up where it would have to be held. */
 static bool
-leg_is_loose(const struct xf_lanes *lanes, const struct xf_leg *leg)
+leg_is_loose(const struct xf_lanes *lanes, const struct xf_lane *lane, const struct xf_leg *leg)
 {
-	return !leg_is_needed(leg) || (!lanes->up[leg->side] && lanes->drop_when_down[leg->side]);
+	return !leg_is_needed(leg) || (!lane_is_up(lanes, lane, leg->sink) && lanes->sinks[leg->sink].drop_when_down);
+}
+
+static void
+loose_count(struct xf_lanes *lanes, const struct xf_leg *leg, int by)
+{
+	struct xf_lanes_sink *sink = &lanes->sinks[leg->sink];
+
+	sink->loose_out += (uint32_t)by;
+	sink->loose_bytes_out += (uint64_t)by * leg->delivery->payload_size;
+}
+
+static void
+delivery_release(struct xf_lanes *lanes, struct xf_delivery *delivery)
+{
+	uint8_t stored = delivery->stored | lanes->standing;
+
+	if (lanes->destination.to == XF_TO_MIGRATION && (stored == 1 || stored == 2))
+		xf_count(&lanes->sinks[stored >> 1].counters.only, 1);
+	lanes->ops->release(lanes->context, delivery);
+}
+
+/* A leg that was refused where another one may do keeps its reason for as long as it may be asked for. */
+static bool
+leg_reason_is_kept(const struct xf_leg *leg)
+{
+	return leg->need == XF_NEED_ANY && leg->result == XF_RESULT_REJECTED;
 }
 
 static void
@@ -199,17 +290,18 @@ leg_free(struct xf_lanes *lanes, struct xf_leg *leg)
 {
 	struct xf_delivery *delivery = leg->delivery;
 
-	if (leg->copy && !leg->required && leg != delivery->authority) {
-		lanes->copies_out--;
-		lanes->copy_bytes_out -= delivery->payload_size;
+	if (leg->need == XF_NEED_NOT && !leg->abandoned)
+		loose_count(lanes, leg, -1);
+	if (!leg_reason_is_kept(leg)) {
+		free(leg->reason);
+		leg->reason = NULL;
 	}
-	free(leg->reason);
-	leg->reason = NULL;
+	leg->delivery = NULL; /* it is gone */
 	if (leg->extra)
 		free(leg);
 	XF_ASSERT(delivery->out > 0);
 	if (--delivery->out == 0 && !delivery->open)
-		lanes->ops->release(lanes->context, delivery);
+		delivery_release(lanes, delivery);
 }
 
 static void
@@ -231,6 +323,43 @@ delivery_confirmed(struct xf_lanes *lanes, struct xf_delivery *delivery)
 	lanes->ops->settle(lanes->context, delivery);
 }
 
+/* Nobody asks any more why one of several sinks refused DELIVERY. */
+static void
+reasons_free(const struct xf_lanes *lanes, struct xf_delivery *delivery)
+{
+	bool any = lanes->destination.to == XF_TO_ALL && lanes->destination.require == XF_REQUIRE_ANY;
+
+	for (unsigned i = 0; any && i < lanes->destination.sink_count; i++) {
+		struct xf_leg *leg = xf_delivery_leg(delivery, i);
+
+		if (!leg_reason_is_kept(leg))
+			continue;
+		free(leg->reason);
+		leg->reason = NULL;
+	}
+}
+
+static void leg_drop(struct xf_lanes *lanes, struct xf_leg *leg);
+
+/* One of several was enough, or none was left: nobody waits for the other legs of DELIVERY. */
+static void
+others_let_go(struct xf_lanes *lanes, struct xf_delivery *delivery, const struct xf_leg *but)
+{
+	reasons_free(lanes, delivery);
+	for (unsigned i = 0; i < lanes->destination.sink_count; i++) {
+		struct xf_leg *leg = xf_delivery_leg(delivery, i);
+
+		if (leg == but || leg->delivery == NULL)
+			continue;
+		leg->need = XF_NEED_NOT;
+		loose_count(lanes, leg, 1);
+		if (leg->held) {
+			held_remove(lanes, delivery->lane, leg);
+			leg_drop(lanes, leg);
+		}
+	}
+}
+
 /* The leg will not be offered again; whatever waited for it need not any more. Counted by the caller. */
 static void
 leg_done(struct xf_lanes *lanes, struct xf_leg *leg)
@@ -242,83 +371,163 @@ leg_done(struct xf_lanes *lanes, struct xf_leg *leg)
 	if (leg_is_needed(leg)) {
 		delivery->copies_due = (uint16_t)(delivery->copies_due - leg->copy);
 		delivery_confirmed(lanes, delivery);
+		if (leg->need == XF_NEED_ANY && !delivery->open)
+			others_let_go(lanes, delivery, leg);
 	}
 	leg_free(lanes, leg);
 }
 
 static void
+leg_stored(struct xf_lanes *lanes, struct xf_leg *leg)
+{
+	struct xf_delivery *delivery = leg->delivery;
+
+	xf_count(&lanes->sinks[leg->sink].counters.confirmed, 1);
+	delivery->stored |= (uint8_t)(1u << leg->sink);
+	if (leg->need == XF_NEED_ANY)
+		delivery->unconfirmed = 1; /* this one */
+	leg_done(lanes, leg);
+}
+
+/* Says that the message was refused, if LEG, which was refused or is dropped, was the last hope. */
+static void
+leg_given_up(struct xf_lanes *lanes, struct xf_leg *leg)
+{
+	struct xf_delivery *delivery = leg->delivery;
+	struct xf_leg *refused = leg->result == XF_RESULT_REJECTED ? leg : NULL;
+
+	if (!leg_is_needed(leg) || (leg->need == XF_NEED_ANY && delivery->unconfirmed > 1))
+		return;
+	for (unsigned i = 0; leg->need == XF_NEED_ANY && refused == NULL && i < lanes->destination.sink_count; i++)
+		if (xf_delivery_leg(delivery, i)->result == XF_RESULT_REJECTED)
+			refused = xf_delivery_leg(delivery, i);
+	if (refused != NULL)
+		lanes->ops->refused(lanes->context, refused);
+}
+
+static void
 leg_drop(struct xf_lanes *lanes, struct xf_leg *leg)
 {
-	xf_count(&lanes->counters[leg->side].dropped, 1);
+	xf_count(&lanes->sinks[leg->sink].counters.dropped, 1);
+	leg_given_up(lanes, leg);
+	leg_done(lanes, leg);
+}
+
+static void
+leg_refused(struct xf_lanes *lanes, struct xf_leg *leg)
+{
+	xf_count(&lanes->sinks[leg->sink].counters.refused, 1);
+	leg_given_up(lanes, leg);
 	leg_done(lanes, leg);
 }
 
 static void
 leg_send(struct xf_lanes *lanes, struct xf_lane *lane, struct xf_leg *leg)
 {
-	lane->under_way[leg->side]++;
+	lane->at[leg->sink].under_way++;
+	leg->pipe = lane->at[leg->sink].pipe;
 	atomic_store_explicit(&leg->state, XF_LEG_QUEUED, memory_order_relaxed);
 	lanes->ops->send(lanes->context, leg);
+}
+
+/* Whether the next leg may be sent at once. */
+static bool
+lane_flows(const struct xf_lanes *lanes, const struct xf_lane *lane, unsigned sink)
+{
+	if (!lane_is_up(lanes, lane, sink))
+		return false;
+	if (lanes->order == XF_ORDER_NONE)
+		return true;
+	return !lane->at[sink].stopped && !lane_holds(lane, sink) &&
+	       (lanes->order != XF_ORDER_STRICT || lane->at[sink].under_way == 0);
+}
+
+/* Whether what is held only waits for its turn. */
+static bool
+lane_paces(const struct xf_lanes *lanes, const struct xf_lane *lane, unsigned sink)
+{
+	return lanes->order == XF_ORDER_STRICT && lane_is_up(lanes, lane, sink) && !lane->at[sink].stopped;
 }
 
 /* To its sink, or behind what is held for it. */
 static void
 leg_submit(struct xf_lanes *lanes, struct xf_lane *lane, struct xf_leg *leg)
 {
-	unsigned side = leg->side;
-
-	if (lanes->up[side] && !lane->stopped[side] && !side_holds(lane, side))
+	if (lanes->sinks[leg->sink].pipes == 0)
+		leg_stored(lanes, leg);
+	else if (lane_flows(lanes, lane, leg->sink))
 		leg_send(lanes, lane, leg);
-	else if (leg_is_loose(lanes, leg))
+	else if (leg_is_loose(lanes, lane, leg) && !lane_paces(lanes, lane, leg->sink))
 		leg_drop(lanes, leg);
 	else
 		leg_hold(lanes, lane, leg);
 }
 
 static void
-leg_make(struct xf_lanes *lanes, struct xf_leg *leg, struct xf_delivery *delivery, unsigned side, bool copy,
-         bool required)
+leg_make(struct xf_lanes *lanes, struct xf_leg *leg, struct xf_delivery *delivery, unsigned sink, uint8_t need, bool copy)
 {
 	leg->delivery = delivery;
-	leg->side = (uint8_t)side;
+	leg->sink = (uint8_t)sink;
+	leg->need = need;
 	leg->copy = copy;
-	leg->required = required;
 	delivery->out++;
-	delivery->unconfirmed = (uint16_t)(delivery->unconfirmed + required);
-	xf_count(&lanes->counters[side].accepted, 1);
+	delivery->unconfirmed = (uint16_t)(delivery->unconfirmed + (need != XF_NEED_NOT));
+	xf_count(&lanes->sinks[sink].counters.accepted, 1);
+	if (need == XF_NEED_NOT)
+		loose_count(lanes, leg, 1);
 	if (copy) {
-		xf_count(&lanes->counters[side].copies, 1);
-		if (required) {
-			delivery->copied |= (uint8_t)(1u << side);
+		xf_count(&lanes->sinks[sink].counters.copies, 1);
+		if (need != XF_NEED_NOT) {
+			delivery->copied |= (uint8_t)(1u << sink);
 			delivery->copies_due++;
-		} else {
-			lanes->copies_out++;
-			lanes->copy_bytes_out += delivery->payload_size;
 		}
 	}
 }
 
+/* Held for a moment although it could be sent. */
 static void
-delivery_dispatch(struct xf_lanes *lanes, struct xf_lane *lane, struct xf_delivery *delivery)
+leg_defer(struct xf_lanes *lanes, struct xf_lane *lane, struct xf_leg *leg, uint64_t now_ms)
 {
-	struct xf_leg *copy = NULL;
+	held_get(lanes, lane)->at[leg->sink].retry_at = leg->retry_at = now_ms + RETRY_FIRST_MS;
+	lane->at[leg->sink].stopped = lanes->order != XF_ORDER_NONE;
+	leg_hold(lanes, lane, leg);
+}
 
-	delivery->authority = &delivery->legs[0];
-	leg_make(lanes, &delivery->legs[0], delivery, lane->side, false, true);
-	if (lanes->mirror != XF_MIRROR_OFF) {
-		copy = &delivery->legs[1];
-		*copy = (struct xf_leg){.side = 0};
-		leg_make(lanes, copy, delivery, !lane->side, true, lanes->mirror == XF_MIRROR_REQUIRED);
-	}
-	/* The delivery cannot go while its copy is not yet submitted: that is counted in out. */
-	leg_submit(lanes, lane, delivery->authority);
-	if (copy == NULL)
-		return;
-	if (!copy->required &&
-	    (lanes->copies_out > lanes->copies_max || lanes->copy_bytes_out > lanes->copy_bytes_max))
-		leg_drop(lanes, copy);
+/* The first way of LEG: not to a sink that has too many which nobody waits for. */
+static void
+leg_start(struct xf_lanes *lanes, struct xf_lane *lane, struct xf_leg *leg, uint64_t now_ms)
+{
+	const struct xf_lanes_sink *sink = &lanes->sinks[leg->sink];
+	bool lags = sink->loose_out > lanes->loose_max || sink->loose_bytes_out > lanes->loose_bytes_max;
+
+	if (lags && leg->need == XF_NEED_NOT)
+		leg_drop(lanes, leg);
+	else if (lags && leg->need == XF_NEED_ANY && lane_flows(lanes, lane, leg->sink))
+		leg_defer(lanes, lane, leg, now_ms);
 	else
-		leg_submit(lanes, lane, copy);
+		leg_submit(lanes, lane, leg);
+}
+
+static void
+delivery_dispatch(struct xf_lanes *lanes, struct xf_lane *lane, struct xf_delivery *delivery, uint64_t now_ms)
+{
+	struct xf_legs_plan plan = xf_destination_legs(&lanes->destination, lane->sink);
+	unsigned count = 1;
+
+	delivery->authority = &delivery->leg;
+	leg_make(lanes, &delivery->leg, delivery, lane->sink, plan.authority_need, false);
+	for (unsigned sink = 0; plan.further >> sink != 0; sink++) {
+		struct xf_leg *leg;
+
+		if (!(plan.further >> sink & 1))
+			continue;
+		leg = xf_delivery_leg(delivery, count++);
+		*leg = (struct xf_leg){.sink = 0};
+		leg_make(lanes, leg, delivery, sink, plan.further_need, plan.copies);
+	}
+	/* The delivery cannot go while one of them is not yet started: that is counted in out. */
+	for (unsigned i = 0; i < count; i++)
+		leg_start(lanes, lane, xf_delivery_leg(delivery, i), now_ms);
 }
 
 void
@@ -351,30 +560,59 @@ xf_lanes_accept(struct xf_lanes *lanes, struct xf_delivery *delivery, uint64_t n
 		held->waiting_last = delivery;
 		return;
 	}
-	delivery_dispatch(lanes, lane, delivery);
+	delivery_dispatch(lanes, lane, delivery, now_ms);
+}
+
+/* Where no order is kept: sends what has waited long enough. */
+static void
+held_send_due(struct xf_lanes *lanes, struct xf_lane *lane, unsigned sink, uint64_t now_ms)
+{
+	struct xf_leg *leg = held_take(lane, sink);
+
+	while (leg != NULL) {
+		struct xf_leg *next = leg_next(leg);
+
+		leg_unhold(lanes, leg);
+		if (leg->retry_at > now_ms)
+			leg_hold(lanes, lane, leg);
+		else {
+			if (leg->attempts > 0)
+				xf_count(&lanes->sinks[sink].counters.retried, 1);
+			leg_send(lanes, lane, leg);
+		}
+		leg = next;
+	}
 }
 
 /* Sends what is held, in order, once it may. */
 static void
-side_resume(struct xf_lanes *lanes, struct xf_lane *lane, unsigned side, uint64_t now_ms)
+lane_resume(struct xf_lanes *lanes, struct xf_lane *lane, unsigned sink, uint64_t now_ms)
 {
 	struct xf_leg *leg;
 
-	if (lane->held == NULL || lane->under_way[side] > 0 ||
-	    (side_holds(lane, side) && (!lanes->up[side] || now_ms < lane->held->retry_at[side])))
+	if (lane->held == NULL || (lane_holds(lane, sink) && !lane_is_up(lanes, lane, sink)))
 		return;
-	lane->stopped[side] = false;
-	while ((leg = held_pop(lanes, lane, side)) != NULL) {
+	if (lanes->order == XF_ORDER_NONE) {
+		held_send_due(lanes, lane, sink, now_ms);
+		return;
+	}
+	if (lane->at[sink].under_way > 0 ||
+	    (lane_holds(lane, sink) && lane->at[sink].stopped && now_ms < lane->held->at[sink].retry_at))
+		return;
+	lane->at[sink].stopped = false;
+	while ((leg = held_pop(lanes, lane, sink)) != NULL) {
 		if (leg->attempts > 0)
-			xf_count(&lanes->counters[side].retried, 1);
+			xf_count(&lanes->sinks[sink].counters.retried, 1);
 		leg_send(lanes, lane, leg);
+		if (lanes->order == XF_ORDER_STRICT)
+			return;
 	}
 }
 
 /* ---- Moving ------------------------------------------------------------------------------- */
 
 static void
-waiting_dispatch(struct xf_lanes *lanes, struct xf_lane *lane)
+waiting_dispatch(struct xf_lanes *lanes, struct xf_lane *lane, uint64_t now_ms)
 {
 	struct xf_delivery *delivery = lane->held != NULL ? lane->held->waiting_first : NULL;
 
@@ -383,69 +621,74 @@ waiting_dispatch(struct xf_lanes *lanes, struct xf_lane *lane)
 	while (delivery != NULL) {
 		struct xf_delivery *next = delivery->waiting_next;
 
-		delivery_dispatch(lanes, lane, delivery);
+		delivery_dispatch(lanes, lane, delivery, now_ms);
 		delivery = next;
 	}
 }
 
 /* The lane stands where it is to be. */
 static void
-lane_settle(struct xf_lanes *lanes, struct xf_lane *lane)
+lane_settle(struct xf_lanes *lanes, struct xf_lane *lane, uint64_t now_ms)
 {
-	lane->side = lane->target;
+	lane->sink = lane->target;
 	lane->stuck = false;
-	lane->held->retries[0] = lane->held->retries[1] = 0;
+	for (unsigned sink = 0; sink < lanes->sink_count; sink++)
+		lane->held->at[sink].retries = 0;
 	map_set(lanes->moving, lane->bucket, false);
 	map_set(lanes->stuck, lane->bucket, false);
-	waiting_dispatch(lanes, lane);
+	waiting_dispatch(lanes, lane, now_ms);
 	held_tidy(lanes, lane);
 }
 
+/* Nothing is under way any more at the sink FROM, which the lane leaves: what it still holds there waits. */
 static void
 lane_open(struct xf_lanes *lanes, struct xf_lane *lane, uint64_t now_ms)
 {
+	unsigned from = lane->sink;
+
+	if (lane->at[from].under_way == 0)
+		lane->at[from].stopped = lane_holds(lane, from) && lanes->order != XF_ORDER_NONE;
 	xf_histogram_record(&lanes->handover, (now_ms - lane->held->moving_since) * 1000, 1);
-	lane_settle(lanes, lane);
+	lane_settle(lanes, lane, now_ms);
 }
 
 /*
- * Gives LEG, an authority leg that is not out, a place on the other side, and where both sides must confirm,
- * leaves a copy to do on this one.
+ * Gives LEG, an authority leg that is not out, a place at the other side, and where both sides must confirm,
+ * leaves a copy to do at this one.
  */
 static void
 leg_cross(struct xf_lanes *lanes, struct xf_lane *lane, struct xf_leg *leg, unsigned to)
 {
-	unsigned from = leg->side;
+	unsigned from = leg->sink;
+	struct xf_leg_counters *left = &lanes->sinks[from].counters;
 
-	xf_count(leg->maybe >> from & 1 ? &lanes->counters[from].crossed : &lanes->counters[from].moved, 1);
-	xf_count(&lanes->counters[to].accepted, 1);
-	if (lanes->mirror == XF_MIRROR_REQUIRED && !leg->delivery->waived && !(leg->delivery->copied >> from & 1)) {
+	xf_count(leg->maybe >> from & 1 ? &left->crossed : &left->moved, 1);
+	xf_count(&lanes->sinks[to].counters.accepted, 1);
+	if (lanes->destination.mirror == XF_MIRROR_REQUIRED && !leg->delivery->waived &&
+	    !(leg->delivery->copied >> from & 1)) {
 		struct xf_leg *copy = xf_alloc(sizeof(*copy));
 
 		copy->extra = true;
-		leg_make(lanes, copy, leg->delivery, from, true, true);
+		leg_make(lanes, copy, leg->delivery, from, XF_NEED_IT, true);
 		leg_submit(lanes, lane, copy);
 	}
-	leg->side = (uint8_t)to;
+	leg->sink = (uint8_t)to;
+	leg->retry_at = 0;
 	leg_submit(lanes, lane, leg);
 }
 
-/* What is held on the side that is left goes over, in order; nothing is under way there. */
+/* What is held at the sink that is left goes over, in order; nothing is under way there. */
 static void
 lane_cross_held(struct xf_lanes *lanes, struct xf_lane *lane)
 {
-	unsigned from = lane->side, to = lane->target;
-	struct leg_list all = lane->held->legs[from];
-	struct xf_leg *leg = all.first;
+	struct xf_leg *leg = held_take(lane, lane->sink);
 
-	lane->held->legs[from] = (struct leg_list){NULL, NULL};
 	while (leg != NULL) {
 		struct xf_leg *next = leg_next(leg);
 
-		leg->held = false;
-		xf_count(&lanes->counters[from].held, (uint64_t)-1);
+		leg_unhold(lanes, leg);
 		if (leg->delivery->authority == leg)
-			leg_cross(lanes, lane, leg, to);
+			leg_cross(lanes, lane, leg, lane->target);
 		else
 			leg_hold(lanes, lane, leg);
 		leg = next;
@@ -456,16 +699,13 @@ lane_cross_held(struct xf_lanes *lanes, struct xf_lane *lane)
 static void
 lane_try(struct xf_lanes *lanes, struct xf_lane *lane, uint64_t now_ms)
 {
-	unsigned side = lane->side;
-
-	if (!lane_moves(lane) || lane->under_way[side] > 0)
+	if (!lane_moves(lane) || lane->at[lane->sink].under_way > 0)
 		return;
-	if (side_holds(lane, side)) {
-		if (lanes->up[side])
+	if (lane_holds(lane, lane->sink)) {
+		if (lane_is_up(lanes, lane, lane->sink))
 			return; /* it goes again here first */
 		lane_cross_held(lanes, lane);
 	}
-	lane->stopped[side] = side_holds(lane, side);
 	lane_open(lanes, lane, now_ms);
 }
 
@@ -476,11 +716,11 @@ lane_aim(struct xf_lanes *lanes, struct xf_lane *lane, uint8_t target, uint64_t 
 		return;
 	lane->target = target;
 	if (!lane_moves(lane)) { /* turned back before it had left */
-		lane_settle(lanes, lane);
+		lane_settle(lanes, lane, now_ms);
 		return;
 	}
-	if (lane->under_way[lane->side] == 0 && !side_holds(lane, lane->side)) {
-		lane->side = target;
+	if (lane->at[lane->sink].under_way == 0 && !lane_holds(lane, lane->sink)) {
+		lane->sink = target;
 		return;
 	}
 	held_get(lanes, lane)->moving_since = now_ms;
@@ -488,24 +728,32 @@ lane_aim(struct xf_lanes *lanes, struct xf_lane *lane, uint8_t target, uint64_t 
 	lane_try(lanes, lane, now_ms);
 }
 
-/* Drops what need not be held on SIDE any more; the others keep their places. */
+/* Drops what need not be held for SINK any more; the others keep their places. */
 static void
-held_drop_loose(struct xf_lanes *lanes, struct xf_lane *lane, unsigned side)
+held_drop_loose(struct xf_lanes *lanes, struct xf_lane *lane, unsigned sink)
 {
-	struct xf_leg *leg = lane->held->legs[side].first;
+	struct xf_leg *leg = held_take(lane, sink);
 
-	lane->held->legs[side] = (struct leg_list){NULL, NULL};
 	while (leg != NULL) {
 		struct xf_leg *next = leg_next(leg);
 
-		leg->held = false;
-		xf_count(&lanes->counters[side].held, (uint64_t)-1);
-		if (leg_is_loose(lanes, leg))
+		leg_unhold(lanes, leg);
+		if (leg_is_loose(lanes, lane, leg))
 			leg_drop(lanes, leg);
 		else
 			leg_hold(lanes, lane, leg);
 		leg = next;
 	}
+}
+
+/* Something that may concern every sink has changed. */
+static void
+lane_review(struct xf_lanes *lanes, struct xf_lane *lane, uint64_t now_ms)
+{
+	for (unsigned sink = 0; sink < lanes->sink_count; sink++)
+		lane_resume(lanes, lane, sink, now_ms);
+	lane_try(lanes, lane, now_ms);
+	held_tidy(lanes, lane);
 }
 
 /*
@@ -529,34 +777,31 @@ copies_waive(struct xf_lanes *lanes, uint64_t now_ms)
 		struct xf_lane *lane = held->lane;
 
 		next = held->next;
-		for (unsigned side = 0; side < XF_SIDES; side++) {
-			held_drop_loose(lanes, lane, side);
-			side_resume(lanes, lane, side, now_ms);
-		}
-		lane_try(lanes, lane, now_ms);
-		held_tidy(lanes, lane);
+		for (unsigned sink = 0; sink < lanes->sink_count; sink++)
+			held_drop_loose(lanes, lane, sink);
+		lane_review(lanes, lane, now_ms);
 	}
 }
 
 void
 xf_lanes_set(struct xf_lanes *lanes, uint32_t percent, enum xf_mirror mirror, uint64_t now_ms)
 {
-	if (lanes->mirror == XF_MIRROR_REQUIRED && mirror != XF_MIRROR_REQUIRED)
+	if (lanes->destination.mirror == XF_MIRROR_REQUIRED && mirror != XF_MIRROR_REQUIRED)
 		copies_waive(lanes, now_ms);
-	lanes->percent = percent;
-	lanes->mirror = mirror;
+	lanes->destination.percent = percent;
+	lanes->destination.mirror = mirror;
 	for (size_t p = 0; p < XF_BUCKETS / XF_LANE_PAGE; p++) {
 		for (size_t i = 0; lanes->pages[p] != NULL && i < XF_LANE_PAGE; i++) {
-			struct xf_lane *lane = &lanes->pages[p][i];
+			struct xf_lane *lane = (struct xf_lane *)(lanes->pages[p] + i * lanes->lane_size);
 
 			if (lane->made)
-				lane_aim(lanes, lane, side_of(lanes, lane->bucket), now_ms);
+				lane_aim(lanes, lane, xf_destination_authority(&lanes->destination, lane->bucket), now_ms);
 		}
 	}
 }
 
 /*
- * Takes an authority leg back from the side it is under way to. What the plugin may have of it is given up: it
+ * Takes an authority leg back from the sink it is under way to. What the plugin may have of it is given up: it
  * returns later, and is only freed then. Another leg stands in for it among the held ones.
  */
 static void
@@ -567,15 +812,15 @@ leg_recall(struct xf_lanes *lanes, struct xf_lane *lane, struct xf_leg *leg)
 
 	stand_in->extra = true;
 	stand_in->delivery = delivery;
-	stand_in->side = leg->side;
-	stand_in->required = true;
+	stand_in->sink = leg->sink;
+	stand_in->need = leg->need;
 	stand_in->attempts = leg->attempts;
 	stand_in->maybe = leg->maybe;
 	if (atomic_exchange(&leg->state, XF_LEG_RECALLED) != XF_LEG_QUEUED)
-		stand_in->maybe |= (uint8_t)(1u << leg->side);
+		stand_in->maybe |= (uint8_t)(1u << leg->sink);
 	leg->abandoned = true;
-	leg->required = false;
-	lane->under_way[leg->side]--;
+	leg->need = XF_NEED_NOT;
+	lane->at[leg->sink].under_way--;
 	delivery->authority = stand_in;
 	delivery->out++;
 	leg_hold(lanes, lane, stand_in);
@@ -588,19 +833,16 @@ xf_lanes_force(struct xf_lanes *lanes, uint64_t now_ms)
 		struct xf_lane *lane = delivery->lane;
 		struct xf_leg *leg = delivery->authority;
 
-		if (lane_moves(lane) && leg != NULL && leg->side == lane->side && !leg->held)
+		if (lane_moves(lane) && leg != NULL && leg->sink == lane->sink && !leg->held)
 			leg_recall(lanes, lane, leg);
 	}
 	for (struct xf_lane_held *held = lanes->holders, *next; held != NULL; held = next) {
 		struct xf_lane *lane = held->lane;
-		unsigned left = lane->side;
 
 		next = held->next;
 		if (!lane_moves(lane))
 			continue;
 		lane_cross_held(lanes, lane);
-		if (lane->under_way[left] == 0)
-			lane->stopped[left] = side_holds(lane, left);
 		lane_open(lanes, lane, now_ms);
 	}
 }
@@ -624,21 +866,25 @@ retry_delay(struct xf_lanes *lanes, uint32_t retries)
 static void
 leg_failed(struct xf_lanes *lanes, struct xf_lane *lane, struct xf_leg *leg, uint64_t now_ms)
 {
-	unsigned side = leg->side;
-	struct xf_lane_held *held;
+	struct xf_lane_sink *at = &lane->at[leg->sink];
+	struct held_legs *held;
 
 	if (leg->result == XF_RESULT_UNKNOWN)
-		leg->maybe |= (uint8_t)(1u << side);
-	if (leg_is_loose(lanes, leg) || (leg->bounced && lanes->drop_when_down[side])) {
+		leg->maybe |= (uint8_t)(1u << leg->sink);
+	if (leg_is_loose(lanes, lane, leg) || (leg->bounced && lanes->sinks[leg->sink].drop_when_down)) {
 		leg_drop(lanes, leg);
 		return;
 	}
-	held = held_get(lanes, lane);
-	if (!leg->bounced)
+	held = &held_get(lanes, lane)->at[leg->sink];
+	leg->retry_at = 0;
+	if (!leg->bounced) {
 		leg->attempts++;
-	if (!leg->bounced && !lane->stopped[side])
-		held->retry_at[side] = now_ms + retry_delay(lanes, held->retries[side]++);
-	lane->stopped[side] = true;
+		if (lanes->order == XF_ORDER_NONE)
+			leg->retry_at = now_ms + retry_delay(lanes, leg->attempts - 1);
+		else if (!at->stopped)
+			held->retry_at = now_ms + retry_delay(lanes, held->retries++);
+	}
+	at->stopped = lanes->order != XF_ORDER_NONE;
 	leg_hold(lanes, lane, leg);
 }
 
@@ -646,59 +892,94 @@ void
 xf_lanes_returned(struct xf_lanes *lanes, struct xf_leg *leg, uint64_t now_ms)
 {
 	struct xf_lane *lane = leg->delivery->lane;
-	struct xf_leg_counters *counters = &lanes->counters[leg->side];
-	unsigned side = leg->side;
+	struct xf_leg_counters *counters = &lanes->sinks[leg->sink].counters;
+	unsigned sink = leg->sink;
+	bool any = leg->need == XF_NEED_ANY;
 
 	if (leg->abandoned) {
+		if (leg->result == XF_RESULT_STORED)
+			leg->delivery->stored |= (uint8_t)(1u << sink);
 		leg_free(lanes, leg);
 		return;
 	}
-	XF_ASSERT(lane->under_way[side] > 0);
-	lane->under_way[side]--;
+	XF_ASSERT(lane->at[sink].under_way > 0);
+	lane->at[sink].under_way--;
 	switch (leg->result) {
 	case XF_RESULT_STORED:
-		xf_count(&counters->confirmed, 1);
 		if (leg->result_flags & XF_RESULT_NO_RECEIVER)
 			xf_count(&counters->no_receiver, 1);
 		if (lane->held != NULL)
-			lane->held->retries[side] = 0;
-		leg_done(lanes, leg);
+			lane->held->at[sink].retries = 0;
+		leg_stored(lanes, leg);
 		break;
 	case XF_RESULT_REJECTED:
-		xf_count(&counters->refused, 1);
-		if (leg_is_needed(leg))
-			lanes->ops->refused(lanes->context, leg);
-		leg_done(lanes, leg);
+		leg_refused(lanes, leg);
 		break;
 	default:
 		leg_failed(lanes, lane, leg, now_ms);
 	}
-	if (lane->under_way[side] == 0 && atomic_load_explicit(&lane->refused[side], memory_order_relaxed))
-		atomic_store_explicit(&lane->refused[side], false, memory_order_relaxed);
-	if (lane->held != NULL && lane->under_way[side] == 0) {
-		side_resume(lanes, lane, side, now_ms);
+	if (lane->at[sink].under_way == 0 && atomic_load_explicit(&lane->at[sink].refused, memory_order_relaxed))
+		atomic_store_explicit(&lane->at[sink].refused, false, memory_order_relaxed);
+	if (lane->held == NULL)
+		return;
+	if (any) /* what other sinks held may be gone */
+		lane_review(lanes, lane, now_ms);
+	else if (lane->at[sink].under_way == 0) {
+		lane_resume(lanes, lane, sink, now_ms);
 		lane_try(lanes, lane, now_ms);
 		held_tidy(lanes, lane);
 	}
 }
 
 void
-xf_lanes_side(struct xf_lanes *lanes, unsigned side, bool up, uint64_t now_ms)
+xf_lanes_pipe(struct xf_lanes *lanes, unsigned pipe, bool up, uint64_t now_ms)
 {
-	lanes->up[side] = up;
+	unsigned sink = 0;
+
+	while (pipe - lanes->sinks[sink].pipe >= lanes->sinks[sink].pipes)
+		sink++;
+	lanes->up = up ? lanes->up | 1u << pipe : lanes->up & ~(1u << pipe);
 	for (struct xf_lane_held *held = lanes->holders, *next; held != NULL; held = next) {
 		struct xf_lane *lane = held->lane;
 
 		next = held->next;
-		if (up) {
-			held->retry_at[side] = 0;
-			held->retries[side] = 0;
-		} else
-			held_drop_loose(lanes, lane, side);
-		side_resume(lanes, lane, side, now_ms);
+		if (lane->at[sink].pipe != pipe)
+			continue;
+		if (up)
+			held->at[sink].retries = 0;
+		else
+			held_drop_loose(lanes, lane, sink);
+		/* A new connection ends every wait. */
+		lane_resume(lanes, lane, sink, up ? UINT64_MAX : now_ms);
 		lane_try(lanes, lane, now_ms);
 		held_tidy(lanes, lane);
 	}
+}
+
+/* Whether LANE waits for a time to go on at SINK. */
+static bool
+lane_waits(const struct xf_lanes *lanes, const struct xf_lane *lane, unsigned sink)
+{
+	if (!lane_is_up(lanes, lane, sink))
+		return false;
+	if (lanes->order == XF_ORDER_NONE)
+		return lane_holds(lane, sink);
+	return lane->at[sink].stopped && lane->at[sink].under_way == 0;
+}
+
+/* When the first leg that LANE holds for SINK may go again. */
+static uint64_t
+held_due(const struct xf_lanes *lanes, const struct xf_lane *lane, unsigned sink)
+{
+	uint64_t due = lane->held->at[sink].retry_at;
+
+	if (lanes->order != XF_ORDER_NONE)
+		return due;
+	due = UINT64_MAX;
+	for (const struct xf_leg *leg = lane->held->at[sink].list.first; leg != NULL; leg = leg_next(leg))
+		if (leg->retry_at < due)
+			due = leg->retry_at;
+	return due;
 }
 
 uint32_t
@@ -711,12 +992,12 @@ xf_lanes_tick(struct xf_lanes *lanes, uint64_t now_ms)
 		uint64_t stuck_at = held->moving_since + lanes->handover_timeout_ms;
 
 		next = held->next;
-		for (unsigned side = 0; side < XF_SIDES; side++) {
-			if (!lane->stopped[side] || !lanes->up[side] || lane->under_way[side] > 0)
+		for (unsigned sink = 0; sink < lanes->sink_count; sink++) {
+			if (!lane_waits(lanes, lane, sink))
 				continue;
-			side_resume(lanes, lane, side, now_ms);
-			if (lane->stopped[side] && held->retry_at[side] < soonest)
-				soonest = held->retry_at[side];
+			lane_resume(lanes, lane, sink, now_ms);
+			if (lane_waits(lanes, lane, sink) && held_due(lanes, lane, sink) < soonest)
+				soonest = held_due(lanes, lane, sink);
 		}
 		if (lane_moves(lane) && !lane->stuck) {
 			if (now_ms >= stuck_at) {
@@ -741,8 +1022,8 @@ xf_lanes_fini(struct xf_lanes *lanes)
 	while (lanes->holders != NULL) {
 		struct xf_lane_held *held = lanes->holders;
 
-		for (unsigned side = 0; side < XF_SIDES; side++) {
-			while ((leg = held_pop(lanes, held->lane, side)) != NULL)
+		for (unsigned sink = 0; sink < lanes->sink_count; sink++) {
+			while ((leg = held_pop(lanes, held->lane, sink)) != NULL)
 				leg_free(lanes, leg);
 		}
 		lanes->holders = held->next;
@@ -753,8 +1034,10 @@ xf_lanes_fini(struct xf_lanes *lanes)
 
 		XF_ASSERT(delivery->out == 0);
 		lanes->oldest = delivery->newer;
+		reasons_free(lanes, delivery);
 		lanes->ops->release(lanes->context, delivery);
 	}
 	for (size_t i = 0; i < XF_BUCKETS / XF_LANE_PAGE; i++)
 		free(lanes->pages[i]);
+	free(lanes->sinks);
 }

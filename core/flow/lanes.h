@@ -3,17 +3,21 @@
  * fails, a sink goes down or a migration moves. The heart of the flow, and pure: no threads, no
  * clock, no I/O. Time comes as an argument, effects leave through struct xf_lanes_ops.
  *
- * A lane is a bucket of keys and the unit of order. It has a side, and for each side a number of legs
- * under way and a held list. The moves are always the same: stop the lane, wait until nothing of it is
- * under way (or take its legs back), switch, resume.
+ * A lane is a bucket of keys and the unit of order. It has an authority, one of the destination's sinks, and for each sink a
+ * number of legs under way and a held list. A sink has one or more pipes (connections); a lane uses one of them,
+ * always the same. The moves are always the same: stop the lane, wait until nothing of it is under way (or take
+ * its legs back), switch, resume.
  *
- *   retry      a leg comes back unsent: it is held, and all later ones of its lane and side behind it;
+ *   retry      a leg comes back unsent: it is held, and all later ones of its lane and sink behind it;
  *              once nothing of them is under way they go again, in order, after a delay
  *   outage     the sink gives back all it has; everything is held until it is up
- *   hand-over  a lane that moves lets its messages wait until nothing is under way or held on the
- *              side that it leaves, then opens on the other
- *   forced     does not wait: what the side that is left has not confirmed goes to the other
+ *   hand-over  a lane that moves lets its messages wait until nothing is under way or held at the
+ *              sink that it leaves, then opens at the other
+ *   forced     does not wait: what the sink that is left has not confirmed goes to the other
  *              first, in order; what may have been sent already is counted as crossed
+ *
+ * Orders: in `strict` one leg of a lane and sink is under way at a time, and the next waits in the held list; in `none` a
+ * failing leg is held alone.
  *
  * Threads: one, the source's. The atomics are for others to read.
  */
@@ -22,38 +26,54 @@
 
 #include "base/counter.h"
 #include "base/histogram.h"
-#include "conf/conf.h"
 #include "flow/delivery.h"
+#include "flow/destination.h"
 
 #define XF_LANE_PAGE 100 /* lanes are made in pages, when first used */
+#define XF_PIPES_MAX 32
 
-struct xf_lane {
-	uint32_t under_way[XF_SIDES]; /* legs sent and not back, abandoned ones not counted */
-	uint16_t bucket;
-	uint8_t side;   /* authoritative for what is dispatched */
-	uint8_t target; /* where it is to be: differs while it moves */
-	bool stopped[XF_SIDES]; /* a leg came back: nothing is sent until the rest is back too */
+/* A lane at one sink. */
+struct xf_lane_sink {
+	uint32_t under_way; /* legs sent and not back, abandoned ones not counted */
+	uint8_t pipe;
+	bool stopped; /* a leg came back: nothing is sent until the rest is back too */
 	/* Set by whoever completes a leg that failed, for the sink to give back those queued behind it; cleared
 	 * when nothing is under way. */
-	_Atomic bool refused[XF_SIDES];
-	bool stuck;
-	bool made;
-	struct xf_lane_held *held; /* only while something is held, waits or moves */
+	_Atomic bool refused;
 };
 
-/* Counters of one side, at rest: accepted = confirmed + refused + dropped + crossed + moved + in flight. */
+struct xf_lane {
+	struct xf_lane_held *held; /* only while something is held, waits or moves */
+	uint16_t bucket;
+	uint8_t sink;   /* authoritative for what is dispatched */
+	uint8_t target; /* which one is to be: differs while it moves */
+	bool stuck;
+	bool made;
+	struct xf_lane_sink at[]; /* as many as the destination has */
+};
+
+/* Counters of one sink, at rest: accepted = confirmed + refused + dropped + crossed + moved + in flight. */
 struct xf_leg_counters {
 	_Atomic uint64_t accepted, confirmed, refused, dropped, crossed, moved, retried, copies, no_receiver;
+	_Atomic uint64_t only; /* of a migration: messages that this side has confirmed and the other has not got */
 	_Atomic uint64_t held; /* now */
 	struct xf_histogram publish;
 };
 
+struct xf_lanes_sink {
+	uint8_t pipe, pipes; /* its first, and how many; none: what comes already stands there */
+	bool drop_when_down;
+	uint32_t loose_out; /* legs that exist and that nobody waits for */
+	uint64_t loose_bytes_out;
+	struct xf_leg_counters counters;
+};
+
 struct xf_lanes_ops {
-	/* Hands LEG to its side's sink; it comes back by xf_lanes_returned(), exactly once. */
+	/* Hands LEG to its sink by its pipe; it comes back by xf_lanes_returned(), exactly once. */
 	void (*send)(void *context, struct xf_leg *leg);
 	/* Every leg that must confirm has: settle. Once per delivery. */
 	void (*settle)(void *context, struct xf_delivery *delivery);
-	/* The sink refuses for good a LEG that its delivery waits for. Called before the leg counts as done. */
+	/* The sink refused for good a LEG that its delivery waits for. Called before the delivery is settled. */
 	void (*refused)(void *context, struct xf_leg *leg);
 	/* Settled and no leg out: the memory may go. The last call for a delivery. */
 	void (*release)(void *context, struct xf_delivery *delivery);
@@ -62,24 +82,25 @@ struct xf_lanes_ops {
 struct xf_lanes {
 	const struct xf_lanes_ops *ops;
 	void *context;
-	struct xf_lane *pages[XF_BUCKETS / XF_LANE_PAGE];
+	char *pages[XF_BUCKETS / XF_LANE_PAGE];
+	uint32_t lane_size;                    /* in a page */
+	uint32_t up;                           /* pipes, as bits */
 	struct xf_lane_held *holders;          /* all lanes with a held structure */
 	struct xf_delivery *oldest, *newest;   /* open deliveries, by acceptance */
 	uint64_t sequence;
 	uint32_t open;                         /* deliveries not settled */
-	uint32_t copies_out;                   /* copies that nobody waits for */
-	uint64_t copy_bytes_out;
-	bool up[XF_SIDES];
-	bool drop_when_down[XF_SIDES];
+	uint8_t sink_count;
+	uint8_t pipe_count;
+	uint8_t standing;                      /* sinks, as bits, where every message stands already */
+	struct xf_lanes_sink *sinks;
+	struct xf_destination destination;
 	/* settings */
-	uint32_t percent;
-	enum xf_mirror mirror;
+	enum xf_order order;
 	uint64_t handover_timeout_ms;
-	uint32_t copies_max;
-	uint64_t copy_bytes_max;
+	uint32_t loose_max;                    /* of one sink */
+	uint64_t loose_bytes_max;
 	uint64_t random;                       /* state of the jitter */
 	/* for others to read */
-	struct xf_leg_counters counters[XF_SIDES];
 	struct xf_histogram handover;          /* how long lanes that had to wait were held */
 	_Atomic uint64_t moving[(XF_BUCKETS + 63) / 64];
 	_Atomic uint64_t stuck[(XF_BUCKETS + 63) / 64];
@@ -87,37 +108,40 @@ struct xf_lanes {
 	_Atomic uint64_t used_map[(XF_BUCKETS + 63) / 64];
 };
 
-/* Both sides start down. */
-void xf_lanes_init(struct xf_lanes *lanes, const struct xf_lanes_ops *ops, void *context);
+void xf_lanes_init(struct xf_lanes *lanes, const struct xf_lanes_ops *ops, void *context,
+                   const struct xf_destination *destination, enum xf_order order);
+/* Before the first message: the sinks of the destination in their order. Pipes are numbered as they come, and start down; a
+ * sink without pipes is a place where every message stands already. */
+void xf_lanes_add_sink(struct xf_lanes *lanes, unsigned pipes, bool drop_when_down);
 /* Every leg is back. What is still open is released, not settled. */
 void xf_lanes_fini(struct xf_lanes *lanes);
 
-/* Takes charge of DELIVERY: its bucket and payload size are set, all else that lanes use is zero. It may be released
- * before this returns. */
+/* Takes charge of DELIVERY: its bucket and payload size are set, all else that lanes use is zero. It may be settled
+ * and released before this returns. */
 void xf_lanes_accept(struct xf_lanes *lanes, struct xf_delivery *delivery, uint64_t now_ms);
 
 /* The lane of BUCKET will be needed shortly. */
 static inline void
 xf_lanes_prefetch(const struct xf_lanes *lanes, uint16_t bucket)
 {
-	const struct xf_lane *page = lanes->pages[bucket / XF_LANE_PAGE];
+	const char *page = lanes->pages[bucket / XF_LANE_PAGE];
 
 	if (page != NULL)
-		__builtin_prefetch(&page[bucket % XF_LANE_PAGE], 1);
+		__builtin_prefetch(page + (size_t)(bucket % XF_LANE_PAGE) * lanes->lane_size, 1);
 }
 
 /* A leg is back, its result, flags and reason set. */
 void xf_lanes_returned(struct xf_lanes *lanes, struct xf_leg *leg, uint64_t now_ms);
 
-/* A sink came up or went down. When it is down all of its legs are on their way back; up is told only once
+/* A pipe came up or went down. When it is down all of its legs are on their way back; up is told only once
  * they have been returned. */
-void xf_lanes_side(struct xf_lanes *lanes, unsigned side, bool up, uint64_t now_ms);
+void xf_lanes_pipe(struct xf_lanes *lanes, unsigned pipe, bool up, uint64_t now_ms);
 
-/* The knobs of the migration. Lanes head for their newest side. Where the mirror is not required any more, no
+/* The knobs of the migration. Lanes head for their newest authority. Where the mirror is not required any more, no
  * delivery waits for its copies. */
 void xf_lanes_set(struct xf_lanes *lanes, uint32_t percent, enum xf_mirror mirror, uint64_t now_ms);
 
-/* Every lane that moves stops waiting for the side it leaves. */
+/* Every lane that moves stops waiting for the sink it leaves. */
 void xf_lanes_force(struct xf_lanes *lanes, uint64_t now_ms);
 
 /* Delays that are over, hand-overs that take too long. Returns the milliseconds until it wants to be called

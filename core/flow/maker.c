@@ -16,13 +16,20 @@
 
 #define ADOPT_BYTES 2048 /* a payload this large stays where the plugin has it, if it may */
 #define HOPS_MAX 16
+#define TURN_STEP 6181 /* visits all buckets, and neighbours far apart, so that the parts of a split take turns */
 
 void
-xf_maker_init(struct xf_maker *maker, const struct xf_conf_server *limits, struct xf_inbox *home)
+xf_maker_init(struct xf_maker *maker, const struct xf_conf_server *limits, const struct xf_conf_route *route,
+              const struct xf_destination *destination, struct xf_inbox *home)
 {
+	const char *seed = route->migration != NULL ? route->migration->name : route->name;
 	uint64_t random = 0;
 
-	*maker = (struct xf_maker){.limits = limits, .home = home};
+	*maker = (struct xf_maker){.limits = limits, .home = home, .destination = *destination};
+	maker->migration = route->migration != NULL ? route->migration->name : NULL;
+	maker->key = route->migration != NULL ? route->migration->key : route->key;
+	maker->key_seed = XXH3_64bits(seed, strlen(seed));
+	maker->spreads = maker->key == NULL && route->order == XF_ORDER_NONE;
 	if (getrandom(&random, sizeof(random), 0) != (ssize_t)sizeof(random))
 		random = xf_now_ns();
 	for (unsigned i = 0; i < sizeof(maker->id_prefix); i++)
@@ -32,27 +39,19 @@ xf_maker_init(struct xf_maker *maker, const struct xf_conf_server *limits, struc
 void
 xf_maker_add_sink(struct xf_maker *maker, const struct xf_conf_endpoint *sink)
 {
-	unsigned side = maker->side_count++;
+	unsigned number = maker->sink_count++;
 
-	maker->to[side].transport = sink->transport->name;
-	maker->to[side].subject = xf_str_is(xf_template_text(sink->template), "{subject}") ? NULL : sink->template;
+	maker->to[number].transport = sink->transport->name;
+	maker->to[number].subject = xf_str_is(xf_template_text(sink->template), "{subject}") ? NULL : sink->template;
 	maker->headers = maker->headers || (sink->traits & XF_TRAIT_HEADERS);
-}
-
-void
-xf_maker_set_migration(struct xf_maker *maker, const struct xf_conf_migration *migration)
-{
-	maker->migration = migration->name;
-	maker->key = migration->key;
-	maker->key_seed = XXH3_64bits(migration->name, strlen(migration->name));
 }
 
 void
 xf_maker_fini(struct xf_maker *maker)
 {
 	xf_chunks_fini(&maker->chunks);
-	for (unsigned side = 0; side < XF_SIDES; side++)
-		xf_buffer_fini(&maker->to[side].scratch);
+	for (unsigned sink = 0; sink < maker->sink_count; sink++)
+		xf_buffer_fini(&maker->to[sink].scratch);
 	xf_buffer_fini(&maker->scratch);
 }
 
@@ -135,33 +134,21 @@ id_make(struct xf_maker *maker, char *out)
 	return (struct xf_str){out, 28};
 }
 
-/* Each side's subject, the key and the bucket. */
+/* The key and the bucket. */
 static enum xf_status
-draft_resolve(struct xf_maker *maker, struct xf_draft *draft, struct xf_error *error)
+draft_place(struct xf_maker *maker, struct xf_draft *draft, struct xf_error *error)
 {
-	const struct xf_fields *fields = &draft->fields;
 	const char *wrong;
 
 	draft->bucket = 0;
-	draft->key = fields->key;
-	draft->made[0] = draft->made[1] = false;
-	for (unsigned side = 0; side < maker->side_count; side++) {
-		struct xf_str value;
-
-		if (maker->to[side].subject == NULL)
-			continue;
-		if (xf_template_eval(maker->to[side].subject, fields, &maker->to[side].scratch, &value, error) !=
-		    XF_OK)
-			return XF_FAILED;
-		wrong = value.len > maker->limits->max_subject ? "is too long" : xf_subject_check(value);
-		if (wrong != NULL)
-			return xf_error_set(error, "the subject for '%s' %s", maker->to[side].transport, wrong);
-		draft->to[side] = value;
-		draft->made[side] = true;
+	draft->key = draft->fields.key;
+	if (maker->spreads) {
+		maker->turn = (maker->turn + TURN_STEP) % XF_BUCKETS;
+		draft->bucket = (uint16_t)maker->turn;
 	}
 	if (maker->key == NULL)
 		return XF_OK;
-	if (xf_template_eval(maker->key, fields, &maker->scratch, &draft->key, error) != XF_OK) {
+	if (xf_template_eval(maker->key, &draft->fields, &maker->scratch, &draft->key, error) != XF_OK) {
 		xf_error_prefix(error, "key");
 		return XF_FAILED;
 	}
@@ -170,6 +157,35 @@ draft_resolve(struct xf_maker *maker, struct xf_draft *draft, struct xf_error *e
 	if (wrong != NULL)
 		return xf_error_set(error, "%s", wrong);
 	draft->bucket = (uint16_t)(XXH3_64bits_withSeed(draft->key.data, draft->key.len, maker->key_seed) % XF_BUCKETS);
+	return XF_OK;
+}
+
+/* The subject for each sink that may get the message. */
+static enum xf_status
+draft_address(struct xf_maker *maker, struct xf_draft *draft, struct xf_error *error)
+{
+	unsigned first = 0, end = maker->sink_count;
+
+	draft->made = 0;
+	if (maker->destination.to == XF_TO_SPLIT) {
+		first = xf_destination_authority(&maker->destination, draft->bucket);
+		end = first + 1;
+	}
+	for (unsigned sink = first; sink < end; sink++) {
+		struct xf_str value;
+		const char *wrong;
+
+		if (maker->to[sink].subject == NULL)
+			continue;
+		if (xf_template_eval(maker->to[sink].subject, &draft->fields, &maker->to[sink].scratch, &value, error) !=
+		    XF_OK)
+			return XF_FAILED;
+		wrong = value.len > maker->limits->max_subject ? "is too long" : xf_subject_check(value);
+		if (wrong != NULL)
+			return xf_error_set(error, "the subject for '%s' %s", maker->to[sink].transport, wrong);
+		draft->to[sink] = value;
+		draft->made |= (uint8_t)(1u << sink);
+	}
 	return XF_OK;
 }
 
@@ -193,7 +209,9 @@ xf_maker_draft(struct xf_maker *maker, const struct xf_incoming *message, struct
 		draft->fields.key = draft->own.key;
 	if (draft->fields.id.len == 0)
 		draft->fields.id = id_make(maker, draft->id);
-	return draft_resolve(maker, draft, error);
+	if (draft_place(maker, draft, error) != XF_OK)
+		return XF_FAILED;
+	return draft_address(maker, draft, error);
 }
 
 /* ---- Making ------------------------------------------------------------------------------------- */
@@ -242,6 +260,10 @@ headers_put(struct xf_maker *maker, struct xf_delivery *delivery, const struct x
 		headers[n].name = bytes_put(at, header->name);
 		headers[n++].value = bytes_put(at, header->value);
 	}
+	delivery->headers = headers;
+	delivery->header_count = n;
+	if (!maker->headers)
+		return;
 	headers[n++] = (struct xf_header){{"Crossfade-Id", 12}, delivery->id};
 	headers[n++] = (struct xf_header){{"Crossfade-Hops", 14}, xf_str(hops[own->hops + 1])};
 	if (delivery->key.len > 0)
@@ -252,19 +274,18 @@ headers_put(struct xf_maker *maker, struct xf_delivery *delivery, const struct x
 		headers[n++] = (struct xf_header){{"Crossfade-Migration", 19}, name};
 		headers[n] = (struct xf_header){{"Crossfade-Copy", 14}, name};
 	}
-	delivery->headers = headers;
 	delivery->header_count = n;
 }
 
 /*
  * The lanes' part as a whole, in two pieces: for a larger one the compiler takes a string instruction, which is slow to
- * start. The copy's leg, rarely needed, is cleared when it is made; xf_maker_make() sets all of the inlet's part but this.
+ * start. Further legs are cleared when they are made; xf_maker_make() sets all of the maker's part but this.
  */
 static void
 delivery_clear(struct xf_delivery *delivery)
 {
-	memset(delivery, 0, offsetof(struct xf_delivery, legs));
-	delivery->legs[0] = (struct xf_leg){.side = 0};
+	memset(delivery, 0, offsetof(struct xf_delivery, leg));
+	delivery->leg = (struct xf_leg){.sink = 0};
 	delivery->release = NULL;
 	delivery->release_context = NULL;
 	delivery->headers = NULL;
@@ -275,36 +296,40 @@ struct xf_delivery *
 xf_maker_make(struct xf_maker *maker, const struct xf_incoming *message, const struct xf_draft *draft)
 {
 	bool adopt = message->release != NULL && message->payload_size >= ADOPT_BYTES;
-	size_t header_bytes = 0, size, header_slots = maker->headers ? message->header_count - draft->own.count + XF_OWN_HEADERS : 0;
+	size_t legs_size = (xf_destination_legs_max(&maker->destination) - 1) * sizeof(struct xf_leg);
+	size_t header_slots = message->header_count - draft->own.count + (maker->headers ? XF_OWN_HEADERS : 0);
+	size_t header_bytes = 0, size;
 	struct xf_delivery *delivery;
+	struct xf_header *headers;
 	struct xf_chunk *chunk;
-	struct xf_str subject;
+	struct xf_str *to;
 	char *at;
 
-	for (uint32_t i = 0; maker->headers && i < message->header_count; i++)
+	for (uint32_t i = 0; i < message->header_count; i++)
 		header_bytes += message->headers[i].name.len + message->headers[i].value.len;
-	size = sizeof(*delivery) + header_slots * sizeof(struct xf_header) + header_bytes + message->subject.len + draft->fields.id.len +
-	       sizeof("/copy") + draft->key.len + message->reply.len + message->content_type.len +
-	       (adopt ? 0 : message->payload_size);
-	for (unsigned side = 0; side < maker->side_count; side++)
-		size += draft->made[side] ? draft->to[side].len : 0;
+	size = legs_size + sizeof(*delivery) + maker->sink_count * sizeof(*to) + header_slots * sizeof(*headers) + header_bytes +
+	       message->subject.len + draft->fields.id.len + sizeof("/copy") + draft->key.len + message->reply.len +
+	       message->content_type.len + (adopt ? 0 : message->payload_size);
+	for (unsigned sink = 0; sink < maker->sink_count; sink++)
+		size += draft->made >> sink & 1 ? draft->to[sink].len : 0;
 
-	delivery = xf_chunks_alloc(&maker->chunks, size, &chunk);
+	delivery = (struct xf_delivery *)((char *)xf_chunks_alloc(&maker->chunks, size, &chunk) + legs_size);
 	delivery_clear(delivery);
 	delivery->home = maker->home;
 	delivery->chunk = chunk;
 	delivery->handle = message->handle;
-	at = (char *)(delivery + 1) + header_slots * sizeof(struct xf_header);
-	delivery->subject = subject = bytes_put(&at, message->subject);
-	for (unsigned side = 0; side < XF_SIDES; side++)
-		delivery->to[side] = draft->made[side] ? bytes_put(&at, draft->to[side]) : subject;
+	delivery->to = to = (struct xf_str *)(delivery + 1);
+	headers = (struct xf_header *)(to + maker->sink_count);
+	at = (char *)(headers + header_slots);
+	delivery->subject = bytes_put(&at, message->subject);
+	for (unsigned sink = 0; sink < maker->sink_count; sink++)
+		to[sink] = draft->made >> sink & 1 ? bytes_put(&at, draft->to[sink]) : delivery->subject;
 	delivery->id = bytes_put(&at, draft->fields.id);
 	bytes_put(&at, xf_str("/copy"));
 	delivery->key = bytes_put(&at, draft->key);
 	delivery->reply = bytes_put(&at, message->reply);
 	delivery->content_type = bytes_put(&at, message->content_type);
-	if (maker->headers)
-		headers_put(maker, delivery, message, &draft->own, (struct xf_header *)(delivery + 1), &at);
+	headers_put(maker, delivery, message, &draft->own, headers, &at);
 	delivery->payload_size = message->payload_size;
 	if (adopt) {
 		delivery->payload = message->payload;

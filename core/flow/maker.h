@@ -13,20 +13,24 @@
 #include "conf/conf.h"
 #include "flow/chunk.h"
 #include "flow/delivery.h"
+#include "flow/destination.h"
 
 struct xf_maker {
 	const struct xf_conf_server *limits;
 	struct xf_inbox *home;         /* where the legs of what is made come back to */
-	const char *migration;         /* its name; NULL: a plain sink */
-	const struct xf_template *key; /* NULL: all in bucket 0 */
+	struct xf_destination destination; /* its kind; the knobs do not matter here */
+	const char *migration;         /* its name; NULL: plain sinks */
+	const struct xf_template *key; /* NULL: all in bucket 0, or anywhere where no order is kept */
 	uint64_t key_seed;
-	bool headers; /* some sink carries them */
-	unsigned side_count;
+	bool spreads;   /* without a key: over all buckets, for no order is kept */
+	uint32_t turn;  /* and the last of them */
+	bool headers;   /* some sink carries them */
+	unsigned sink_count;
 	struct {
 		const char *transport;             /* its name, for errors */
 		const struct xf_template *subject; /* NULL: the subject as it is */
 		struct xf_buffer scratch;          /* what it made of the message at hand */
-	} to[XF_SIDES];
+	} to[XF_CONF_SINKS_MAX];
 	struct xf_buffer scratch; /* the key of the message at hand */
 	struct xf_chunks chunks;
 	uint64_t adopted_bytes; /* payloads that stayed where their plugin has them */
@@ -48,16 +52,16 @@ struct xf_draft {
 	struct xf_fields fields; /* what it is known by */
 	struct xf_own_headers own;
 	struct xf_str key;
-	struct xf_str to[XF_SIDES];
-	bool made[XF_SIDES]; /* to[] is not the message's own subject */
+	struct xf_str to[XF_CONF_SINKS_MAX];
+	uint8_t made; /* sinks, as bits, for which to[] is not the message's own subject */
 	uint16_t bucket;
 	char id[28]; /* where it had none */
 };
 
-void xf_maker_init(struct xf_maker *maker, const struct xf_conf_server *limits, struct xf_inbox *home);
-/* Side 0, then side 1. */
+void xf_maker_init(struct xf_maker *maker, const struct xf_conf_server *limits, const struct xf_conf_route *route,
+                   const struct xf_destination *destination, struct xf_inbox *home);
+/* The sinks of the destination, in their order. */
 void xf_maker_add_sink(struct xf_maker *maker, const struct xf_conf_endpoint *sink);
-void xf_maker_set_migration(struct xf_maker *maker, const struct xf_conf_migration *migration);
 /* Everything made is released before. */
 void xf_maker_fini(struct xf_maker *maker);
 

@@ -30,6 +30,7 @@ struct xf_sink {
 	struct xf_runner runner; /* first */
 	const struct xf_sink_ops *ops;
 	bool headers; /* the sink carries them */
+	bool ordered; /* what failed is not to be passed */
 	struct xf_leg *queue_first, *queue_last;
 	uint64_t token;
 	struct slot *slots;
@@ -142,7 +143,9 @@ queue_prefetch(const struct xf_sink *sink)
 static void
 lane_refuse(struct xf_sink *sink, const struct xf_leg *leg)
 {
-	atomic_store_explicit(&leg->delivery->lane->refused[leg->side], true, memory_order_relaxed);
+	if (!sink->ordered)
+		return;
+	atomic_store_explicit(&leg->delivery->lane->at[leg->sink].refused, true, memory_order_relaxed);
 	atomic_store_explicit(&sink->refuses, true, memory_order_release);
 }
 
@@ -150,7 +153,7 @@ static bool
 leg_must_wait(const struct xf_sink *sink, const struct xf_leg *leg)
 {
 	return atomic_load_explicit(&sink->refuses, memory_order_acquire) &&
-	       atomic_load_explicit(&leg->delivery->lane->refused[leg->side], memory_order_relaxed);
+	       atomic_load_explicit(&leg->delivery->lane->at[leg->sink].refused, memory_order_relaxed);
 }
 
 /* ---- What the plugin calls ------------------------------------------------------------ */
@@ -280,7 +283,7 @@ outgoing_fill(const struct xf_sink *sink, const struct xf_leg *leg, uint64_t tok
 	const struct xf_delivery *delivery = leg->delivery;
 
 	out->token = token;
-	out->subject = delivery->to[leg->side];
+	out->subject = delivery->to[leg->sink];
 	out->id = out->dedup_id = delivery->id;
 	if (leg->copy)
 		out->dedup_id.len += sizeof("/copy") - 1;
@@ -486,8 +489,9 @@ xf_sink_destroy(struct xf_sink **sink)
 }
 
 void
-xf_sink_attach(struct xf_sink *sink, struct xf_runner *inlet)
+xf_sink_attach(struct xf_sink *sink, struct xf_runner *inlet, bool ordered)
 {
+	sink->ordered = ordered;
 	sink->inlets = xf_grow_array(sink->inlets, sink->inlet_count, sink->inlet_count + 1, sizeof(*sink->inlets));
 	sink->inlets[sink->inlet_count++] = inlet;
 }

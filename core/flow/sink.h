@@ -28,8 +28,15 @@ struct xf_sink *xf_sink_create(char *name, const char *route, const char *server
                                void *shared, struct xf_error *error);
 void xf_sink_destroy(struct xf_sink **sink);
 
-/* Before start: RUNNER's bell is rung when the gate changes. */
-void xf_sink_attach(struct xf_sink *sink, struct xf_runner *inlet);
+/* Before start: RUNNER's bell is rung when the gate changes. ORDERED: a leg that failed stops those of its lane behind it. */
+void xf_sink_attach(struct xf_sink *sink, struct xf_runner *inlet, bool ordered);
+
+/* How many sinks serve what CONF says: its connections; none where what comes already stands there. */
+static inline unsigned
+xf_sink_connections(const struct xf_conf_endpoint *conf)
+{
+	return conf->in_place ? 0 : conf->connections > 1 ? conf->connections : 1;
+}
 
 void xf_sink_start(struct xf_sink *sink);
 /* Every leg has gone back to its inlet's inbox when this returns. */

@@ -41,6 +41,7 @@ struct xf_leg_status {
 	uint64_t retried;      /* legs offered again */
 	uint64_t copies;       /* of accepted: mirror copies */
 	uint64_t no_receiver;  /* of confirmed: nobody was subscribed */
+	uint64_t only;         /* of a migration: messages that this side alone holds, since no copy reached the other */
 	uint64_t oldest_ms;    /* age of the oldest leg in flight */
 	struct xf_histogram_snapshot publish; /* taken by the plugin to confirmed */
 };

@@ -13,7 +13,7 @@ static void
 lanes_send(void *context, struct xf_leg *leg)
 {
 	struct xf_way *way = context;
-	struct xf_pipe *pipe = &way->pipes[leg->side];
+	struct xf_pipe *pipe = &way->pipes[leg->pipe];
 
 	leg->generation = pipe->generation;
 	leg->bounced = false;
@@ -39,7 +39,7 @@ lanes_refused(void *context, struct xf_leg *leg)
 {
 	struct xf_way *way = context;
 
-	way->ops->refused(way->context, leg, xf_sink_name(way->pipes[leg->side].sink));
+	way->ops->refused(way->context, leg, xf_sink_name(way->pipes[leg->pipe].sink));
 }
 
 static void
@@ -61,35 +61,35 @@ void
 xf_way_look(struct xf_way *way)
 {
 	way->now_ms = xf_now_ms();
-	for (unsigned side = 0; side < way->side_count; side++)
-		way->pipes[side].gate = xf_sink_gate(way->pipes[side].sink);
+	for (unsigned i = 0; i < way->lanes.pipe_count; i++)
+		way->pipes[i].gate = xf_sink_gate(way->pipes[i].sink);
 }
 
 void
 xf_way_returned(struct xf_way *way, struct xf_leg *leg, uint64_t now_ns)
 {
-	way->pipes[leg->side].out--;
+	way->pipes[leg->pipe].out--;
 	if (leg->result == XF_RESULT_STORED && !leg->abandoned)
-		xf_histogram_record(&way->lanes.counters[leg->side].publish, (now_ns - leg->taken_ns) / 1000, 1);
+		xf_histogram_record(&way->lanes.sinks[leg->sink].counters.publish, (now_ns - leg->taken_ns) / 1000, 1);
 	xf_lanes_returned(&way->lanes, leg, way->now_ms);
 }
 
 static void
-pipe_follow(struct xf_way *way, unsigned side)
+pipe_follow(struct xf_way *way, unsigned i)
 {
-	struct xf_pipe *pipe = &way->pipes[side];
-	bool up = pipe->gate & 1, was_up = way->lanes.up[side];
+	struct xf_pipe *pipe = &way->pipes[i];
+	bool up = pipe->gate & 1, was_up = way->lanes.up >> i & 1;
 
 	if (pipe->gate >> 1 != pipe->generation) {
 		if (was_up)
-			xf_lanes_side(&way->lanes, side, false, way->now_ms);
+			xf_lanes_pipe(&way->lanes, i, false, way->now_ms);
 		if (pipe->out > 0)
 			return; /* they come back first */
 		pipe->generation = pipe->gate >> 1;
 		was_up = false;
 	}
 	if (up && !was_up)
-		xf_lanes_side(&way->lanes, side, true, way->now_ms);
+		xf_lanes_pipe(&way->lanes, i, true, way->now_ms);
 }
 
 static void
@@ -116,8 +116,8 @@ xf_way_follow(struct xf_way *way)
 {
 	uint32_t tick;
 
-	for (unsigned side = 0; side < way->side_count; side++)
-		pipe_follow(way, side);
+	for (unsigned i = 0; i < way->lanes.pipe_count; i++)
+		pipe_follow(way, i);
 	knobs_follow(way);
 	if (way->lanes.holders != NULL && way->now_ms >= way->tick_at) {
 		tick = xf_lanes_tick(&way->lanes, way->now_ms);
@@ -128,8 +128,8 @@ xf_way_follow(struct xf_way *way)
 void
 xf_way_flush(struct xf_way *way)
 {
-	for (unsigned side = 0; side < way->side_count; side++) {
-		struct xf_pipe *pipe = &way->pipes[side];
+	for (unsigned i = 0; i < way->lanes.pipe_count; i++) {
+		struct xf_pipe *pipe = &way->pipes[i];
 
 		if (pipe->first == NULL)
 			continue;
@@ -198,12 +198,21 @@ xf_way_unmake(struct xf_way *from, struct xf_delivery *delivery, struct xf_heade
 }
 
 uint32_t
+xf_way_open_max(const struct xf_way *way)
+{
+	const struct xf_conf_route *route = way->setup.route;
+
+	return route->concurrency > 0 && route->concurrency < route->max_in_flight ? route->concurrency
+	                                                                           : route->max_in_flight;
+}
+
+uint32_t
 xf_way_out(const struct xf_way *way)
 {
 	uint32_t out = 0;
 
-	for (unsigned side = 0; side < way->side_count; side++)
-		out += way->pipes[side].out;
+	for (unsigned i = 0; i < way->lanes.pipe_count; i++)
+		out += way->pipes[i].out;
 	return out;
 }
 
@@ -212,31 +221,39 @@ xf_way_out(const struct xf_way *way)
 struct xf_way *
 xf_way_create(const struct xf_way_setup *setup, struct xf_runner *runner, const struct xf_way_ops *ops, void *context)
 {
+	const struct xf_conf_migration *migration = setup->route->migration;
 	struct xf_way *way = xf_alloc(sizeof(*way));
 	const struct xf_conf_route *route = setup->route;
+	struct xf_destination destination;
+	struct xf_lanes *lanes = &way->lanes;
 
 	way->setup = *setup;
 	way->ops = ops;
 	way->context = context;
-	way->side_count = setup->sinks[1] != NULL ? 2 : 1;
 	way->now_ms = xf_now_ms();
-	xf_maker_init(&way->maker, setup->server, &runner->inbox);
-	xf_lanes_init(&way->lanes, &lanes_ops, way);
-	/* Copies that nobody waits for may pin half of the bound, never all of it. */
-	way->lanes.copies_max = route->max_in_flight / 2 + 1;
-	way->lanes.copy_bytes_max = route->max_in_flight_bytes / 4;
-	for (unsigned side = 0; side < way->side_count; side++) {
-		const struct xf_conf_endpoint *conf = setup->sink_conf[side];
+	xf_destination_init(&destination, route, migration);
+	xf_maker_init(&way->maker, setup->server, route, &destination, &runner->inbox);
+	xf_lanes_init(lanes, &lanes_ops, way, &destination, route->order);
+	for (unsigned sink = 0; sink < destination.sink_count; sink++) {
+		const struct xf_conf_endpoint *conf = setup->sink_conf[sink];
 
-		way->pipes[side].sink = setup->sinks[side];
-		way->lanes.drop_when_down[side] = conf->when_down == XF_WHEN_DOWN_DROP;
 		xf_maker_add_sink(&way->maker, conf);
-		xf_sink_attach(setup->sinks[side], runner);
+		xf_lanes_add_sink(lanes, xf_sink_connections(conf), conf->when_down == XF_WHEN_DOWN_DROP);
 	}
-	way->maker.key = route->key;
+	way->pipes = xf_alloc_array(lanes->pipe_count, sizeof(*way->pipes));
+	for (unsigned i = 0; i < lanes->pipe_count; i++) {
+		way->pipes[i].sink = setup->sinks[i];
+		xf_sink_attach(setup->sinks[i], runner, route->order != XF_ORDER_NONE);
+	}
+	/* Legs that nobody waits for may pin half of the bound, never all of it. */
+	lanes->loose_max = route->max_in_flight / 2 + 1;
+	lanes->loose_bytes_max = route->max_in_flight_bytes / 4;
+	if (destination.to == XF_TO_ALL) {
+		lanes->loose_max = lanes->loose_max / destination.sink_count + 1;
+		lanes->loose_bytes_max = lanes->loose_bytes_max / destination.sink_count + 1;
+	}
 	if (setup->migration != NULL) {
-		xf_maker_set_migration(&way->maker, route->migration);
-		way->lanes.handover_timeout_ms = route->migration->handover_timeout_ms;
+		lanes->handover_timeout_ms = migration->handover_timeout_ms;
 		way->forces = xf_migration_knobs(setup->migration).forces;
 		way->knobs_version = UINT32_MAX; /* none */
 		knobs_follow(way);
@@ -247,8 +264,7 @@ xf_way_create(const struct xf_way_setup *setup, struct xf_runner *runner, const 
 void
 xf_way_shut(struct xf_way *way)
 {
-	for (unsigned side = 0; side < way->side_count; side++)
-		way->lanes.up[side] = false;
+	way->lanes.up = 0;
 }
 
 void
@@ -261,6 +277,7 @@ xf_way_destroy(struct xf_way **pointer)
 	*pointer = NULL;
 	xf_lanes_fini(&way->lanes);
 	xf_maker_fini(&way->maker);
+	free(way->pipes);
 	free(way);
 }
 
@@ -286,6 +303,7 @@ leg_status_add(struct xf_leg_status *status, const struct xf_leg_counters *count
 	status->retried += xf_read(&counters->retried);
 	status->copies += xf_read(&counters->copies);
 	status->no_receiver += xf_read(&counters->no_receiver);
+	status->only += xf_read(&counters->only);
 	if (accepted > confirmed + refused + dropped + crossed + moved && oldest_ms > status->oldest_ms)
 		status->oldest_ms = oldest_ms;
 	xf_histogram_read(&counters->publish, &publish);
@@ -299,18 +317,18 @@ xf_way_status(const struct xf_way *way, uint64_t oldest_ms, struct xf_route_stat
 
 	xf_histogram_read(&way->lanes.handover, &handover);
 	xf_histogram_add(&status->handover, &handover);
-	for (unsigned side = 0; side < way->side_count; side++)
-		leg_status_add(&status->legs[side], &way->lanes.counters[side], oldest_ms);
+	for (unsigned sink = 0; sink < way->lanes.sink_count; sink++)
+		leg_status_add(&status->legs[sink], &way->lanes.sinks[sink].counters, oldest_ms);
 }
 
 void
 xf_way_inherit(struct xf_way *to, const struct xf_way *from)
 {
-	if (to->side_count != from->side_count)
+	if (to->lanes.sink_count != from->lanes.sink_count)
 		return;
-	for (unsigned side = 0; side < to->side_count; side++) {
-		struct xf_leg_counters *new = &to->lanes.counters[side];
-		const struct xf_leg_counters *old = &from->lanes.counters[side];
+	for (unsigned sink = 0; sink < to->lanes.sink_count; sink++) {
+		struct xf_leg_counters *new = &to->lanes.sinks[sink].counters;
+		const struct xf_leg_counters *old = &from->lanes.sinks[sink].counters;
 		struct xf_leg_status done = {.accepted = 0};
 		struct xf_histogram_snapshot publish;
 
@@ -324,6 +342,7 @@ xf_way_inherit(struct xf_way *to, const struct xf_way *from)
 		xf_count(&new->retried, done.retried);
 		xf_count(&new->copies, done.copies);
 		xf_count(&new->no_receiver, done.no_receiver);
+		xf_count(&new->only, done.only);
 		xf_histogram_read(&old->publish, &publish);
 		xf_histogram_merge(&new->publish, &publish);
 	}

@@ -1,6 +1,6 @@
 /*
  * way.h - from an accepted message to its sinks, and back: the maker that copies it, the lanes that decide, and a pipe to
- * each sink.
+ * each connection of each sink.
  *
  * An inlet has one way at a time, and all of it runs on the inlet's thread; a reload gives the inlet another. Legs come back
  * through the inlet's inbox, whichever way made them, so an old way is ended only when none of its legs is out.
@@ -22,8 +22,8 @@ struct xf_way_setup {
 	const struct xf_conf_route *route;
 	const struct xf_conf_server *server;
 	struct xf_migration *migration; /* NULL: plain sinks */
-	const struct xf_conf_endpoint *sink_conf[XF_SIDES];
-	struct xf_sink *sinks[XF_SIDES]; /* the second NULL for a plain sink */
+	const struct xf_conf_endpoint *sink_conf[XF_CONF_SINKS_MAX]; /* a migration's old and new; those that are not there NULL */
+	struct xf_sink *sinks[XF_PIPES_MAX]; /* each one's connections (xf_sink_connections()), one behind the other */
 };
 
 /* What the way tells its inlet. */
@@ -34,7 +34,7 @@ struct xf_way_ops {
 	void (*refused)(void *context, struct xf_leg *leg, const char *sink);
 };
 
-/* The way to one sink. */
+/* The way to one connection of a sink. */
 struct xf_pipe {
 	struct xf_sink *sink;
 	uint32_t gate; /* as read before the inbox */
@@ -47,9 +47,8 @@ struct xf_way {
 	struct xf_way_setup setup;
 	const struct xf_way_ops *ops;
 	void *context;
-	unsigned side_count;
 	struct xf_lanes lanes;
-	struct xf_pipe pipes[XF_SIDES];
+	struct xf_pipe *pipes; /* as the lanes number them */
 	struct xf_maker maker;
 	uint64_t now_ms;
 	uint64_t tick_at; /* when the lanes want to be looked at */
@@ -90,6 +89,9 @@ void xf_way_accept(struct xf_way *way, struct xf_delivery *delivery);
  * HEADERS has room for header_count of them. The rest borrows from DELIVERY. */
 void xf_way_unmake(struct xf_way *from, struct xf_delivery *delivery, struct xf_header *headers,
                    struct xf_incoming *message);
+
+/* How many messages may be open at once. */
+uint32_t xf_way_open_max(const struct xf_way *way);
 
 /* Legs that are out: sent and not back. */
 uint32_t xf_way_out(const struct xf_way *way);

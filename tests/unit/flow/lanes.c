@@ -1,5 +1,5 @@
 /*
- * Explores the lane state machine. A small world (a few messages in one or two lanes, two sinks that behave as
+ * Explores the lane state machine. A small world (a few messages in one or two lanes, up to three sinks that behave as
  * flow/sink.c does, brokers that store, refuse, lose and forget to answer) is taken through every order of events that
  * a budget of faults and commands allows: all states that can be reached, each once, with the invariants of DESIGN
  * section 3 checked after every event. From every state the world is also brought to rest (all must be
@@ -15,6 +15,10 @@
  * not made or made twice, one that is not required waited for; a settlement before the confirmation, after an unknown
  * outcome, or none after a refusal; a release too early or never; crossings counted on the wrong side or not at all;
  * delays that do not pass, grow or start anew, ticks asked for too late or never; bits, lists and bounds forgotten.
+ * Of several sinks: one of `any` that settles too late, or leaves what others hold or have under way; a refusal told too
+ * early, not at all, or without its reason; one of `all` not waited for, forgotten or marked as a copy; a bound of
+ * `first` forgotten; a bucket that goes to another part or connection. Of the orders: more than one under way in `strict`,
+ * a lane of `none` that stops. In place: what is published all the same, or counted as standing on one side only.
  *
  * XF_TEST_SEED=N repeats a random run, XF_TEST_SCALE=PERCENT its length; under sanitizers all is smaller.
  */
@@ -31,15 +35,17 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/memory.h"
+#include "flow/lanes.h"
 
 static void *world_alloc(size_t size);
+static void *world_alloc_array(size_t count, size_t size);
 static void world_free(void *memory);
 static _Noreturn void violation(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 #undef XF_ASSERT
 #define XF_ASSERT(condition) ((condition) ? (void)0 : violation("assertion: %s (lanes.c:%d)", #condition, __LINE__))
 #define xf_alloc(size) world_alloc(size)
-#define xf_alloc_array(count, size) world_alloc((count) * (size))
+#define xf_alloc_array(count, size) world_alloc_array(count, size)
 #define free(memory) world_free(memory)
 #include "flow/lanes.c"
 #undef free
@@ -55,12 +61,13 @@ static _Noreturn void violation(const char *format, ...) __attribute__((format(p
 #define SANITIZED 0
 #endif
 
+#define SINKS 3 /* at most, and as many pipes */
 #define MESSAGES_MAX 12
 #define LEGS_MAX 40 /* on their way to or from one sink */
 #define PATH_MAX_EVENTS 4096
 #define CELLS 20
 #define CELL_SIZE 512
-#define PAGE_SIZE_MAX (XF_LANE_PAGE * sizeof(struct xf_lane))
+#define PAGE_SIZE_MAX (XF_LANE_PAGE * (sizeof(struct xf_lane) + SINKS * sizeof(struct xf_lane_sink)))
 #define TICK_MS 5001 /* past every retry delay and the hand-over time-out */
 
 #define CHECK(condition) ((condition) ? (void)0 : violation("%s (line %d)", #condition, __LINE__))
@@ -90,10 +97,14 @@ struct transits {
 	unsigned count;
 };
 
+/* A pipe: a connection of a sink. */
 struct side {
 	struct transits queue, taken, inbox;
 	uint32_t generation, known; /* the sink's; what the inlet has seen */
 	bool up;
+};
+
+struct sink {
 	uint64_t confirmed, refused; /* as returned */
 	uint64_t crossed_max;        /* crossings of what was once taken here */
 };
@@ -102,17 +113,19 @@ struct message {
 	struct xf_delivery *delivery;
 	uint8_t lane;
 	bool accepted, dispatched, settled, released;
-	bool authority_done;      /* its leg came back stored or rejected */
-	bool both;                /* the mirror is required, and was since it was dispatched */
-	bool unknown;             /* once completed so */
-	bool crossed;             /* to the other side, once at least */
-	bool loose;               /* has a copy that nobody waits for */
-	bool taken[XF_SIDES];     /* once, as authority */
-	bool rejected[XF_SIDES];
-	uint8_t stands[XF_SIDES]; /* times stored, as authority */
-	uint8_t copies[XF_SIDES]; /* and as copy */
-	uint16_t excused;         /* later ones that may stand before it, over both sides */
-	uint16_t excused_at[XF_SIDES];
+	bool authority_done;   /* its leg came back stored or rejected */
+	bool both;             /* the mirror is required, and was since it was dispatched */
+	bool unknown;          /* once completed so */
+	bool crossed;          /* to the other side, once at least */
+	bool loose;            /* has a copy that nobody waits for */
+	bool told;             /* that it was refused */
+	uint8_t heard, denied; /* sinks, as bits, that came back stored; rejected */
+	bool taken[SINKS];     /* once, as authority */
+	bool rejected[SINKS];
+	uint8_t stands[SINKS]; /* times stored, as itself */
+	uint8_t copies[SINKS]; /* and as copy */
+	uint16_t excused;      /* later ones that may stand before it, over all sinks */
+	uint16_t excused_at[SINKS];
 };
 
 struct setting {
@@ -122,7 +135,13 @@ struct setting {
 
 struct scenario {
 	const char *name;
-	unsigned sides, messages;
+	unsigned sides; /* pipes */
+	unsigned messages;
+	enum xf_to to;
+	unsigned sinks; /* 0: a migration has two, else as many as pipes */
+	enum xf_require require;
+	enum xf_order order;
+	bool in_place;
 	const char *lanes; /* of each message, '0' or '1' */
 	struct setting start;
 	struct setting settings[4];
@@ -132,27 +151,47 @@ struct scenario {
 	bool any_order;                       /* in which it completes */
 	bool drop_when_down;
 	bool new_down; /* at first */
-	uint32_t copies_max;                  /* 0: any */
-	uint64_t copy_bytes_max;
+	uint32_t loose_max;                   /* 0: any */
+	uint64_t loose_bytes_max;
 };
 
 static struct world {
 	struct xf_lanes lanes;
-	struct side sides[XF_SIDES];
+	struct side sides[SINKS];
+	struct sink sinks[SINKS];
 	struct message messages[MESSAGES_MAX];
 	unsigned accepted, sets, forces, faults, downs;
 	uint64_t now;
 	uint64_t dropped_before; /* this event */
 	bool alive[CELLS];
-	bool page_alive;
+	bool page_alive, sinks_alive;
 	unsigned cells; /* used so far; those after them need not be copied */
 	_Alignas(16) unsigned char page[PAGE_SIZE_MAX];
+	_Alignas(16) unsigned char sinks_memory[SINKS * sizeof(struct xf_lanes_sink)];
 	_Alignas(16) unsigned char cells_memory[CELLS][CELL_SIZE];
 } world;
 
 static const struct scenario *scenario;
 static bool on_heap; /* random walks: memory is the heap's */
 static long heap_blocks;
+
+static bool
+is_migration(void)
+{
+	return scenario->to == XF_TO_MIGRATION;
+}
+
+static bool
+is_any(void)
+{
+	return scenario->to == XF_TO_ALL && scenario->require == XF_REQUIRE_ANY;
+}
+
+static unsigned
+sink_count(void)
+{
+	return scenario->sinks > 0 ? scenario->sinks : is_migration() ? 2 : scenario->sides;
+}
 
 /* ---- What went wrong, and how it came to it --------------------------------------------------- */
 
@@ -205,11 +244,7 @@ world_alloc(size_t size)
 		heap_blocks++;
 		return (xf_alloc)(size);
 	}
-	if (size > CELL_SIZE) {
-		CHECK(!world.page_alive && size <= sizeof(world.page));
-		world.page_alive = true;
-		return memset(world.page, 0, sizeof(world.page));
-	}
+	CHECK(size <= CELL_SIZE);
 	for (unsigned i = 0; i < CELLS; i++) {
 		if (world.alive[i])
 			continue;
@@ -219,6 +254,22 @@ world_alloc(size_t size)
 		return memset(world.cells_memory[i], 0, CELL_SIZE);
 	}
 	violation("out of cells: a leak");
+}
+
+/* The page of the lanes, and the sinks. */
+static void *
+world_alloc_array(size_t count, size_t size)
+{
+	bool *alive = size == sizeof(struct xf_lanes_sink) ? &world.sinks_alive : &world.page_alive;
+	unsigned char *memory = size == sizeof(struct xf_lanes_sink) ? world.sinks_memory : world.page;
+
+	if (on_heap) {
+		heap_blocks++;
+		return (xf_alloc_array)(count, size);
+	}
+	CHECK(!*alive && count * size <= (memory == world.page ? sizeof(world.page) : sizeof(world.sinks_memory)));
+	*alive = true;
+	return memset(memory, 0, count * size);
 }
 
 /* What is used afterwards shows as nonsense. */
@@ -234,9 +285,11 @@ world_free(void *memory)
 		free(memory);
 		return;
 	}
-	if (memory == world.page) {
-		CHECK(world.page_alive);
-		world.page_alive = false;
+	if (memory == world.page || memory == world.sinks_memory) {
+		bool *alive = memory == world.page ? &world.page_alive : &world.sinks_alive;
+
+		CHECK(*alive);
+		*alive = false;
 		return;
 	}
 	CHECK((unsigned char *)memory >= world.cells_memory[0] && at < sizeof(world.cells_memory) && at % CELL_SIZE == 0);
@@ -248,7 +301,7 @@ world_free(void *memory)
 static long
 blocks_alive(void)
 {
-	long count = world.page_alive;
+	long count = world.page_alive + world.sinks_alive;
 
 	for (unsigned i = 0; i < CELLS; i++)
 		count += world.alive[i];
@@ -308,10 +361,17 @@ is_of_delivery(const struct transit *transit, const void *delivery)
 	return transit->leg->delivery == delivery;
 }
 
+struct lane_at {
+	const struct xf_lane *lane;
+	unsigned sink;
+};
+
 static bool
-is_under_way(const struct transit *transit, const void *lane)
+is_under_way(const struct transit *transit, const void *context)
 {
-	return !transit->leg->abandoned && transit->leg->delivery->lane == lane;
+	const struct lane_at *at = context;
+
+	return !transit->leg->abandoned && transit->leg->delivery->lane == at->lane && transit->leg->sink == at->sink;
 }
 
 static bool
@@ -321,10 +381,27 @@ is_authority_of(const struct transit *transit, const void *delivery)
 }
 
 static bool
-is_copy_nobody_needs(const struct transit *transit, const void *unused)
+is_loose_to(const struct transit *transit, const void *sink)
 {
-	(void)unused;
-	return transit->leg->copy && !transit->leg->required;
+	return transit->leg->need == XF_NEED_NOT && !transit->leg->abandoned && transit->leg->sink == *(const unsigned *)sink;
+}
+
+/* Over all pipes. */
+static unsigned
+transits_sum(transit_test *test, const void *context)
+{
+	unsigned count = 0;
+
+	for (unsigned pipe = 0; pipe < SINKS; pipe++)
+		count += transits_count(pipe, test, context);
+	return count;
+}
+
+/* To be stored in this order, whatever fails. */
+static bool
+is_strict(void)
+{
+	return scenario->order == XF_ORDER_STRICT;
 }
 
 static bool
@@ -344,9 +421,11 @@ excuse(const struct xf_leg *leg, unsigned later)
 {
 	struct message *message = &world.messages[index_of(leg->delivery)];
 
+	if (is_strict())
+		return;
 	if (!leg->copy)
 		message->excused |= (uint16_t)(1u << later);
-	message->excused_at[leg->side] |= (uint16_t)(1u << later);
+	message->excused_at[leg->sink] |= (uint16_t)(1u << later);
 }
 
 /*
@@ -362,8 +441,8 @@ excuse_what_is_out(const struct xf_leg *leg)
 		const struct message *other = &world.messages[j];
 
 		if (other->lane == world.messages[i].lane &&
-		    (stands_at(other, leg->side) ||
-		     (!other->released && transits_count(leg->side, is_of_delivery, other->delivery) > 0)))
+		    (stands_at(other, leg->sink) ||
+		     (!other->released && transits_count(leg->pipe, is_of_delivery, other->delivery) > 0)))
 			excuse(leg, j);
 	}
 }
@@ -371,7 +450,7 @@ excuse_what_is_out(const struct xf_leg *leg)
 static void
 excuse_what_is_sent(const struct xf_leg *leg)
 {
-	const struct side *s = &world.sides[leg->side];
+	const struct side *s = &world.sides[leg->pipe];
 	const struct transits *lists[] = {&s->taken, &s->inbox};
 
 	for (unsigned l = 0; l < 2; l++)
@@ -387,44 +466,84 @@ excuse_what_is_sent(const struct xf_leg *leg)
 static uint64_t
 dropped_total(void)
 {
-	return xf_read(&world.lanes.counters[0].dropped) + xf_read(&world.lanes.counters[1].dropped);
+	uint64_t sum = 0;
+
+	for (unsigned sink = 0; sink < sink_count(); sink++)
+		sum += xf_read(&world.lanes.sinks[sink].counters.dropped);
+	return sum;
 }
 
 /* ---- What lanes.c calls --------------------------------------------------------------------------- */
 
 static bool
-lane_holds_earlier(const struct xf_lane *lane, unsigned side, uint64_t sequence)
+lane_holds_earlier(const struct xf_lane *lane, unsigned sink, uint64_t sequence)
 {
-	return side_holds(lane, side) && lane->held->legs[side].first->delivery->sequence < sequence;
+	return lane_holds(lane, sink) && lane->held->at[sink].list.first->delivery->sequence < sequence;
+}
+
+/* Where a leg of LANE to SINK has to go. */
+static unsigned
+pipe_of(unsigned lane, unsigned sink)
+{
+	if (sink_count() < scenario->sides) /* the connections of one sink */
+		return (lane == 0 ? 0 : 99) % scenario->sides;
+	return sink - scenario->in_place;
 }
 
 static void
 world_send(void *context, struct xf_leg *leg)
 {
-	unsigned side = leg->side, i = index_of(leg->delivery);
+	unsigned sink = leg->sink, i = index_of(leg->delivery);
 	const struct message *message = &world.messages[i];
+	const struct xf_lane *lane = leg->delivery->lane;
 
 	CHECK(context == &world);
 	CHECK(message->accepted && !message->released && leg->delivery == message->delivery);
-	CHECK(world.lanes.up[side]);
+	CHECK(sink < sink_count() && !(scenario->in_place && sink == 0));
+	CHECK(leg->pipe == pipe_of(message->lane, sink));
+	CHECK(scenario->to != XF_TO_SPLIT || sink == message->lane);
+	CHECK(world.lanes.up >> leg->pipe & 1);
 	CHECK(atomic_load(&leg->state) == XF_LEG_QUEUED && !leg->abandoned && !leg->held);
-	CHECK(transits_count(0, is_leg, leg) + transits_count(1, is_leg, leg) == 0);
-	CHECK(!lane_holds_earlier(leg->delivery->lane, side, leg->delivery->sequence));
-	if (!leg->copy) {
+	CHECK(transits_sum(is_leg, leg) == 0);
+	CHECK(scenario->order == XF_ORDER_NONE || !lane_holds_earlier(lane, sink, leg->delivery->sequence));
+	CHECK(!is_strict() || transits_sum(is_under_way, &(struct lane_at){lane, sink}) == 0);
+	CHECK(!leg->copy || is_migration());
+	/* Nobody tries again for one that nobody waits for. */
+	CHECK(leg->need != XF_NEED_NOT || leg->attempts == 0);
+	if (!leg->copy && scenario->to != XF_TO_ALL) {
 		CHECK(leg->delivery->authority == leg);
-		CHECK(transits_count(0, is_authority_of, leg->delivery) == 0);
-		CHECK(transits_count(1, is_authority_of, leg->delivery) == 0);
+		CHECK(transits_sum(is_authority_of, leg->delivery) == 0);
 		/* Nothing of the lane goes to this side while an earlier one is open on the other. */
-		for (unsigned j = 0; j < i; j++) {
+		for (unsigned j = 0; is_migration() && !scenario->in_place && j < i; j++) {
 			const struct message *other = &world.messages[j];
 
 			if (other->lane == message->lane && !other->released)
-				CHECK(transits_count(!side, is_authority_of, other->delivery) == 0);
+				CHECK(transits_count(!sink, is_authority_of, other->delivery) == 0);
 		}
 	}
 	excuse_what_is_sent(leg);
-	leg->generation = world.sides[side].known;
-	transits_push(&world.sides[side].queue, leg, PENDING);
+	leg->generation = world.sides[leg->pipe].known;
+	transits_push(&world.sides[leg->pipe].queue, leg, PENDING);
+}
+
+/* Whether MESSAGE, of a destination with several sinks, has what it needs to be settled. */
+static bool
+all_is_done(const struct message *message)
+{
+	uint8_t over = message->heard | message->denied, every = (uint8_t)((1u << sink_count()) - 1);
+
+	if (scenario->require == XF_REQUIRE_FIRST)
+		return over & 1;
+	return over == every || (scenario->require == XF_REQUIRE_ANY && message->heard != 0);
+}
+
+/* Whether the source has to hear that it was refused. */
+static bool
+all_is_refused(const struct message *message)
+{
+	if (scenario->require == XF_REQUIRE_FIRST)
+		return message->denied & 1;
+	return message->denied != 0 && (scenario->require == XF_REQUIRE_ALL || message->heard == 0);
 }
 
 static void
@@ -433,35 +552,57 @@ world_settle(void *context, struct xf_delivery *delivery)
 	unsigned i = index_of(delivery);
 	struct message *message = &world.messages[i];
 	bool dropped = scenario->drop_when_down && dropped_total() > world.dropped_before;
-	bool both = message->dispatched ? message->both : world.lanes.mirror == XF_MIRROR_REQUIRED;
+	bool both = message->dispatched ? message->both : world.lanes.destination.mirror == XF_MIRROR_REQUIRED;
 
 	CHECK(context == &world);
 	CHECK(message->accepted && !message->settled && !message->released);
 	CHECK(!delivery->open);
 	message->settled = true;
-	CHECK(message->authority_done || scenario->drop_when_down);
+	if (scenario->to == XF_TO_ALL) {
+		CHECK(all_is_done(message) || (scenario->drop_when_down && dropped_total() > 0));
+		CHECK(message->told == all_is_refused(message));
+		return;
+	}
+	CHECK(message->authority_done || scenario->drop_when_down || scenario->in_place);
 	CHECK(message->stands[0] + message->stands[1] > 0 || message->rejected[0] || message->rejected[1] || dropped ||
 	      (scenario->drop_when_down && both));
-	for (unsigned side = 0; side < XF_SIDES && both && !scenario->drop_when_down; side++)
-		CHECK(stands_at(message, side) || message->rejected[side]);
+	for (unsigned sink = 0; sink < XF_SIDES && both && !scenario->drop_when_down; sink++)
+		CHECK(stands_at(message, sink) || message->rejected[sink]);
 }
 
 static void
 world_refused(void *context, struct xf_leg *leg)
 {
+	/* A leg that is gone says no more than why. */
+	struct xf_delivery *delivery = NULL;
+
 	CHECK(context == &world);
-	CHECK(leg->result == XF_RESULT_REJECTED && !leg->abandoned && leg->delivery->open);
-	CHECK(!world.messages[index_of(leg->delivery)].released);
+	for (unsigned i = 0; i < world.accepted; i++)
+		for (unsigned l = 0; world.messages[i].delivery != NULL && l < sink_count(); l++)
+			if (leg->delivery == world.messages[i].delivery ||
+			    (scenario->to == XF_TO_ALL && xf_delivery_leg(world.messages[i].delivery, l) == leg))
+				delivery = world.messages[i].delivery;
+	CHECK(delivery != NULL && delivery->open);
+	CHECK(leg->result == XF_RESULT_REJECTED && !leg->abandoned);
+	CHECK(!on_heap || leg->reason != NULL);
+	CHECK(!is_any() || !world.messages[index_of(delivery)].told);
+	world.messages[index_of(delivery)].told = true;
 }
 
 static bool
 lane_holds_delivery(const struct xf_lane *lane, const struct xf_delivery *delivery)
 {
-	for (unsigned side = 0; side < XF_SIDES && lane->held != NULL; side++)
-		for (const struct xf_leg *leg = lane->held->legs[side].first; leg != NULL; leg = leg_next(leg))
+	for (unsigned sink = 0; sink < sink_count() && lane->held != NULL; sink++)
+		for (const struct xf_leg *leg = lane->held->at[sink].list.first; leg != NULL; leg = leg_next(leg))
 			if (leg->delivery == delivery)
 				return true;
 	return false;
+}
+
+static size_t
+legs_size(void)
+{
+	return (xf_destination_legs_max(&world.lanes.destination) - 1) * sizeof(struct xf_leg);
 }
 
 static void
@@ -471,11 +612,11 @@ world_release(void *context, struct xf_delivery *delivery)
 
 	CHECK(context == &world);
 	CHECK(message->settled && !message->released);
-	CHECK(transits_count(0, is_of_delivery, delivery) + transits_count(1, is_of_delivery, delivery) == 0);
+	CHECK(transits_sum(is_of_delivery, delivery) == 0);
 	CHECK(!lane_holds_delivery(delivery->lane, delivery));
 	message->released = true;
 	message->delivery = NULL;
-	world_free(delivery);
+	world_free((char *)delivery - legs_size());
 }
 
 static const struct xf_lanes_ops world_ops = {world_send, world_settle, world_refused, world_release};
@@ -490,14 +631,14 @@ given_up(const struct message *message)
 
 /* The message stands there from now on: was it to be before all that stand there already? */
 static void
-broker_store(unsigned side, const struct xf_leg *leg)
+broker_store(unsigned sink, const struct xf_leg *leg)
 {
 	unsigned i = index_of(leg->delivery);
 	struct message *message = &world.messages[i];
-	bool first = message->stands[0] + message->stands[1] == 0;
-	bool first_here = !stands_at(message, side);
+	bool first = message->stands[0] + message->stands[1] == 0 && is_migration();
+	bool first_here = !stands_at(message, sink);
 
-	for (unsigned j = i + 1; j < world.accepted; j++) {
+	for (unsigned j = i + 1; j < world.accepted && scenario->order != XF_ORDER_NONE; j++) {
 		const struct message *other = &world.messages[j];
 
 		if (other->lane != message->lane)
@@ -505,15 +646,15 @@ broker_store(unsigned side, const struct xf_leg *leg)
 		/* Order, over both sides; what was forced away and then refused for good or dropped has no place in it. */
 		if (!leg->copy && first && other->stands[0] + other->stands[1] > 0 && !(leg->abandoned && given_up(message)))
 			CHECK(message->excused >> j & 1);
-		if (first_here && !message->crossed && !other->crossed && stands_at(other, side))
-			CHECK(message->excused_at[side] >> j & 1); /* order on this side, copies too */
+		if (first_here && !message->crossed && !other->crossed && stands_at(other, sink))
+			CHECK(message->excused_at[sink] >> j & 1); /* order at this sink, copies too */
 	}
 	if (leg->copy) {
-		CHECK(message->copies[side] == 0 || message->unknown || message->loose);
-		message->copies[side]++;
+		CHECK(message->copies[sink] == 0 || message->unknown || message->loose);
+		message->copies[sink]++;
 	} else {
-		CHECK(message->stands[side] == 0 || message->unknown || message->crossed);
-		message->stands[side]++;
+		CHECK(message->stands[sink] == 0 || message->unknown || message->crossed);
+		message->stands[sink]++;
 	}
 }
 
@@ -566,7 +707,7 @@ sink_offer(unsigned side)
 		return;
 	}
 	if (!transit.leg->copy)
-		world.messages[index_of(transit.leg->delivery)].taken[side] = true;
+		world.messages[index_of(transit.leg->delivery)].taken[transit.leg->sink] = true;
 	transits_push(&s->taken, transit.leg, PENDING);
 }
 
@@ -578,11 +719,11 @@ sink_process(unsigned side, unsigned index, enum verdict verdict)
 
 	transit->verdict = verdict;
 	if (verdict == STORED || verdict == STORED_MUTE)
-		broker_store(side, transit->leg);
+		broker_store(transit->leg->sink, transit->leg);
 	else
 		excuse_what_is_out(transit->leg);
 	if (verdict == REJECTED)
-		world.messages[i].rejected[side] = true;
+		world.messages[i].rejected[transit->leg->sink] = true;
 	if (verdict == STORED_MUTE || verdict == LOST)
 		world.messages[i].unknown = true;
 }
@@ -622,13 +763,14 @@ sink_down(unsigned side, unsigned kept, bool heard)
 static void
 inlet_accept(void)
 {
-	struct xf_delivery *delivery = world_alloc(sizeof(*delivery));
+	struct xf_delivery *delivery = (struct xf_delivery *)((char *)world_alloc(legs_size() + sizeof(*delivery)) + legs_size());
 	struct message *message = &world.messages[world.accepted];
 
 	delivery->handle = world.accepted++;
 	message->delivery = delivery;
 	message->accepted = true;
 	message->lane = (uint8_t)(scenario->lanes[delivery->handle] - '0');
+	message->stands[0] = scenario->in_place;
 	delivery->bucket = message->lane == 0 ? 0 : 99; /* on one page; a percent of 50 hundredths moves the first only */
 	delivery->payload_size = 10;
 	xf_lanes_accept(&world.lanes, delivery, world.now);
@@ -639,14 +781,16 @@ inlet_deliver(unsigned side)
 {
 	struct transit transit = transits_take(&world.sides[side].inbox, 0);
 	struct xf_leg *leg = transit.leg;
+	struct message *message = &world.messages[index_of(leg->delivery)];
 
 	if (!leg->abandoned && (leg->result == XF_RESULT_STORED || leg->result == XF_RESULT_REJECTED)) {
 		if (!leg->copy)
-			world.messages[index_of(leg->delivery)].authority_done = true;
+			message->authority_done = true;
 		if (leg->result == XF_RESULT_STORED)
-			world.sides[side].confirmed++;
+			world.sinks[leg->sink].confirmed++;
 		else
-			world.sides[side].refused++;
+			world.sinks[leg->sink].refused++;
+		*(leg->result == XF_RESULT_STORED ? &message->heard : &message->denied) |= (uint8_t)(1u << leg->sink);
 	}
 	xf_lanes_returned(&world.lanes, leg, world.now);
 }
@@ -657,7 +801,7 @@ inlet_has_notice(unsigned side)
 {
 	const struct side *s = &world.sides[side];
 
-	if (world.lanes.up[side])
+	if (world.lanes.up >> side & 1)
 		return !s->up || s->generation != s->known;
 	return s->up && s->queue.count + s->taken.count + s->inbox.count == 0;
 }
@@ -665,11 +809,11 @@ inlet_has_notice(unsigned side)
 static void
 inlet_notice(unsigned side)
 {
-	bool up = !world.lanes.up[side];
+	bool up = !(world.lanes.up >> side & 1);
 
 	if (up)
 		world.sides[side].known = world.sides[side].generation;
-	xf_lanes_side(&world.lanes, side, up, world.now);
+	xf_lanes_pipe(&world.lanes, side, up, world.now);
 }
 
 static void
@@ -692,24 +836,31 @@ map_has(const _Atomic uint64_t *map, unsigned bucket)
 static struct xf_lane *
 lane_find(unsigned lane)
 {
-	struct xf_lane *found = world.lanes.pages[0] != NULL ? &world.lanes.pages[0][lane == 0 ? 0 : 99] : NULL;
+	struct xf_lane *found = (struct xf_lane *)world.lanes.pages[0];
+
+	if (found != NULL && lane == 1)
+		found = (struct xf_lane *)(world.lanes.pages[0] + 99 * world.lanes.lane_size);
 
 	return found != NULL && found->made ? found : NULL;
 }
 
-/* Returns how many legs LANE holds for SIDE; they are in order, and say that they are held. */
+/* Returns how many legs LANE holds for SINK; they are in order, and say that they are held. */
 static uint64_t
-check_held(const struct xf_lane *lane, unsigned side)
+check_held(const struct xf_lane *lane, unsigned sink, unsigned *loose)
 {
-	const struct leg_list *list = &lane->held->legs[side];
+	const struct leg_list *list = &lane->held->at[sink].list;
 	const struct xf_leg *last = NULL;
 	uint64_t count = 0;
 
 	for (const struct xf_leg *leg = list->first; leg != NULL; last = leg, leg = leg_next(leg)) {
-		CHECK(leg->held && leg->side == side && leg->required);
+		CHECK(leg->held && leg->sink == sink && (leg->need != XF_NEED_NOT || is_strict()));
 		CHECK(last == NULL || last->delivery->sequence <= leg->delivery->sequence);
-		CHECK(transits_count(side, is_leg, leg) == 0);
+		CHECK(transits_sum(is_leg, leg) == 0);
 		CHECK(!world.messages[index_of(leg->delivery)].released);
+		/* Where no order is kept, only what has failed waits. */
+		CHECK(scenario->order != XF_ORDER_NONE || !lane_is_up(&world.lanes, lane, sink) || leg->attempts > 0 ||
+		      leg->bounced || scenario->loose_max > 0);
+		*loose += leg->need == XF_NEED_NOT;
 		count++;
 	}
 	CHECK(list->last == last);
@@ -717,9 +868,9 @@ check_held(const struct xf_lane *lane, unsigned side)
 }
 
 static void
-check_lane(struct xf_lane *lane, uint64_t *in_flight, uint64_t *held)
+check_lane(struct xf_lane *lane, uint64_t *in_flight, uint64_t *held, unsigned *loose)
 {
-	bool listed = false;
+	bool listed = false, any = false, out = false;
 
 	for (const struct xf_lane_held *at = world.lanes.holders; at != NULL; at = at->next)
 		listed = listed || at == lane->held;
@@ -728,57 +879,86 @@ check_lane(struct xf_lane *lane, uint64_t *in_flight, uint64_t *held)
 	CHECK(map_has(world.lanes.moving, lane->bucket) == lane_moves(lane));
 	CHECK(map_has(world.lanes.stuck, lane->bucket) == lane->stuck);
 	CHECK(!lane->stuck || lane_moves(lane));
-	/* A lane does not wait for a side that is down and has given back all it had. */
-	CHECK(!lane_moves(lane) || lane->under_way[lane->side] > 0 || world.lanes.up[lane->side]);
+	/* A lane does not wait for a side that is down and has given back all it had, nor for one where nothing is. */
+	CHECK(!lane_moves(lane) || lane->at[lane->sink].under_way > 0 || lane_is_up(&world.lanes, lane, lane->sink));
+	CHECK(!lane_moves(lane) || lane->at[lane->sink].under_way > 0 || lane_holds(lane, lane->sink));
 	CHECK(map_has(world.lanes.used_map, lane->bucket));
-	CHECK(lane->target == (lane->bucket < world.lanes.percent));
-	for (unsigned side = 0; side < XF_SIDES; side++) {
-		uint64_t n = lane->held != NULL ? check_held(lane, side) : 0;
+	CHECK(!is_migration() || lane->target == (lane->bucket < world.lanes.destination.percent));
+	for (unsigned sink = 0; sink < sink_count(); sink++) {
+		uint64_t n = lane->held != NULL ? check_held(lane, sink, &loose[sink]) : 0;
+		const struct xf_lane_sink *at = &lane->at[sink];
 
-		CHECK(lane->under_way[side] == transits_count(side, is_under_way, lane));
-		CHECK(!lane->stopped[side] || lane->held != NULL);
-		held[side] += n;
-		in_flight[side] += lane->under_way[side] + n;
+		CHECK(at->under_way == transits_sum(is_under_way, &(struct lane_at){lane, sink}));
+		CHECK(!at->stopped || lane->held != NULL);
+		CHECK(!is_strict() || at->under_way <= 1);
+		held[sink] += n;
+		in_flight[sink] += at->under_way + n;
+		any = any || n > 0;
+		out = out || at->under_way > 0;
+		/* What is held goes on by itself: something is out that comes back, a time, or the pipe that comes up. */
+		CHECK(n == 0 || at->under_way > 0 || at->stopped || !lane_is_up(&world.lanes, lane, sink) ||
+		      scenario->order == XF_ORDER_NONE);
 	}
 	if (lane->held != NULL && !lane_moves(lane))
 		CHECK(lane->held->waiting_first == NULL);
 	/* A structure that has nothing to say is given back. */
-	if (lane->held != NULL && !lane_moves(lane) && lane->under_way[0] + lane->under_way[1] == 0)
-		CHECK(side_holds(lane, 0) || side_holds(lane, 1));
+	if (lane->held != NULL && !lane_moves(lane) && !out)
+		CHECK(any);
 }
 
 static void
 check(void)
 {
-	uint64_t in_flight[XF_SIDES] = {0, 0}, held[XF_SIDES] = {0, 0}, on_both = 0, crossed = 0, crossed_max = 0;
-	unsigned open = 0, copies = 0;
+	uint64_t in_flight[SINKS] = {0}, held[SINKS] = {0}, on_both = 0, crossed = 0, crossed_max = 0;
+	unsigned open = 0, loose[SINKS] = {0};
 
 	for (unsigned l = 0; l < 2; l++)
 		if (lane_find(l) != NULL)
-			check_lane(lane_find(l), in_flight, held);
-	for (unsigned side = 0; side < XF_SIDES; side++) {
-		const struct xf_leg_counters *c = &world.lanes.counters[side];
-		const struct side *s = &world.sides[side];
+			check_lane(lane_find(l), in_flight, held, loose);
+	for (unsigned sink = 0; sink < sink_count(); sink++) {
+		const struct xf_lanes_sink *at = &world.lanes.sinks[sink];
+		const struct xf_leg_counters *c = &at->counters;
+		const struct sink *s = &world.sinks[sink];
 
 		CHECK(xf_read(&c->accepted) == xf_read(&c->confirmed) + xf_read(&c->refused) + xf_read(&c->dropped) +
-		                                       xf_read(&c->crossed) + xf_read(&c->moved) + in_flight[side]);
-		CHECK(xf_read(&c->held) == held[side]);
-		CHECK(xf_read(&c->confirmed) == s->confirmed && xf_read(&c->refused) == s->refused);
+		                                       xf_read(&c->crossed) + xf_read(&c->moved) + in_flight[sink]);
+		CHECK(xf_read(&c->held) == held[sink]);
+		CHECK(xf_read(&c->confirmed) == s->confirmed || at->pipes == 0);
+		CHECK(xf_read(&c->refused) == s->refused);
 		crossed += xf_read(&c->crossed);
 		crossed_max += s->crossed_max;
-		copies += transits_count(side, is_copy_nobody_needs, NULL);
+		loose[sink] += transits_sum(is_loose_to, &sink);
+		CHECK(at->loose_out == loose[sink] && at->loose_bytes_out == loose[sink] * 10);
+		CHECK(is_any() || (loose[sink] <= world.lanes.loose_max && loose[sink] * 10 <= world.lanes.loose_bytes_max));
 	}
 	for (unsigned i = 0; i < world.accepted; i++) {
 		const struct message *message = &world.messages[i];
 
 		open += !message->settled;
 		on_both += message->stands[0] > 0 && message->stands[1] > 0;
+		CHECK(scenario->to != XF_TO_ALL || message->settled == all_is_done(message) || scenario->drop_when_down);
 	}
 	CHECK(world.lanes.open == open);
-	CHECK(on_both <= crossed);
-	CHECK(scenario->drop_when_down || crossed <= crossed_max);
-	CHECK(world.lanes.copies_out == copies && world.lanes.copy_bytes_out == copies * 10);
-	CHECK(copies <= world.lanes.copies_max && copies * 10 <= world.lanes.copy_bytes_max);
+	CHECK(!is_migration() || scenario->in_place || on_both <= crossed);
+	CHECK(scenario->drop_when_down || scenario->in_place || crossed <= crossed_max);
+}
+
+/* What a side alone holds, at rest: what stands there, and nowhere as a copy. */
+static void
+check_only(void)
+{
+	uint64_t only[XF_SIDES] = {0, 0};
+
+	for (unsigned i = 0; i < world.accepted; i++) {
+		const struct message *message = &world.messages[i];
+
+		if (message->unknown || message->crossed)
+			return; /* it may stand where nobody knows of it */
+		if (stands_at(message, 0) != stands_at(message, 1))
+			only[stands_at(message, 1)]++;
+	}
+	CHECK(xf_read(&world.lanes.sinks[0].counters.only) == only[0]);
+	CHECK(xf_read(&world.lanes.sinks[1].counters.only) == only[1]);
 }
 
 static void
@@ -790,15 +970,18 @@ check_rest(void)
 	for (unsigned l = 0; l < 2; l++) {
 		const struct xf_lane *lane = lane_find(l);
 
-		CHECK(lane == NULL || (!lane_moves(lane) && lane->side == (lane->bucket < world.lanes.percent)));
-		CHECK(lane == NULL || !(lane->stopped[0] || lane->stopped[1]));
+		CHECK(lane == NULL || (!lane_moves(lane) && (!is_migration() || lane->sink == (lane->bucket < world.lanes.destination.percent))));
+		for (unsigned sink = 0; lane != NULL && sink < sink_count(); sink++)
+			CHECK(!lane->at[sink].stopped);
 	}
 	for (unsigned i = 0; i < (XF_BUCKETS + 63) / 64; i++)
 		CHECK(world.lanes.moving[i] == 0 && world.lanes.stuck[i] == 0);
 	CHECK(world.lanes.holders == NULL && world.lanes.oldest == NULL && world.lanes.newest == NULL);
-	CHECK(world.lanes.copies_out == 0 && world.lanes.copy_bytes_out == 0);
-	CHECK(world.lanes.counters[0].held == 0 && world.lanes.counters[1].held == 0);
-	CHECK(blocks_alive() == (world.lanes.pages[0] != NULL));
+	for (unsigned sink = 0; sink < sink_count(); sink++)
+		CHECK(world.lanes.sinks[sink].loose_out == 0 && world.lanes.sinks[sink].counters.held == 0);
+	if (is_migration())
+		check_only();
+	CHECK(blocks_alive() == 1 + (world.lanes.pages[0] != NULL));
 }
 
 /* ---- Events ------------------------------------------------------------------------------------------------ */
@@ -811,7 +994,7 @@ sides_note(int8_t *sides)
 		const struct message *message = &world.messages[i];
 
 		sides[i] = message->delivery != NULL && message->delivery->authority != NULL
-		                   ? (int8_t)message->delivery->authority->side
+		                   ? (int8_t)message->delivery->authority->sink
 		                   : -1;
 	}
 }
@@ -827,14 +1010,14 @@ note_changes(const int8_t *before, unsigned accepted_before, bool forced)
 
 		if (i < accepted_before && before[i] >= 0 && after[i] >= 0 && before[i] != after[i]) {
 			/* A side that works keeps what it has, unless it is forced. */
-			CHECK(forced || !world.lanes.up[before[i]]);
+			CHECK(forced || !(world.lanes.up >> (before[i] - scenario->in_place) & 1));
 			message->crossed = true;
-			world.sides[before[i]].crossed_max += message->taken[before[i]];
+			world.sinks[before[i]].crossed_max += message->taken[before[i]];
 		}
-		if (!message->dispatched && (after[i] >= 0 || message->settled)) {
+		if (!message->dispatched && (message->settled || message->delivery->out > 0)) {
 			message->dispatched = true;
-			message->both = world.lanes.mirror == XF_MIRROR_REQUIRED;
-			message->loose = world.lanes.mirror == XF_MIRROR_ON;
+			message->both = world.lanes.destination.mirror == XF_MIRROR_REQUIRED;
+			message->loose = world.lanes.destination.mirror == XF_MIRROR_ON;
 		}
 	}
 }
@@ -885,7 +1068,7 @@ apply(struct event event)
 		xf_lanes_force(&world.lanes, world.now);
 		break;
 	case ROLLBACK:
-		inlet_set((struct setting){0, world.lanes.mirror});
+		inlet_set((struct setting){0, world.lanes.destination.mirror});
 		xf_lanes_force(&world.lanes, world.now);
 		break;
 	case TICK:
@@ -924,8 +1107,11 @@ tick_matters(void)
 	for (unsigned l = 0; l < 2; l++) {
 		const struct xf_lane *lane = lane_find(l);
 
-		if (lane != NULL && (lane->stopped[0] || lane->stopped[1] || (lane_moves(lane) && !lane->stuck)))
+		if (lane != NULL && lane_moves(lane) && !lane->stuck)
 			return true;
+		for (unsigned sink = 0; lane != NULL && sink < sink_count(); sink++)
+			if (lane->at[sink].stopped || (scenario->order == XF_ORDER_NONE && lane_holds(lane, sink)))
+				return true;
 	}
 	return false;
 }
@@ -974,8 +1160,8 @@ events(struct event *out)
 			out[n++] = (struct event){NOTICE, side, 0};
 	}
 	for (unsigned i = 0; i < scenario->setting_count && world.sets > 0; i++)
-		if (scenario->settings[i].percent != world.lanes.percent ||
-		    scenario->settings[i].mirror != world.lanes.mirror)
+		if (scenario->settings[i].percent != world.lanes.destination.percent ||
+		    scenario->settings[i].mirror != world.lanes.destination.mirror)
 			out[n++] = (struct event){SET, 0, (uint8_t)i};
 	if (world.forces > 0 && moves_any())
 		out[n++] = (struct event){FORCE, 0, 0};
@@ -996,15 +1182,22 @@ world_start(const struct scenario *of)
 	world.faults = of->faults;
 	world.downs = of->downs;
 	world.now = 1000;
-	xf_lanes_init(&world.lanes, &world_ops, &world);
-	world.lanes.percent = of->start.percent;
-	world.lanes.mirror = of->start.mirror;
-	if (of->copies_max > 0)
-		world.lanes.copies_max = of->copies_max;
-	if (of->copy_bytes_max > 0)
-		world.lanes.copy_bytes_max = of->copy_bytes_max;
+	xf_lanes_init(&world.lanes, &world_ops, &world, &(struct xf_destination){
+		.to = of->to,
+		.sink_count = (uint8_t)sink_count(),
+		.require = of->require,
+		.below = {50, 10000},
+		.percent = of->start.percent,
+		.mirror = of->start.mirror,
+	}, of->order);
+	for (unsigned sink = 0; sink < sink_count(); sink++)
+		xf_lanes_add_sink(&world.lanes, sink == 0 && of->in_place ? 0 : sink_count() < of->sides ? of->sides : 1,
+		                  of->drop_when_down);
+	if (of->loose_max > 0)
+		world.lanes.loose_max = of->loose_max;
+	if (of->loose_bytes_max > 0)
+		world.lanes.loose_bytes_max = of->loose_bytes_max;
 	for (unsigned side = 0; side < of->sides; side++) {
-		world.lanes.drop_when_down[side] = of->drop_when_down;
 		world.sides[side].generation = 1;
 		if (side == 1 && of->new_down)
 			continue;
@@ -1050,7 +1243,11 @@ side_flow(uint8_t side)
 static bool
 any_queued(unsigned mask)
 {
-	return (mask & 1 && world.sides[0].queue.count > 0) || (mask & 2 && world.sides[1].queue.count > 0);
+	bool any = false;
+
+	for (unsigned side = 0; side < SINKS; side++)
+		any = any || (mask >> side & 1 && world.sides[side].queue.count > 0);
+	return any;
 }
 
 /* The sides of the mask work; time goes on as far as the lanes ask for. */
@@ -1079,7 +1276,7 @@ world_rest(unsigned mask)
 static void
 check_comes_to_rest(void)
 {
-	world_rest(3);
+	world_rest(7);
 	check_rest();
 	xf_lanes_fini(&world.lanes);
 	CHECK(blocks_alive() == 0);
@@ -1090,11 +1287,27 @@ static void
 check_rolls_back(void)
 {
 	apply((struct event){ROLLBACK, 0, 0});
-	world_rest(1);
+	world_rest(scenario->in_place ? 0 : 1);
 	for (unsigned i = 0; i < world.accepted; i++)
 		CHECK(world.messages[i].settled);
 	for (unsigned l = 0; l < 2; l++)
-		CHECK(lane_find(l) == NULL || (lane_find(l)->side == 0 && !lane_moves(lane_find(l))));
+		CHECK(lane_find(l) == NULL || (lane_find(l)->sink == 0 && !lane_moves(lane_find(l))));
+	check_comes_to_rest();
+}
+
+/* Of several sinks only ONE works, and from the others there is not a word. */
+static void
+check_is_isolated(unsigned one)
+{
+	world_rest(1u << one);
+	for (unsigned i = 0; i < world.accepted; i++) {
+		const struct message *message = &world.messages[i];
+
+		if (scenario->require == XF_REQUIRE_ALL) /* all that it is to have reaches it */
+			CHECK(stands_at(message, one) || message->rejected[one] || scenario->drop_when_down);
+		else if (scenario->require == XF_REQUIRE_ANY || one == 0) /* and nothing else is needed */
+			CHECK(message->settled || message->rejected[one] || scenario->drop_when_down);
+	}
 	check_comes_to_rest();
 }
 
@@ -1117,11 +1330,11 @@ put(struct picture *picture, uint64_t value, unsigned bytes)
 static void
 put_leg(struct picture *picture, const struct xf_leg *leg)
 {
-	put(picture, index_of(leg->delivery) << 4 | (uint64_t)leg->copy << 3 | (uint64_t)leg->required << 2 |
-	                     (uint64_t)leg->maybe << 1 | leg->abandoned, 1);
-	put(picture, (uint64_t)(leg->generation == world.sides[leg->side].generation) << 4 | atomic_load(&leg->state) << 2 |
+	put(picture, index_of(leg->delivery) << 4 | (uint64_t)leg->copy << 3 | (uint64_t)leg->need << 1 | leg->abandoned, 1);
+	put(picture, (uint64_t)(leg->generation == world.sides[leg->pipe].generation) << 4 | atomic_load(&leg->state) << 2 |
 	                     (uint64_t)(leg->delivery->authority == leg) << 1 | leg->extra |
-	                     (uint64_t)leg->delivery->waived << 5, 1);
+	                     (uint64_t)leg->delivery->waived << 5 | (uint64_t)(leg->attempts > 0) << 6, 1);
+	put(picture, leg->maybe | (uint64_t)(leg->held && leg->retry_at > world.now) << 4, 1);
 }
 
 static void
@@ -1143,15 +1356,16 @@ put_lane(struct picture *picture, const struct xf_lane *lane)
 		put(picture, 0xff, 1);
 		return;
 	}
-	put(picture, lane->side | lane->target << 1 | lane->stopped[0] << 2 | lane->stopped[1] << 3 | lane->stuck << 4 |
-	                     (held != NULL) << 5, 1);
+	put(picture, lane->sink | lane->target << 1 | (uint64_t)lane->stuck << 2 | (uint64_t)(held != NULL) << 3, 1);
 	if (held == NULL)
 		return;
-	put(picture, (uint64_t)(held->retry_at[0] > world.now) | (uint64_t)(held->retry_at[1] > world.now) << 1 |
-	                     (uint64_t)(held->retries[0] > 0) << 2 | (uint64_t)(held->retries[1] > 0) << 3 |
-	                     (uint64_t)(world.now - held->moving_since >= world.lanes.handover_timeout_ms) << 4, 1);
-	for (unsigned side = 0; side < XF_SIDES; side++) {
-		for (const struct xf_leg *leg = held->legs[side].first; leg != NULL; leg = leg_next(leg))
+	put(picture, world.now - held->moving_since >= world.lanes.handover_timeout_ms, 1);
+	for (unsigned sink = 0; sink < sink_count(); sink++) {
+		const struct held_legs *at = &held->at[sink];
+
+		put(picture, (uint64_t)(at->retry_at > world.now) | (uint64_t)(at->retries > 0) << 1 |
+		                     (uint64_t)lane->at[sink].stopped << 2, 1);
+		for (const struct xf_leg *leg = at->list.first; leg != NULL; leg = leg_next(leg))
 			put_leg(picture, leg);
 		put(picture, 0xff, 1);
 	}
@@ -1175,15 +1389,18 @@ put_message(struct picture *picture, unsigned i)
 	}
 	put(picture, message->settled | message->released << 1 | message->dispatched << 2 | message->authority_done << 3 |
 	                     message->both << 4 | message->unknown << 5 | message->crossed << 6 | message->loose << 7, 1);
-	put(picture, message->taken[0] | message->taken[1] << 1 | message->rejected[0] << 2 | message->rejected[1] << 3 |
-	                     (message->stands[0] > 0) << 4 | (message->stands[1] > 0) << 5 |
-	                     (message->copies[0] > 0) << 6 | (message->copies[1] > 0) << 7, 1);
+	for (unsigned sink = 0; sink < sink_count(); sink++)
+		put(picture, message->taken[sink] | message->rejected[sink] << 1 | (message->stands[sink] > 0) << 2 |
+		                     (message->copies[sink] > 0) << 3 | (message->heard >> sink & 1) << 4 |
+		                     (message->denied >> sink & 1) << 5, 1);
+	put(picture, message->told, 1);
 	if (message->released)
 		return;
 	put(picture, stands ? 0 : message->excused, 1);
-	for (unsigned side = 0; side < XF_SIDES; side++)
-		put(picture, stands_at(message, side) ? 0 : message->excused_at[side], 1);
+	for (unsigned sink = 0; sink < sink_count(); sink++)
+		put(picture, stands_at(message, sink) ? 0 : message->excused_at[sink], 1);
 	put(picture, message->delivery->unconfirmed << 4 | message->delivery->out, 1);
+	put(picture, message->delivery->stored, 1);
 }
 
 static uint64_t
@@ -1192,8 +1409,8 @@ world_hash(void)
 	struct picture picture = {.length = 0};
 	uint64_t crossed = 0, crossed_max = 0, on_both = 0, hash = 0x9e3779b97f4a7c15u;
 
-	put(&picture, world.accepted << 5 | world.lanes.mirror << 3 | world.lanes.up[0] << 1 | world.lanes.up[1], 1);
-	put(&picture, world.lanes.percent, 2);
+	put(&picture, world.accepted << 5 | world.lanes.destination.mirror << 3 | world.lanes.up, 1);
+	put(&picture, world.lanes.destination.percent, 2);
 	put(&picture, world.sets | world.forces << 4, 1);
 	put(&picture, world.faults | world.downs << 4, 1);
 	for (unsigned l = 0; l < 2; l++)
@@ -1209,8 +1426,10 @@ world_hash(void)
 		put_transits(&picture, &s->queue);
 		put_transits(&picture, &s->taken);
 		put_transits(&picture, &s->inbox);
-		crossed += xf_read(&world.lanes.counters[side].crossed);
-		crossed_max += s->crossed_max;
+	}
+	for (unsigned sink = 0; sink < sink_count(); sink++) {
+		crossed += xf_read(&world.lanes.sinks[sink].counters.crossed);
+		crossed_max += world.sinks[sink].crossed_max;
 	}
 	put(&picture, crossed - on_both, 1);
 	put(&picture, crossed_max - crossed, 1);
@@ -1290,10 +1509,15 @@ explore(struct exploration *exploration, size_t depth)
 	}
 	world_copy(&exploration->stack[depth], &world);
 	check_comes_to_rest();
-	if (scenario->sides > 1 && !requires_both()) {
+	if (is_migration() && !requires_both()) {
 		world_copy(&world, &exploration->stack[depth]);
 		path_length = length;
 		check_rolls_back();
+	}
+	for (unsigned one = 0; scenario->to == XF_TO_ALL && one < scenario->sides; one++) {
+		world_copy(&world, &exploration->stack[depth]);
+		path_length = length;
+		check_is_isolated(one);
 	}
 	for (unsigned i = 0; i < count; i++) {
 		world_copy(&world, &exploration->stack[depth]);
@@ -1341,42 +1565,123 @@ static const struct scenario plain[] = {
 #define REQUIRED(percent) {(percent) * 100, XF_MIRROR_REQUIRED}
 
 static const struct scenario migrations[] = {
-	{.name = "migration", .sides = 2, .messages = 3, .lanes = "000", .setting_count = 2,
+	{.name = "migration", .to = XF_TO_MIGRATION, .sides = 2, .messages = 3, .lanes = "000", .setting_count = 2,
 	 .settings = {OFF(0), OFF(100)}, .sets = 2, .forces = 1, .faults = 1, .window = 2},
-	{.name = "migration, answers in any order", .sides = 2, .messages = 3, .lanes = "000", .setting_count = 1,
+	{.name = "migration, answers in any order", .to = XF_TO_MIGRATION, .sides = 2, .messages = 3, .lanes = "000", .setting_count = 1,
 	 .settings = {OFF(100)}, .sets = 1, .faults = 1, .window = 2, .any_order = true},
-	{.name = "migration, a side breaks", .sides = 2, .messages = 3, .lanes = "000", .setting_count = 2,
+	{.name = "migration, a side breaks", .to = XF_TO_MIGRATION, .sides = 2, .messages = 3, .lanes = "000", .setting_count = 2,
 	 .settings = {OFF(0), OFF(100)}, .sets = 1, .faults = 1, .downs = 1, .window = 2},
-	{.name = "migration, sides break, forced", .sides = 2, .messages = 2, .lanes = "00", .setting_count = 2,
+	{.name = "migration, sides break, forced", .to = XF_TO_MIGRATION, .sides = 2, .messages = 2, .lanes = "00", .setting_count = 2,
 	 .settings = {OFF(0), OFF(100)}, .sets = 2, .forces = 1, .downs = 1, .window = 2},
-	{.name = "migration, two lanes, one moves", .sides = 2, .messages = 3, .lanes = "010", .setting_count = 3,
+	{.name = "migration, two lanes, one moves", .to = XF_TO_MIGRATION, .sides = 2, .messages = 3, .lanes = "010", .setting_count = 3,
 	 .settings = {OFF(0), {50, XF_MIRROR_OFF}, OFF(100)}, .sets = 2, .forces = 1, .window = 1},
-	{.name = "migration, dropped when down", .sides = 2, .messages = 2, .lanes = "00", .setting_count = 2,
+	{.name = "migration, dropped when down", .to = XF_TO_MIGRATION, .sides = 2, .messages = 2, .lanes = "00", .setting_count = 2,
 	 .settings = {OFF(0), OFF(100)}, .sets = 1, .forces = 1, .faults = 1, .downs = 1, .window = 2,
 	 .drop_when_down = true},
 };
 
 static const struct scenario mirrors[] = {
-	{.name = "mirror on", .sides = 2, .messages = 2, .lanes = "00", .start = ON(0), .setting_count = 3,
+	{.name = "mirror on", .to = XF_TO_MIGRATION, .sides = 2, .messages = 2, .lanes = "00", .start = ON(0), .setting_count = 3,
 	 .settings = {ON(0), ON(100), OFF(100)}, .sets = 2, .forces = 1, .faults = 1, .window = 1},
-	{.name = "mirror on, a side breaks", .sides = 2, .messages = 2, .lanes = "00", .start = ON(0), .setting_count = 1,
+	{.name = "mirror on, a side breaks", .to = XF_TO_MIGRATION, .sides = 2, .messages = 2, .lanes = "00", .start = ON(0), .setting_count = 1,
 	 .settings = {ON(100)}, .sets = 1, .faults = 1, .downs = 1, .window = 1},
-	{.name = "mirror on, bytes for two copies", .sides = 2, .messages = 3, .lanes = "000", .start = ON(100),
-	 .setting_count = 1, .settings = {ON(0)}, .sets = 1, .window = 1, .copy_bytes_max = 29},
-	{.name = "mirror on, one copy at a time, new down", .sides = 2, .messages = 3, .lanes = "000", .start = ON(0),
+	{.name = "mirror on, bytes for two copies", .to = XF_TO_MIGRATION, .sides = 2, .messages = 3, .lanes = "000", .start = ON(100),
+	 .setting_count = 1, .settings = {ON(0)}, .sets = 1, .window = 1, .loose_bytes_max = 29},
+	{.name = "mirror on, one copy at a time, new down", .to = XF_TO_MIGRATION, .sides = 2, .messages = 3, .lanes = "000", .start = ON(0),
 	 .setting_count = 1, .settings = {ON(100)}, .sets = 1, .faults = 1, .window = 2, .new_down = true,
-	 .copies_max = 1},
+	 .loose_max = 1},
 };
 
 static const struct scenario required_mirrors[] = {
-	{.name = "mirror required", .sides = 2, .messages = 2, .lanes = "00", .start = REQUIRED(0), .setting_count = 2,
+	{.name = "mirror required", .to = XF_TO_MIGRATION, .sides = 2, .messages = 2, .lanes = "00", .start = REQUIRED(0), .setting_count = 2,
 	 .settings = {REQUIRED(0), REQUIRED(100)}, .sets = 2, .forces = 2, .window = 1},
-	{.name = "mirror required, faults", .sides = 2, .messages = 2, .lanes = "00", .start = REQUIRED(0),
+	{.name = "mirror required, faults", .to = XF_TO_MIGRATION, .sides = 2, .messages = 2, .lanes = "00", .start = REQUIRED(0),
 	 .setting_count = 1, .settings = {REQUIRED(100)}, .sets = 1, .forces = 1, .faults = 1, .window = 1},
-	{.name = "mirror required, a side breaks", .sides = 2, .messages = 2, .lanes = "00", .start = REQUIRED(0),
+	{.name = "mirror required, a side breaks", .to = XF_TO_MIGRATION, .sides = 2, .messages = 2, .lanes = "00", .start = REQUIRED(0),
 	 .setting_count = 1, .settings = {REQUIRED(100)}, .sets = 1, .downs = 1, .window = 1},
-	{.name = "mirror required at times", .sides = 2, .messages = 2, .lanes = "00", .setting_count = 3,
+	{.name = "mirror required at times", .to = XF_TO_MIGRATION, .sides = 2, .messages = 2, .lanes = "00", .setting_count = 3,
 	 .settings = {REQUIRED(0), REQUIRED(100), OFF(100)}, .sets = 2, .forces = 1, .window = 2},
+};
+
+#define ALL(want) .to = XF_TO_ALL, .require = XF_REQUIRE_##want
+
+static const struct scenario alls[] = {
+	{.name = "all of three", ALL(ALL), .sides = 3, .messages = 2, .lanes = "00", .window = 1},
+	{.name = "all of three, one breaks", ALL(ALL), .sides = 3, .messages = 1, .lanes = "0", .faults = 1, .downs = 1,
+	 .window = 1},
+	{.name = "all of two", ALL(ALL), .sides = 2, .messages = 2, .lanes = "00", .faults = 1, .downs = 1, .window = 2},
+	{.name = "all of two, two lanes, one down", ALL(ALL), .sides = 2, .messages = 3, .lanes = "010", .downs = 1,
+	 .window = 1, .new_down = true},
+	{.name = "all of two, dropped when down", ALL(ALL), .sides = 2, .messages = 2, .lanes = "00", .faults = 1,
+	 .downs = 1, .window = 1, .drop_when_down = true},
+};
+
+static const struct scenario anys[] = {
+	{.name = "any of three", ALL(ANY), .sides = 3, .messages = 2, .lanes = "00", .window = 1},
+	{.name = "any of three, faults", ALL(ANY), .sides = 3, .messages = 1, .lanes = "0", .faults = 3, .window = 1},
+	{.name = "any of two", ALL(ANY), .sides = 2, .messages = 2, .lanes = "00", .faults = 1, .downs = 1, .window = 1},
+	{.name = "any of two, two lanes, one down", ALL(ANY), .sides = 2, .messages = 3, .lanes = "010", .window = 1,
+	 .new_down = true},
+	{.name = "any of two, one lags", ALL(ANY), .sides = 2, .messages = 4, .lanes = "0000", .window = 1, .loose_max = 1},
+	{.name = "any of two, dropped when down", ALL(ANY), .sides = 2, .messages = 2, .lanes = "00", .faults = 1, .downs = 1,
+	 .window = 1, .drop_when_down = true},
+};
+
+static const struct scenario firsts[] = {
+	{.name = "first of three", ALL(FIRST), .sides = 3, .messages = 2, .lanes = "00", .window = 1, .loose_max = 1},
+	{.name = "first of two", ALL(FIRST), .sides = 2, .messages = 2, .lanes = "00", .faults = 1, .downs = 1, .window = 1},
+	{.name = "first of two, the other down", ALL(FIRST), .sides = 2, .messages = 3, .lanes = "000", .faults = 1, .window = 1,
+	 .new_down = true},
+};
+
+static const struct scenario splits[] = {
+	{.name = "split", .to = XF_TO_SPLIT, .sides = 2, .messages = 4, .lanes = "0101", .faults = 1, .downs = 1, .window = 1},
+	{.name = "two connections", .sides = 2, .sinks = 1, .messages = 4, .lanes = "0110", .faults = 1, .downs = 1, .window = 1},
+};
+
+static const struct scenario strict_ones[] = {
+	{.name = "strict", .order = XF_ORDER_STRICT, .sides = 1, .messages = 4, .lanes = "0010", .faults = 2, .downs = 1,
+	 .window = 2},
+	{.name = "strict, answers in any order", .order = XF_ORDER_STRICT, .sides = 1, .messages = 4, .lanes = "0000",
+	 .faults = 3, .downs = 1, .window = 3, .any_order = true},
+	{.name = "strict migration", .order = XF_ORDER_STRICT, .to = XF_TO_MIGRATION, .sides = 2, .messages = 3, .lanes = "000",
+	 .setting_count = 2, .settings = {OFF(0), OFF(100)}, .sets = 1, .forces = 1, .faults = 1, .downs = 1, .window = 2},
+	{.name = "strict mirror on", .order = XF_ORDER_STRICT, .to = XF_TO_MIGRATION, .sides = 2, .messages = 3, .lanes = "000",
+	 .start = ON(0), .setting_count = 1, .settings = {ON(100)}, .sets = 1, .faults = 1, .window = 2},
+	{.name = "strict mirror on, a side breaks", .order = XF_ORDER_STRICT, .to = XF_TO_MIGRATION, .sides = 2, .messages = 2,
+	 .lanes = "00", .start = ON(0), .setting_count = 2, .settings = {ON(100), OFF(100)}, .sets = 1, .faults = 1, .downs = 1,
+	 .window = 1},
+	{.name = "strict any", .order = XF_ORDER_STRICT, ALL(ANY), .sides = 2, .messages = 2, .lanes = "00", .faults = 1,
+	 .downs = 1, .window = 1},
+	{.name = "strict all", .order = XF_ORDER_STRICT, ALL(ALL), .sides = 2, .messages = 2, .lanes = "00", .faults = 1,
+	 .downs = 1, .window = 1},
+};
+
+static const struct scenario orderless[] = {
+	{.name = "no order", .order = XF_ORDER_NONE, .sides = 1, .messages = 3, .lanes = "000", .faults = 2, .downs = 1,
+	 .window = 2},
+	{.name = "no order, any order of answers", .order = XF_ORDER_NONE, .sides = 1, .messages = 3, .lanes = "000", .faults = 2,
+	 .window = 3, .any_order = true},
+	{.name = "no order, migration", .order = XF_ORDER_NONE, .to = XF_TO_MIGRATION, .sides = 2, .messages = 2, .lanes = "00",
+	 .setting_count = 1, .settings = {OFF(100)}, .sets = 1, .forces = 1, .faults = 1, .downs = 1, .window = 2},
+	{.name = "no order, mirror required", .order = XF_ORDER_NONE, .to = XF_TO_MIGRATION, .sides = 2, .messages = 2,
+	 .lanes = "00", .start = REQUIRED(0), .setting_count = 1, .settings = {REQUIRED(100)}, .sets = 1, .faults = 1, .window = 1},
+	{.name = "no order, any", .order = XF_ORDER_NONE, ALL(ANY), .sides = 2, .messages = 2, .lanes = "00", .faults = 1,
+	 .downs = 1, .window = 1, .loose_max = 1},
+	{.name = "no order, all", .order = XF_ORDER_NONE, ALL(ALL), .sides = 2, .messages = 2, .lanes = "00", .faults = 1,
+	 .downs = 1, .window = 1},
+};
+
+static const struct scenario in_places[] = {
+	{.name = "in place", .in_place = true, .to = XF_TO_MIGRATION, .sinks = 2, .sides = 1, .messages = 3, .lanes = "000",
+	 .start = ON(0), .setting_count = 3, .settings = {ON(0), OFF(0), REQUIRED(0)}, .sets = 2, .faults = 1, .downs = 1,
+	 .window = 2},
+	{.name = "in place, left and taken back", .in_place = true, .to = XF_TO_MIGRATION, .sinks = 2, .sides = 1, .messages = 3,
+	 .lanes = "010", .start = ON(0), .setting_count = 3, .settings = {ON(0), OFF(100), ON(100)}, .sets = 2, .forces = 1,
+	 .faults = 1, .downs = 1, .window = 1},
+	{.name = "in place, required", .in_place = true, .to = XF_TO_MIGRATION, .sinks = 2, .sides = 1, .messages = 3,
+	 .lanes = "000", .start = REQUIRED(0), .setting_count = 1, .settings = {REQUIRED(100)}, .sets = 1,
+	 .forces = 1, .faults = 1, .downs = 1, .window = 1},
 };
 
 #define EXPLORE(scenarios)                                                                         \
@@ -1411,6 +1716,55 @@ all_states_of_a_required_mirror(void **state)
 	EXPLORE(required_mirrors);
 }
 
+static void
+all_states_of_all(void **state)
+{
+	(void)state;
+	EXPLORE(alls);
+}
+
+static void
+all_states_of_any(void **state)
+{
+	(void)state;
+	EXPLORE(anys);
+}
+
+static void
+all_states_of_first(void **state)
+{
+	(void)state;
+	EXPLORE(firsts);
+}
+
+static void
+all_states_of_split_and_connections(void **state)
+{
+	(void)state;
+	EXPLORE(splits);
+}
+
+static void
+all_states_of_strict_order(void **state)
+{
+	(void)state;
+	EXPLORE(strict_ones);
+}
+
+static void
+all_states_of_no_order(void **state)
+{
+	(void)state;
+	EXPLORE(orderless);
+}
+
+static void
+all_states_in_place(void **state)
+{
+	(void)state;
+	EXPLORE(in_places);
+}
+
 /* ---- Far from home ------------------------------------------------------------------------------------------- */
 
 static uint64_t random_state;
@@ -1428,17 +1782,42 @@ static const struct scenario walks[] = {
 	{.name = "walk, plain", .sides = 1, .messages = 12, .lanes = "000101000110", .faults = 8, .downs = 4, .window = 4},
 	{.name = "walk, plain, any order, dropped when down", .sides = 1, .messages = 12, .lanes = "000101000110",
 	 .faults = 8, .downs = 4, .window = 4, .any_order = true, .drop_when_down = true},
-	{.name = "walk, migration", .sides = 2, .messages = 12, .lanes = "000101000110", .setting_count = 3,
+	{.name = "walk, migration", .to = XF_TO_MIGRATION, .sides = 2, .messages = 12, .lanes = "000101000110", .setting_count = 3,
 	 .settings = {OFF(0), {50, XF_MIRROR_OFF}, OFF(100)}, .sets = 6, .forces = 3, .faults = 6, .downs = 3, .window = 4},
-	{.name = "walk, mirror", .sides = 2, .messages = 12, .lanes = "000101000110", .start = ON(0), .setting_count = 3,
+	{.name = "walk, mirror", .to = XF_TO_MIGRATION, .sides = 2, .messages = 12, .lanes = "000101000110", .start = ON(0), .setting_count = 3,
 	 .settings = {ON(0), {50, XF_MIRROR_ON}, OFF(100)}, .sets = 6, .forces = 3, .faults = 6, .downs = 3, .window = 3,
 	 .any_order = true},
-	{.name = "walk, mirror required", .sides = 2, .messages = 12, .lanes = "000101000110", .start = REQUIRED(100),
+	{.name = "walk, mirror required", .to = XF_TO_MIGRATION, .sides = 2, .messages = 12, .lanes = "000101000110", .start = REQUIRED(100),
 	 .setting_count = 3, .settings = {REQUIRED(0), {50, XF_MIRROR_REQUIRED}, REQUIRED(100)}, .sets = 6, .forces = 3,
 	 .faults = 6, .downs = 3, .window = 4},
-	{.name = "walk, all there is", .sides = 2, .messages = 12, .lanes = "000101000110", .start = OFF(100),
+	{.name = "walk, all there is", .to = XF_TO_MIGRATION, .sides = 2, .messages = 12, .lanes = "000101000110", .start = OFF(100),
 	 .setting_count = 4, .settings = {REQUIRED(0), {50, XF_MIRROR_ON}, OFF(100), REQUIRED(100)}, .sets = 8, .forces = 3,
 	 .faults = 6, .downs = 3, .window = 4, .any_order = true},
+	{.name = "walk, all", ALL(ALL), .sides = 3, .messages = 12, .lanes = "000101000110", .faults = 6, .downs = 4, .window = 3},
+	{.name = "walk, any", ALL(ANY), .sides = 3, .messages = 12, .lanes = "000101000110", .faults = 8, .downs = 4, .window = 3,
+	 .loose_max = 2},
+	{.name = "walk, first", ALL(FIRST), .sides = 3, .messages = 12, .lanes = "000101000110", .faults = 6, .downs = 4,
+	 .window = 3, .loose_max = 3},
+	{.name = "walk, any, strict", .order = XF_ORDER_STRICT, ALL(ANY), .sides = 3, .messages = 12, .lanes = "000101000110",
+	 .faults = 8, .downs = 4, .window = 3, .drop_when_down = true},
+	{.name = "walk, all, no order", .order = XF_ORDER_NONE, ALL(ALL), .sides = 3, .messages = 12, .lanes = "000101000110",
+	 .faults = 8, .downs = 4, .window = 3, .any_order = true},
+	{.name = "walk, strict, all there is", .order = XF_ORDER_STRICT, .to = XF_TO_MIGRATION, .sides = 2, .messages = 12,
+	 .lanes = "000101000110", .start = OFF(100), .setting_count = 4,
+	 .settings = {REQUIRED(0), {50, XF_MIRROR_ON}, OFF(100), REQUIRED(100)}, .sets = 8, .forces = 3, .faults = 6, .downs = 3,
+	 .window = 4},
+	{.name = "walk, no order, all there is", .order = XF_ORDER_NONE, .to = XF_TO_MIGRATION, .sides = 2, .messages = 12,
+	 .lanes = "000101000110", .start = OFF(100), .setting_count = 4,
+	 .settings = {REQUIRED(0), {50, XF_MIRROR_ON}, OFF(100), REQUIRED(100)}, .sets = 8, .forces = 3, .faults = 6, .downs = 3,
+	 .window = 4, .any_order = true},
+	{.name = "walk, in place", .in_place = true, .to = XF_TO_MIGRATION, .sinks = 2, .sides = 1, .messages = 12,
+	 .lanes = "000101000110", .start = ON(0), .setting_count = 4,
+	 .settings = {REQUIRED(0), {50, XF_MIRROR_ON}, OFF(100), ON(0)}, .sets = 8, .forces = 3, .faults = 6, .downs = 3,
+	 .window = 4},
+	{.name = "walk, split", .to = XF_TO_SPLIT, .sides = 2, .messages = 12, .lanes = "000101000110", .faults = 8, .downs = 4,
+	 .window = 4},
+	{.name = "walk, connections", .sides = 3, .sinks = 1, .messages = 12, .lanes = "000101000110", .faults = 8, .downs = 4,
+	 .window = 4},
 };
 
 /* What happens rarely is rare here too, else nothing would ever be under way. */
@@ -1462,8 +1841,10 @@ walk(const struct scenario *of)
 		if (!is_rare(&event) || random_below(3) == 0)
 			spend(event);
 	}
-	if (of->sides > 1 && !requires_both() && random_below(2) == 0)
+	if (is_migration() && !requires_both() && random_below(2) == 0)
 		check_rolls_back();
+	else if (of->to == XF_TO_ALL && random_below(2) == 0)
+		check_is_isolated((unsigned)random_below(of->sides));
 	else
 		check_comes_to_rest();
 }
@@ -1488,7 +1869,7 @@ random_walks(void **state)
 /* ---- By hand: time, and what an operator asks for --------------------------------------------------------------- */
 
 static const struct scenario by_hand_plain = {.name = "by hand", .sides = 1, .messages = 4, .lanes = "0000", .window = 4};
-static const struct scenario by_hand = {.name = "by hand", .sides = 2, .messages = 6, .lanes = "000000", .window = 2,
+static const struct scenario by_hand = {.name = "by hand", .to = XF_TO_MIGRATION, .sides = 2, .messages = 6, .lanes = "000000", .window = 2,
 	                                .setting_count = 2, .settings = {OFF(0), OFF(100)}, .start = OFF(0)};
 
 static void
@@ -1536,7 +1917,7 @@ a_retry_waits_longer_each_time(void **state)
 		CHECK(wait >= full / 2 && wait <= full);
 		full = full * 2 > RETRY_LONGEST_MS ? RETRY_LONGEST_MS : full * 2;
 	}
-	CHECK(xf_read(&world.lanes.counters[0].retried) == 12);
+	CHECK(xf_read(&world.lanes.sinks[0].counters.retried) == 12);
 	/* A success ends it ... */
 	happen(ACCEPT, 0, 0);
 	answer(0, STORED);
@@ -1581,7 +1962,7 @@ a_slow_hand_over_shows_as_stuck(void **state)
 	happen(PROCESS, 0, STORED);
 	happen(DELIVER, 0, 0);
 	happen(DELIVER, 0, 0);
-	CHECK(!map_has(world.lanes.stuck, 0) && lane_find(0)->side == 1);
+	CHECK(!map_has(world.lanes.stuck, 0) && lane_find(0)->sink == 1);
 	check_comes_to_rest();
 }
 
@@ -1600,7 +1981,7 @@ hand_over_time_is_recorded(void **state)
 	CHECK(snapshot.count == 1 && snapshot.sum_us == 7000);
 	happen(SET, 0, 0); /* nothing to wait for, nothing to record */
 	xf_histogram_read(&world.lanes.handover, &snapshot);
-	CHECK(snapshot.count == 1 && lane_find(0)->side == 0);
+	CHECK(snapshot.count == 1 && lane_find(0)->sink == 0);
 	check_comes_to_rest();
 }
 
@@ -1620,7 +2001,7 @@ a_turn_back_needs_nothing_from_the_side_that_is_left(void **state)
 	CHECK(world.sides[0].queue.count == 0 && lane_moves(lane_find(0)));
 	happen(FORCE, 0, 0);
 	CHECK(world.sides[0].queue.count == 5 && !lane_moves(lane_find(0)) && world.lanes.holders == NULL);
-	CHECK(xf_read(&world.lanes.counters[1].crossed) == 2 && xf_read(&world.lanes.counters[1].moved) == 2);
+	CHECK(xf_read(&world.lanes.sinks[1].counters.crossed) == 2 && xf_read(&world.lanes.sinks[1].counters.moved) == 2);
 	for (unsigned i = 0; i < 5; i++) {
 		answer(0, STORED);
 		CHECK(world.messages[i].settled && world.messages[i].released == (i == 4));
@@ -1629,20 +2010,20 @@ a_turn_back_needs_nothing_from_the_side_that_is_left(void **state)
 	check_comes_to_rest();
 	CHECK(world.messages[0].stands[1] == 1 && world.messages[1].stands[1] == 1);
 	CHECK(world.messages[2].stands[1] == 0 && world.messages[3].stands[1] == 0);
-	CHECK(xf_read(&world.lanes.counters[1].confirmed) == 0);
+	CHECK(xf_read(&world.lanes.sinks[1].counters.confirmed) == 0);
 }
 
 /* A required copy is no reason to wait for one that is down if the YAML says drop. */
 static void
 what_is_dropped_is_counted(void **state)
 {
-	static const struct scenario drops = {.name = "drops", .sides = 2, .messages = 2, .lanes = "00", .window = 1,
+	static const struct scenario drops = {.name = "drops", .to = XF_TO_MIGRATION, .sides = 2, .messages = 2, .lanes = "00", .window = 1,
 	                                      .start = REQUIRED(0), .drop_when_down = true, .new_down = true};
 
 	(void)state;
 	world_start(&drops);
 	happen(ACCEPT, 0, 0);
-	CHECK(xf_read(&world.lanes.counters[1].dropped) == 1 && !world.messages[0].settled);
+	CHECK(xf_read(&world.lanes.sinks[1].counters.dropped) == 1 && !world.messages[0].settled);
 	happen(OFFER, 0, 0);
 	happen(DOWN, 0, 0);
 	happen(DELIVER, 0, 0);
@@ -1651,7 +2032,7 @@ what_is_dropped_is_counted(void **state)
 	CHECK(world.messages[0].settled && world.messages[0].released); /* or a window of them would fill the bound */
 	happen(ACCEPT, 0, 0);
 	CHECK(world.messages[1].settled && world.messages[1].released);
-	CHECK(xf_read(&world.lanes.counters[0].dropped) == 2 && xf_read(&world.lanes.counters[1].dropped) == 2);
+	CHECK(xf_read(&world.lanes.sinks[0].counters.dropped) == 2 && xf_read(&world.lanes.sinks[1].counters.dropped) == 2);
 	check_comes_to_rest();
 }
 
@@ -1659,7 +2040,7 @@ what_is_dropped_is_counted(void **state)
 static void
 a_mirror_that_is_not_required_any_more_frees_the_source(void **state)
 {
-	static const struct scenario waived = {.name = "waived", .sides = 2, .messages = 3, .lanes = "000", .window = 2,
+	static const struct scenario waived = {.name = "waived", .to = XF_TO_MIGRATION, .sides = 2, .messages = 3, .lanes = "000", .window = 2,
 	                                       .start = REQUIRED(0), .setting_count = 1, .settings = {OFF(0)}, .sets = 1,
 	                                       .new_down = true};
 
@@ -1669,11 +2050,11 @@ a_mirror_that_is_not_required_any_more_frees_the_source(void **state)
 	happen(ACCEPT, 0, 0);
 	happen(OFFER, 0, 0);
 	answer(0, STORED);
-	CHECK(!world.messages[0].settled && xf_read(&world.lanes.counters[1].held) == 2);
+	CHECK(!world.messages[0].settled && xf_read(&world.lanes.sinks[1].counters.held) == 2);
 	happen(SET, 0, 0);
 	CHECK(world.messages[0].settled && world.messages[0].released);
 	CHECK(!world.messages[1].settled);
-	CHECK(xf_read(&world.lanes.counters[1].held) == 0 && xf_read(&world.lanes.counters[1].dropped) == 2);
+	CHECK(xf_read(&world.lanes.sinks[1].counters.held) == 0 && xf_read(&world.lanes.sinks[1].counters.dropped) == 2);
 	check_comes_to_rest();
 }
 
@@ -1692,6 +2073,13 @@ main(void)
 		cmocka_unit_test(all_states_of_a_migration),
 		cmocka_unit_test(all_states_of_a_mirror),
 		cmocka_unit_test(all_states_of_a_required_mirror),
+		cmocka_unit_test(all_states_of_all),
+		cmocka_unit_test(all_states_of_any),
+		cmocka_unit_test(all_states_of_first),
+		cmocka_unit_test(all_states_of_split_and_connections),
+		cmocka_unit_test(all_states_of_strict_order),
+		cmocka_unit_test(all_states_of_no_order),
+		cmocka_unit_test(all_states_in_place),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
