@@ -462,13 +462,14 @@ table_fault(const struct xf_option *row)
 	return NULL;
 }
 
+/* A dash for names that are somebody else's, such as a broker's arguments. */
 static bool
 key_valid(const char *key)
 {
-	if (key == NULL || key[0] == '\0')
+	if (key == NULL || !islower((unsigned char)key[0]))
 		return false;
 	for (; *key != '\0'; key++)
-		if (!islower((unsigned char)*key) && !isdigit((unsigned char)*key) && *key != '_')
+		if (!islower((unsigned char)*key) && !isdigit((unsigned char)*key) && *key != '_' && *key != '-')
 			return false;
 	return true;
 }
@@ -504,7 +505,7 @@ table_seal(struct xf_catalogue *catalogue, const struct xf_option *const *theirs
 		row->struct_size = sizeof(*row);
 		if (!key_valid(row->key))
 			return xf_error_set(error,
-			                    "%s: row %zu has the key '%.64s'; expected lower-case letters, digits and _",
+			                    "%s: row %zu has the key '%.64s'; expected lower-case letters, digits, _ and -",
 			                    what, i + 1, row->key != NULL ? row->key : "");
 		for (size_t j = 0; j < i; j++)
 			if (strcmp(rows[j]->key, row->key) == 0)
