@@ -385,6 +385,7 @@ request_body(struct visit *visit, const char *data, size_t size)
 	if (visit->refusal.status == 0 && !body_reserve(call, size))
 		visit_refuse(visit, 503, "too much is under way (max_bytes); come again");
 	if (visit->refusal.status != 0) {
+		call_drop(&visit->call); /* and with it what came in so far */
 		visit->swallowed += size;
 		return visit->swallowed <= SWALLOW_MAX + visit->exchange->settings->max_body;
 	}
