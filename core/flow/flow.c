@@ -255,6 +255,7 @@ leg_status_sum(struct xf_leg_status *sum, const struct xf_leg_status *leg, bool 
 	sum->retried += leg->retried;
 	sum->copies += leg->copies;
 	sum->no_receiver += leg->no_receiver;
+	sum->only += leg->only;
 	if (leg->oldest_ms > sum->oldest_ms)
 		sum->oldest_ms = leg->oldest_ms;
 	xf_histogram_add(&sum->publish, &leg->publish);
@@ -390,9 +391,9 @@ change_check(const struct xf_flow *flow, const struct xf_migration *migration, c
 		const struct xf_route *route = flow->routes[i];
 		struct xf_endpoint_status status;
 
-		if (route->migration != migration || xf_sink_state(route->sinks[side]) == XF_STATE_UP)
+		if (route->migration != migration || xf_outlet_state(route->outlets[side]) == XF_STATE_UP)
 			continue;
-		xf_sink_status(route->sinks[side], &status);
+		xf_outlet_status(route->outlets[side], &status);
 		return xf_error_set(error, "the %s side does not work (%s: %s), so nothing is moved to it; mend it, or use force",
 		                    side ? "new" : "old", status.name, status.reason);
 	}
@@ -454,7 +455,10 @@ xf_flow_migration_set(struct xf_flow *flow, size_t index, const struct xf_migrat
 	high = effect->from.percent + effect->to.percent - low;
 	effect->lanes_moving = high - low;
 	effect->lanes_in_use = lanes_in_use(flow, migration, low, high);
-	if (!force)
+	if (migration->conf->sides[0].in_place && effect->to.percent > 0)
+		status = xf_error_set(error, "the old side is in place: what comes stands there already, so percent stays 0; "
+		                             "let producers publish to a name of their own first, then take in_place away");
+	else if (!force)
 		status = change_check(flow, migration, effect, error);
 	if (status == XF_OK && !change->dry_run)
 		status = xf_state_commit(flow->state, migration->conf->name, who, effect->from, effect->to, error);

@@ -18,25 +18,37 @@ sink_conf(const struct xf_conf_route *conf, unsigned side)
 	return conf->migration != NULL ? &conf->migration->sides[side] : &conf->sinks[side];
 }
 
-static enum xf_status
-sinks_create(struct xf_route *route, struct xf_error *error)
+/* "orders/to"; "orders/to/old" and "/new"; "orders/to/1", "/2", ... */
+static char *
+outlet_name(const struct xf_route *route, unsigned i)
 {
-	static const char *const names[XF_SIDES] = {"old", "new"};
+	if (route->migration != NULL)
+		return xf_format("%s/to/%s", route->conf->name, i == 0 ? "old" : "new");
+	if (route->outlet_count > 1)
+		return xf_format("%s/to/%u", route->conf->name, i + 1);
+	return xf_format("%s/to", route->conf->name);
+}
 
-	route->side_count = route->migration != NULL ? 2 : 1;
-	for (unsigned side = 0; side < route->side_count; side++) {
-		const struct xf_conf_endpoint *conf = sink_conf(route->conf, side);
+static enum xf_status
+outlets_create(struct xf_route *route, struct xf_error *error)
+{
+	unsigned connections = 0;
+
+	route->outlet_count = route->migration != NULL ? XF_SIDES : (unsigned)route->conf->sink_count;
+	for (unsigned i = 0; i < route->outlet_count; i++) {
+		const struct xf_conf_endpoint *conf = sink_conf(route->conf, i);
 		struct xf_transport *transport = xf_transport_use(route->transports, conf->transport, route->holder, error);
-		char *name;
 
-		route->sink_transports[side] = transport;
+		route->outlet_transports[i] = transport;
 		if (transport == NULL)
 			return XF_FAILED;
-		name = route->migration != NULL ? xf_format("%s/to/%s", route->conf->name, names[side])
-		                                : xf_format("%s/to", route->conf->name);
-		route->sinks[side] = xf_sink_create(name, route->conf->name, route->holder->conf->server.name, conf,
-		                                    transport->shared, error);
-		if (route->sinks[side] == NULL)
+		connections += xf_sink_connections(conf);
+		if (connections > XF_PIPES_MAX)
+			return xf_error_set(error, "route '%s': its sinks ask for more than %d connections together",
+			                    route->conf->name, XF_PIPES_MAX);
+		route->outlets[i] = xf_outlet_create(outlet_name(route, i), route->conf->name, route->holder->conf->server.name,
+		                                     conf, transport->shared, error);
+		if (route->outlets[i] == NULL)
 			return XF_FAILED;
 	}
 	return XF_OK;
@@ -45,14 +57,19 @@ sinks_create(struct xf_route *route, struct xf_error *error)
 static void
 way_setup_fill(const struct xf_route *route, struct xf_way_setup *setup)
 {
+	unsigned pipe = 0;
+
 	*setup = (struct xf_way_setup){
 		.route = route->conf,
 		.server = &route->holder->conf->server,
 		.migration = route->migration,
 	};
-	for (unsigned side = 0; side < route->side_count; side++) {
-		setup->sinks[side] = route->sinks[side];
-		setup->sink_conf[side] = sink_conf(route->conf, side);
+	for (unsigned i = 0; i < route->outlet_count; i++) {
+		const struct xf_outlet *outlet = route->outlets[i];
+
+		setup->sink_conf[i] = outlet->conf;
+		for (unsigned c = 0; c < outlet->count; c++)
+			setup->sinks[pipe++] = outlet->sinks[c];
 	}
 }
 
@@ -121,7 +138,7 @@ xf_route_create(const struct xf_route_setup *setup, struct xf_error *error)
 	route->paused = setup->from != NULL && setup->from->paused;
 	route->sources = xf_alloc_array(route->conf->source_count, sizeof(*route->sources));
 	seen_set(route, setup->from);
-	status = sinks_create(route, error);
+	status = outlets_create(route, error);
 	for (size_t i = 0; status == XF_OK && i < route->conf->source_count; i++)
 		status = source_create(route, setup, i, error);
 	if (status != XF_OK)
@@ -145,9 +162,9 @@ xf_route_destroy(struct xf_route **pointer)
 		xf_transport_release(route->transports, source->transport);
 		xf_holder_release(&source->holder);
 	}
-	for (unsigned side = 0; side < route->side_count; side++) {
-		xf_sink_destroy(&route->sinks[side]);
-		xf_transport_release(route->transports, route->sink_transports[side]);
+	for (unsigned i = 0; i < route->outlet_count; i++) {
+		xf_outlet_destroy(&route->outlets[i]);
+		xf_transport_release(route->transports, route->outlet_transports[i]);
 	}
 	if (!route->seen_borrowed)
 		xf_seen_destroy(&route->seen);
@@ -161,8 +178,8 @@ xf_route_destroy(struct xf_route **pointer)
 void
 xf_route_start_sinks(struct xf_route *route)
 {
-	for (unsigned side = 0; side < route->side_count; side++)
-		xf_sink_start(route->sinks[side]);
+	for (unsigned i = 0; i < route->outlet_count; i++)
+		xf_outlet_start(route->outlets[i]);
 }
 
 void
@@ -199,8 +216,8 @@ xf_route_stop_sources(struct xf_route *route)
 void
 xf_route_stop_sinks(struct xf_route *route)
 {
-	for (unsigned side = 0; side < route->side_count; side++)
-		xf_sink_stop(route->sinks[side]);
+	for (unsigned i = 0; i < route->outlet_count; i++)
+		xf_outlet_stop(route->outlets[i]);
 }
 
 /* ---- Taking over ------------------------------------------------------------------------------------- */
@@ -315,16 +332,32 @@ xf_route_take_over(struct xf_route *new, struct xf_route *old)
 
 /* ---- Sight ---------------------------------------------------------------------------------------------- */
 
-/* Whether the route needs SIDE where its knobs stand. */
+/* Whether the route needs outlet INDEX where its knobs stand, or to do all that was asked of it. */
 static bool
-side_is_needed(const struct xf_route *route, unsigned side)
+outlet_is_needed(const struct xf_route *route, unsigned index)
 {
 	struct xf_position position;
 
 	if (route->migration == NULL)
 		return true;
 	position = xf_migration_knobs(route->migration).position;
-	return position.mirror != XF_MIRROR_OFF || (side == 1 ? position.percent > 0 : position.percent < 10000);
+	return position.mirror != XF_MIRROR_OFF || (index == 1 ? position.percent > 0 : position.percent < 10000);
+}
+
+static bool
+any_is_enough(const struct xf_conf_route *conf)
+{
+	return conf->to == XF_TO_ALL && conf->require == XF_REQUIRE_ANY;
+}
+
+static unsigned
+outlets_up(const struct xf_route *route)
+{
+	unsigned up = 0;
+
+	for (unsigned i = 0; i < route->outlet_count; i++)
+		up += xf_outlet_state(route->outlets[i]) == XF_STATE_UP;
+	return up;
 }
 
 bool
@@ -333,8 +366,10 @@ xf_route_was_up(const struct xf_route *route)
 	for (size_t i = 0; i < route->conf->source_count; i++)
 		if (!xf_inlet_was_up(route->sources[i].inlet))
 			return false;
-	for (unsigned side = 0; side < route->side_count; side++)
-		if (side_is_needed(route, side) && !xf_sink_was_up(route->sinks[side]))
+	if (any_is_enough(route->conf))
+		return outlets_up(route) > 0;
+	for (unsigned i = 0; i < route->outlet_count; i++)
+		if (outlet_is_needed(route, i) && !xf_outlet_was_up(route->outlets[i]))
 			return false;
 	return true;
 }
@@ -344,8 +379,8 @@ xf_route_sinks_up(const struct xf_route *route)
 {
 	bool up = true;
 
-	for (unsigned side = 0; side < route->side_count; side++)
-		up = up && xf_sink_state(route->sinks[side]) != XF_STATE_DOWN;
+	for (unsigned i = 0; i < route->outlet_count; i++)
+		up = up && xf_outlet_state(route->outlets[i]) != XF_STATE_DOWN;
 	return up;
 }
 
@@ -381,25 +416,27 @@ void
 xf_route_status(const struct xf_route *route, struct xf_route_status *status)
 {
 	const struct xf_conf_route *conf = route->conf;
+	bool enough;
 
 	*status = (struct xf_route_status){
 		.name = conf->name,
 		.promise = xf_conf_promise(&conf->sources[0], sink_conf(conf, 0)),
 		.migration = route->migration != NULL ? route->migration->conf->name : NULL,
 		.source_count = conf->source_count,
-		.leg_count = route->side_count,
+		.leg_count = route->outlet_count,
 	};
 	status->sources = xf_alloc_array(conf->source_count, sizeof(*status->sources));
-	status->legs = xf_alloc_array(route->side_count, sizeof(*status->legs));
+	status->legs = xf_alloc_array(route->outlet_count, sizeof(*status->legs));
 	for (size_t i = 0; i < conf->source_count; i++) {
 		xf_inlet_status(route->sources[i].inlet, status);
 		xf_runner_status(xf_inlet_runner(route->sources[i].inlet), &status->sources[i]);
 		endpoint_judge(status, &status->sources[i]);
 	}
-	for (unsigned side = 0; side < route->side_count; side++) {
-		xf_sink_status(route->sinks[side], &status->legs[side].sink);
-		if (side_is_needed(route, side))
-			endpoint_judge(status, &status->legs[side].sink);
+	enough = any_is_enough(conf) && outlets_up(route) > 0;
+	for (unsigned i = 0; i < route->outlet_count; i++) {
+		xf_outlet_status(route->outlets[i], &status->legs[i].sink);
+		if (!enough && outlet_is_needed(route, i))
+			endpoint_judge(status, &status->legs[i].sink);
 	}
 	status->ok = status->reason[0] == '\0';
 }

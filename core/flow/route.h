@@ -10,6 +10,7 @@
 #define XF_FLOW_ROUTE_H
 
 #include "flow/inlet.h"
+#include "flow/outlet.h"
 #include "flow/transports.h"
 
 /* Where messages come in. */
@@ -26,9 +27,9 @@ struct xf_route {
 	struct xf_transports *transports;
 	struct xf_migration *migration;
 	struct xf_route_source *sources; /* as many as conf has */
-	struct xf_sink *sinks[XF_SIDES];
-	struct xf_transport *sink_transports[XF_SIDES];
-	unsigned side_count;
+	struct xf_outlet *outlets[XF_CONF_SINKS_MAX]; /* a migration's old and new */
+	struct xf_transport *outlet_transports[XF_CONF_SINKS_MAX];
+	unsigned outlet_count;
 	struct xf_seen *seen;  /* NULL: none of its sources is a migration's */
 	bool seen_borrowed;    /* of the route that it takes over from, or that has taken over */
 	bool paused;
