@@ -358,6 +358,36 @@ test_includes(void **state)
 	xf_conf_destroy(&conf);
 }
 
+/* From memory as from a file; what a program puts into it comes out as it was. */
+static void
+test_text(void **state)
+{
+	static const char subject[] = "a\"b\\c${HOME}$\td: {#}\x7f \xe2\x82\xac";
+	struct xf_conf_catalogue catalogue = conf_fake_catalogue();
+	struct xf_buffer text = {0}, errors = {0};
+	const struct xf_conf *conf;
+
+	(void)state;
+	xf_buffer_puts(&text, "transports: {a: {plugin: alpha, url: 'alpha://one:1', ca: ca.pem, user: ");
+	xf_conf_quote(&text, xf_str(subject));
+	xf_buffer_puts(&text, ", password: x}}\nroutes: []\n");
+	conf = xf_conf_load_text("/some/where/command line", (struct xf_str){text.data, text.len}, &catalogue, &errors);
+	if (conf == NULL)
+		fail_msg("%s", errors.data);
+	assert_string_equal(conf->file, "/some/where/command line");
+	assert_string_equal(option(conf->transports[0].options, ALPHA_USER)->str.data, subject);
+	assert_string_equal(option(conf->transports[0].options, ALPHA_CA)->str.data, "/some/where/ca.pem");
+	xf_conf_destroy(&conf);
+	assert_null(xf_conf_load_text("pub", xf_str("transports: {a: {plugin: alhpa}}\nroutes: []\n"), &catalogue,
+	                              &errors));
+	assert_string_equal(errors.data, "pub:1:26: transport 'a': no plugin 'alhpa'; did you mean 'alpha'?\n");
+	errors.len = 0;
+	assert_null(xf_conf_load_text("pub", xf_str(""), &catalogue, &errors));
+	assert_non_null(strstr(errors.data, "pub:1:1: the file is empty; expected a map"));
+	xf_buffer_fini(&errors);
+	xf_buffer_fini(&text);
+}
+
 /* ---- Hostile files ---------------------------------------------------------- */
 
 /* Seconds of processor time: other programs do not count. */
@@ -589,7 +619,8 @@ main(void)
 		cmocka_unit_test(test_defaults),         cmocka_unit_test(test_server),
 		cmocka_unit_test(test_options),          cmocka_unit_test(test_routes),
 		cmocka_unit_test(test_stages),           cmocka_unit_test(test_expansion),
-		cmocka_unit_test(test_includes),         cmocka_unit_test(test_huge_file),
+		cmocka_unit_test(test_includes),         cmocka_unit_test(test_text),
+		cmocka_unit_test(test_huge_file),
 		cmocka_unit_test(test_no_regular_file),  cmocka_unit_test(test_alias_bomb),
 		cmocka_unit_test(test_deep),             cmocka_unit_test(test_wide),
 		cmocka_unit_test(test_large_expansion),  cmocka_unit_test(test_include_chain),
