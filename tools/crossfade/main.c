@@ -15,7 +15,7 @@ static const struct verb validate = {"validate", "check a configuration file and
 
 const struct verb *const verbs[] = {
 	&validate, &verb_status, &verb_migration, &verb_route,  &verb_transport, &verb_plugin,
-	&verb_reload,   &verb_drain,  &verb_pub,       &verb_sub, &verb_request, &verb_help,  NULL,
+	&verb_reload,   &verb_drain,  &verb_pub,       &verb_sub, &verb_request, &verb_bench, &verb_help,  NULL,
 };
 
 int

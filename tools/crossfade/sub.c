@@ -11,7 +11,7 @@
 #include "base/subject.h"
 #include "message.h"
 #include "patience.h"
-#include "random.h"
+#include "reader.h"
 #include "terminal.h"
 #include "tool.h"
 #include "via.h"
@@ -73,54 +73,12 @@ struct wanted {
 	bool json, headers, take, peek;
 };
 
-/* NATS: what passes, unless something is asked for that only a stream has. */
-static bool
-wants_stream(const struct via *via)
-{
-	static const char *const keys[] = {"stream", "durable", "deliver", "deliver_since", "deliver_sequence", "ack_wait"};
-	const char *mode = via_option(via, "mode");
-
-	for (size_t i = 0; mode == NULL && i < sizeof keys / sizeof keys[0]; i++)
-		if (via_option(via, keys[i]) != NULL)
-			return true;
-	return mode != NULL && strcmp(mode, "core") != 0 && strcmp(mode, "pubsub") != 0;
-}
-
-/* A consumer or group of a stream remembers how far it has read; one of a name of ours goes when we go, where its
- * plugin can do that. */
-static int
-stream_check(const struct via *via, const char *what)
-{
-	if (via_option(via, what) != NULL || via_knows(via, VIA_SOURCE, "ephemeral"))
-		return EXIT_DONE;
-	return complain(EXIT_USAGE, "reading a stream leaves a %s behind at the broker; name it with -o %s=NAME", what, what);
-}
-
 static int
 route_write(struct small *small, const struct via *via, const char *subject, uint64_t in_flight)
 {
-	char *name = random_name("crossfade-sub-"), *quoted = small_quote(subject);
-	const struct via_default passing[] = {{"mode", via_is(via, "nats") ? "core" : "pubsub"}, {0}};
-	const char *reader = via_is(via, "nats") ? "durable" : "group";
-	const struct via_default stream[] = {{"mode", via_is(via, "nats") ? "jetstream" : "stream"},
-	                                     {reader, name},
-	                                     {"deliver", "new"},
-	                                     {"ephemeral", via_option(via, reader) != NULL ? "false" : "true"},
-	                                     {0}};
-	const struct via_default exchange[] = {{"queue", ""}, {"declare", "true"}, {0}};
-	const struct via_default *defaults = NULL;
-	int status = EXIT_DONE;
+	char *quoted = small_quote(subject);
+	int status;
 
-	if (via_is(via, "amqp")) {
-		defaults = via_option(via, "exchange") != NULL ? exchange : NULL;
-	} else if (via_is(via, "nats") || via_is(via, "redis")) {
-		const char *mode = via_option(via, "mode");
-		bool list = mode != NULL && strcmp(mode, "list") == 0;
-
-		defaults = list ? NULL : wants_stream(via) ? stream : passing;
-		if (defaults == stream)
-			status = stream_check(via, reader);
-	}
 	small_write_server(small);
 	small_line(small, NULL, "transports:");
 	small_line(small, NULL, "  terminal: {plugin: terminal}");
@@ -131,10 +89,9 @@ route_write(struct small *small, const struct via *via, const char *subject, uin
 	small_line(small, NULL, "    from:");
 	small_line(small, NULL, "      transport: %s", via->name);
 	small_line(small, "SUBJECT", "      subject: %s", quoted);
-	via_write_endpoint(via, small, VIA_SOURCE, 6, defaults);
+	status = reader_write(small, via, 6, NULL);
 	small_line(small, NULL, "    to: {transport: terminal}");
 	free(quoted);
-	free(name);
 	return status;
 }
 
@@ -144,9 +101,7 @@ route_write(struct small *small, const struct via *via, const char *subject, uin
 static int
 taking_check(const struct small *small, const struct via *via, const struct wanted *wanted, const char *subject)
 {
-	bool ours = via_is(via, "http") ||
-	            (via_is(via, "amqp") && via_option(via, "exchange") != NULL && via_option(via, "queue") == NULL);
-	bool takes = (small->conf->routes[0].sources[0].traits & XF_TRAIT_TAKES) != 0 && !ours;
+	bool takes = (small->conf->routes[0].sources[0].traits & XF_TRAIT_TAKES) != 0 && !reader_is_private(via);
 
 	if (!takes && wanted->peek)
 		return complain(EXIT_USAGE, "--peek is for queues and lists; here nothing is taken from anybody");
@@ -293,7 +248,7 @@ sub_run(int argc, char **argv)
 		         "With --count, 1 is returned where fewer came.",
 		.examples = "  crossfade sub --via nats://127.0.0.1:4222 'orders.>' --headers\n"
 		            "  crossfade sub --via redis://127.0.0.1 'orders.>' --json | jq .payload\n"
-		            "  crossfade sub --via amqp://127.0.0.1 -o exchange=orders '#' --count 10\n"
+		            "  crossfade sub --via amqp://127.0.0.1 -o exchange=orders '>' --count 10\n"
 		            "  crossfade sub --via amqp://127.0.0.1 backlog --peek --timeout 1s\n",
 		.args = args,
 		.arg_count = sizeof args / sizeof args[0],

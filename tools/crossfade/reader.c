@@ -1,0 +1,71 @@
+#include "reader.h"
+
+#include <stdlib.h>
+
+#include "random.h"
+#include "tool.h"
+
+/* Something is asked for that only a stream has. */
+static bool
+wants_stream(const struct via *via)
+{
+	static const char *const keys[] = {"stream", "durable", "deliver", "deliver_since", "deliver_sequence", "ack_wait"};
+	const char *mode = via_option(via, "mode");
+
+	if (mode != NULL)
+		return strcmp(mode, "jetstream") == 0 || strcmp(mode, "stream") == 0;
+	for (size_t i = 0; via_is(via, "nats") && i < sizeof keys / sizeof keys[0]; i++)
+		if (via_option(via, keys[i]) != NULL)
+			return true;
+	return false;
+}
+
+/* A consumer or group remembers how far it has read; one of a name of ours goes when we go, where its plugin can do that. */
+static int
+stream_write(struct small *small, const struct via *via, int indent)
+{
+	const char *reader = via_is(via, "nats") ? "durable" : "group";
+	char *name = random_name("crossfade-");
+	const struct via_default defaults[] = {{"mode", via_is(via, "nats") ? "jetstream" : "stream"},
+	                                       {reader, name},
+	                                       {"deliver", "new"},
+	                                       {"ephemeral", via_option(via, reader) != NULL ? "false" : "true"},
+	                                       {0}};
+
+	via_write_endpoint(via, small, VIA_SOURCE, indent, defaults);
+	free(name);
+	if (via_option(via, reader) != NULL || via_knows(via, VIA_SOURCE, "ephemeral"))
+		return EXIT_DONE;
+	return complain(EXIT_USAGE, "reading a stream leaves a %s behind at the broker; name it with -o %s=NAME", reader,
+	                reader);
+}
+
+int
+reader_write(struct small *small, const struct via *via, int indent, const char *queue)
+{
+	const struct via_default core[] = {{"mode", "core"}, {0}};
+	const struct via_default channel[] = {{"mode", "pubsub"}, {0}};
+	const struct via_default bound[] = {{"queue", ""}, {"declare", "true"}, {0}};
+	const struct via_default named[] = {{"queue", queue}, {"declare", "true"}, {"exclusive", "true"}, {0}};
+	const struct via_default *defaults = NULL;
+
+	if (wants_stream(via))
+		return stream_write(small, via, indent);
+	if (via_is(via, "nats"))
+		defaults = core;
+	else if (via_is(via, "redis"))
+		defaults = channel;
+	else if (via_is(via, "amqp") && via_option(via, "exchange") != NULL)
+		defaults = bound;
+	else if (via_is(via, "amqp") && queue != NULL && via_option(via, "queue") == NULL)
+		defaults = named;
+	via_write_endpoint(via, small, VIA_SOURCE, indent, defaults);
+	return EXIT_DONE;
+}
+
+bool
+reader_is_private(const struct via *via)
+{
+	return via_is(via, "http") ||
+	       (via_is(via, "amqp") && via_option(via, "exchange") != NULL && via_option(via, "queue") == NULL);
+}
