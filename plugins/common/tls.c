@@ -389,8 +389,10 @@ tls_handshake(struct tls *tls)
 
 	if (tls->greeted)
 		return TLS_DONE;
-	if (tls->error != 0)
+	if (tls->error != 0) {
+		errno = tls->error;
 		return TLS_FAILED;
+	}
 	ERR_clear_error();
 	errno = 0;
 	result = SSL_do_handshake(tls->ssl);

@@ -40,7 +40,7 @@ struct tls *tls_create(struct tls_context *context, int fd, const char *host);
 enum tls_progress {
 	TLS_DONE,
 	TLS_AGAIN,  /* once tls_events() came */
-	TLS_FAILED, /* tls_reason() */
+	TLS_FAILED, /* tls_reason(); errno is EPROTO where the two do not agree, which time alone does not mend */
 };
 
 /* Called again and again until it is not AGAIN. */

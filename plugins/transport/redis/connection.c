@@ -5,6 +5,10 @@
  *
  * A failed write does not close at once: replies that the kernel holds already are read first, so fewer
  * messages are left with an unknown fate.
+ *
+ * A round tries each server once, and of a name each address; the reason that is shown is that of the first of
+ * them, so that it stays the same while the same is wrong. Sentinels are asked in an order of chance, as all of
+ * them know the same and each should have its share.
  */
 #include "connection.h"
 
@@ -17,25 +21,21 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "greeting.h"
+
 #define BACKOFF_FIRST_MS 100u
-#define BACKOFF_MAX_MS 5000u
+#define BACKOFF_MAX_MS 1500u
 #define BACKOFF_REFUSED_MS 5000u
 #define BACKOFF_REFUSED_MAX_MS 30000u
 #define STEADY_MS 5000u /* READY for so long, the next failure counts as a first one */
 
 #define INPUT_MAX ((size_t)128 * 1024 * 1024) /* the longest reply that is taken in */
 #define OUTPUT_FIRST 65536u
-
-enum {
-	GREET_AUTH = 0x1,
-	GREET_SELECT = 0x2,
-	GREET_NAME = 0x4,
-	GREET_PING = 0x8,
-};
 
 /* ---- Birth and death ---------------------------------------------------------- */
 
@@ -53,14 +53,47 @@ name_make(char *out, size_t size, const struct xf_endpoint_info *info)
 			out[i] = '_';
 }
 
+static uint64_t
+random_next(struct conn *conn)
+{
+	conn->seed ^= conn->seed << 13;
+	conn->seed ^= conn->seed >> 7;
+	conn->seed ^= conn->seed << 17;
+	return conn->seed;
+}
+
+/* Everything about which server is tried next starts anew. */
+static void
+round_begin(struct conn *conn)
+{
+	uint32_t count = conn->settings.at.server_count;
+
+	conn->tried = 0;
+	conn->patient = false;
+	conn->found = false;
+	conn->reason_of = SERVERS_MAX;
+	for (uint32_t i = 0; i < count; i++)
+		conn->order[i] = (uint8_t)i;
+	if (conn->settings.at.master[0] == '\0')
+		return;
+	for (uint32_t i = count; i > 1; i--) {
+		uint32_t other = (uint32_t)(random_next(conn) % i);
+		uint8_t swap = conn->order[i - 1];
+
+		conn->order[i - 1] = conn->order[other];
+		conn->order[other] = swap;
+	}
+}
+
 int
 conn_init(struct conn *conn, const struct xf_host *host, struct xf_endpoint *endpoint,
-          const struct settings *settings, const struct xf_endpoint_info *info, size_t in_size)
+          const struct settings *settings, const struct xf_endpoint_info *info, size_t in_size, struct xf_error *error)
 {
 	memset(conn, 0, sizeof(*conn));
 	conn->host = host;
 	conn->endpoint = endpoint;
 	conn->settings = *settings;
+	conn->wants_master = settings->at.master[0] != '\0' || settings->at.server_count > 1;
 	conn->fd = -1;
 	conn->in_size = in_size;
 	conn->backoff_ms = BACKOFF_FIRST_MS;
@@ -69,25 +102,31 @@ conn_init(struct conn *conn, const struct xf_host *host, struct xf_endpoint *end
 	if (getrandom(&conn->seed, sizeof(conn->seed), GRND_NONBLOCK) != sizeof(conn->seed))
 		conn->seed = host->now_ms() ^ (uint64_t)(uintptr_t)conn;
 	conn->seed |= 1;
+	round_begin(conn);
+	if (settings->at.tls) {
+		conn->tls_context = tls_context_create(host, settings->tls, error);
+		if (conn->tls_context == NULL)
+			return -1;
+	}
 	conn->in.data = malloc(in_size);
 	conn->in.size = in_size;
 	conn->out.data = malloc(OUTPUT_FIRST);
 	conn->out.size = OUTPUT_FIRST;
-	if (conn->in.data != NULL && conn->out.data != NULL)
-		return 0;
-	conn_fini(conn);
-	return -1;
+	if (conn->in.data == NULL || conn->out.data == NULL)
+		return settings_fail(error, "no memory");
+	return 0;
 }
 
 void
 conn_fini(struct conn *conn)
 {
 	conn_close(conn);
+	tls_context_destroy(&conn->tls_context);
 	free(conn->in.data);
 	free(conn->out.data);
 	conn->in.data = NULL;
 	conn->out.data = NULL;
-	explicit_bzero(&conn->settings, sizeof(conn->settings));
+	settings_clear(&conn->settings);
 }
 
 static void
@@ -102,6 +141,7 @@ addresses_drop(struct conn *conn)
 static void
 socket_close(struct conn *conn)
 {
+	tls_destroy(&conn->tls);
 	if (conn->fd >= 0)
 		close(conn->fd);
 	conn->fd = -1;
@@ -120,15 +160,6 @@ conn_close(struct conn *conn)
 	addresses_drop(conn);
 }
 
-static uint64_t
-random_next(struct conn *conn)
-{
-	conn->seed ^= conn->seed << 13;
-	conn->seed ^= conn->seed >> 7;
-	conn->seed ^= conn->seed << 17;
-	return conn->seed;
-}
-
 /* The full backoff or up to half less: whoever was cut off at once does not come back at once. */
 static void
 retry_after(struct conn *conn, uint64_t now, uint32_t ms)
@@ -136,38 +167,65 @@ retry_after(struct conn *conn, uint64_t now, uint32_t ms)
 	conn->retry_at = now + ms / 2 + random_next(conn) % (ms / 2 + 1);
 }
 
-/* ARGS may hold the reason that stands already. */
+/* Of the servers of a round the first one's reason stays. ARGS may hold the reason that stands already. */
 static void
 reason_set(struct conn *conn, const char *format, va_list args)
 {
+	uint32_t of = conn->phase == CONN_READY || conn->found ? 0 : conn->order[conn->tried];
 	char text[sizeof(conn->reason)];
 
+	if (of > conn->reason_of)
+		return;
 	vsnprintf(text, sizeof(text), format, args);
 	memcpy(conn->reason, text, sizeof(text));
+	conn->reason_of = of;
+}
+
+static void
+backoff(struct conn *conn, uint64_t now)
+{
+	uint32_t first = conn->patient ? BACKOFF_REFUSED_MS : BACKOFF_FIRST_MS;
+	uint32_t max = conn->patient ? BACKOFF_REFUSED_MAX_MS : BACKOFF_MAX_MS;
+
+	if (conn->backoff_ms < first || conn->backoff_ms > max)
+		conn->backoff_ms = first;
+	retry_after(conn, now, conn->backoff_ms);
+	conn->backoff_ms = conn->backoff_ms * 2 < max ? conn->backoff_ms * 2 : max;
+}
+
+/* Closes, and decides what is tried next and when. */
+static void
+attempt_ended(struct conn *conn, bool patient, bool blocked, uint64_t now)
+{
+	bool ready = conn->phase == CONN_READY;
+
+	if (ready && now - conn->began_at >= STEADY_MS)
+		conn->backoff_ms = BACKOFF_FIRST_MS;
+	socket_close(conn);
+	conn->blocked = blocked;
+	if (!ready && !patient && conn->address != NULL) {
+		conn->retry_at = now; /* the name has another address */
+		return;
+	}
+	addresses_drop(conn);
+	conn->patient |= patient;
+	if (!ready && !conn->found && ++conn->tried < conn->settings.at.server_count) {
+		conn->retry_at = now;
+		return;
+	}
+	backoff(conn, now);
+	round_begin(conn);
 }
 
 void
 conn_lose(struct conn *conn, uint64_t now, const char *format, ...)
 {
-	bool steady = conn->phase == CONN_READY && now - conn->began_at >= STEADY_MS;
-	bool untried = conn->phase < CONN_READY && conn->address != NULL;
 	va_list args;
 
 	va_start(args, format);
 	reason_set(conn, format, args);
 	va_end(args);
-	socket_close(conn);
-	if (steady)
-		conn->backoff_ms = BACKOFF_FIRST_MS;
-	if (untried) {
-		conn->retry_at = now; /* the name has another address */
-		return;
-	}
-	addresses_drop(conn);
-	if (conn->backoff_ms > BACKOFF_MAX_MS)
-		conn->backoff_ms = BACKOFF_FIRST_MS;
-	retry_after(conn, now, conn->backoff_ms);
-	conn->backoff_ms = conn->backoff_ms * 2 < BACKOFF_MAX_MS ? conn->backoff_ms * 2 : BACKOFF_MAX_MS;
+	attempt_ended(conn, false, false, now);
 }
 
 void
@@ -178,13 +236,18 @@ conn_refused(struct conn *conn, uint64_t now, const char *format, ...)
 	va_start(args, format);
 	reason_set(conn, format, args);
 	va_end(args);
-	conn_close(conn);
-	if (conn->backoff_ms < BACKOFF_REFUSED_MS)
-		conn->backoff_ms = BACKOFF_REFUSED_MS;
-	retry_after(conn, now, conn->backoff_ms);
-	conn->backoff_ms *= 2;
-	if (conn->backoff_ms > BACKOFF_REFUSED_MAX_MS)
-		conn->backoff_ms = BACKOFF_REFUSED_MAX_MS;
+	attempt_ended(conn, true, false, now);
+}
+
+void
+conn_blocked(struct conn *conn, uint64_t now, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	reason_set(conn, format, args);
+	va_end(args);
+	attempt_ended(conn, true, true, now);
 }
 
 /* ---- Buffers ---------------------------------------------------------------------- */
@@ -257,13 +320,26 @@ conn_need(struct conn *conn, size_t need, uint64_t now)
 
 /* ---- Bytes in and out -------------------------------------------------------------- */
 
+static ssize_t
+bytes_read(struct conn *conn, void *data, size_t size)
+{
+	ssize_t n;
+
+	if (conn->tls != NULL)
+		return tls_read(conn->tls, data, size);
+	do
+		n = recv(conn->fd, data, size, 0);
+	while (n < 0 && errno == EINTR);
+	return n;
+}
+
 ssize_t
 conn_read(struct conn *conn, uint64_t now)
 {
 	struct conn_buffer *in = &conn->in;
 	ssize_t n;
 
-	if (conn->phase == CONN_WAITING)
+	if (conn->phase < CONN_GREETING)
 		return -1;
 	if (in->pos == in->len)
 		in->pos = in->len = 0;
@@ -278,9 +354,7 @@ conn_read(struct conn *conn, uint64_t now)
 		conn_lose(conn, now, "no memory to read into");
 		return -1;
 	}
-	do
-		n = recv(conn->fd, in->data + in->len, in->size - in->len, 0);
-	while (n < 0 && errno == EINTR);
+	n = bytes_read(conn, in->data + in->len, in->size - in->len);
 	if (n > 0) {
 		in->len += (size_t)n;
 		conn->heard_at = now;
@@ -289,9 +363,12 @@ conn_read(struct conn *conn, uint64_t now)
 	if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
 		return 0;
 	if (n == 0)
-		conn_lose(conn, now, "the server closed the connection");
+		conn_lose(conn, now, "%s closed the connection", conn->who);
+	else if (errno == EPROTO && conn->tls != NULL && conn->phase == CONN_GREETING)
+		conn_refused(conn, now, "%s: %s", conn->who, tls_reason(conn->tls)); /* our certificate, most likely */
 	else
-		conn_lose(conn, now, "reading failed: %s", strerror(errno));
+		conn_lose(conn, now, "reading from %s failed: %s", conn->who,
+		          conn->tls != NULL ? tls_reason(conn->tls) : strerror(errno));
 	return -1;
 }
 
@@ -301,7 +378,9 @@ conn_flush(struct conn *conn, uint64_t now)
 	struct conn_buffer *out = &conn->out;
 
 	while (out->pos < out->len && !conn->failing) {
-		ssize_t n = send(conn->fd, out->data + out->pos, out->len - out->pos, MSG_NOSIGNAL);
+		const char *data = out->data + out->pos;
+		size_t size = out->len - out->pos;
+		ssize_t n = conn->tls != NULL ? tls_write(conn->tls, data, size) : send(conn->fd, data, size, MSG_NOSIGNAL);
 
 		if (n > 0) {
 			out->pos += (size_t)n;
@@ -312,7 +391,8 @@ conn_flush(struct conn *conn, uint64_t now)
 		} else if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
 			return;
 		} else {
-			snprintf(conn->reason, sizeof(conn->reason), "writing failed: %s", strerror(errno));
+			snprintf(conn->reason, sizeof(conn->reason), "writing to %s failed: %s", conn->who,
+			         conn->tls != NULL ? tls_reason(conn->tls) : strerror(errno));
 			conn->failing = true;
 		}
 	}
@@ -359,7 +439,7 @@ conn_reply(struct conn *conn, uint64_t now)
 	if (n < 0 || conn->reader == NULL ||
 	    redisReaderFeed(conn->reader, conn->in.data + conn->in.pos, (size_t)n) != REDIS_OK ||
 	    redisReaderGetReply(conn->reader, &reply) != REDIS_OK || reply == NULL) {
-		conn_lose(conn, now, "the reply is not understood; is this a Redis server?");
+		conn_lose(conn, now, "the reply of %s is not understood; is this a Redis server?", conn->who);
 		return NULL;
 	}
 	conn_consume(conn, (size_t)n);
@@ -368,20 +448,27 @@ conn_reply(struct conn *conn, uint64_t now)
 
 /* ---- Connecting --------------------------------------------------------------------- */
 
+/* The server to go to now. */
+static const struct server *
+server_next(const struct conn *conn)
+{
+	return conn->found ? &conn->master : &conn->settings.at.servers[conn->order[conn->tried]];
+}
+
 static bool
-name_look_up(struct conn *conn, uint64_t now)
+name_look_up(struct conn *conn, const struct server *server, uint64_t now)
 {
 	struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG};
 	int error;
 
-	error = getaddrinfo(conn->settings.host, conn->settings.port, &hints, &conn->addresses);
+	error = getaddrinfo(server->host, server->port, &hints, &conn->addresses);
 	if (error == EAI_NONAME || error == EAI_ADDRFAMILY) {
 		hints.ai_flags = 0; /* a machine with only a loopback has no family "configured" */
-		error = getaddrinfo(conn->settings.host, conn->settings.port, &hints, &conn->addresses);
+		error = getaddrinfo(server->host, server->port, &hints, &conn->addresses);
 	}
 	if (error != 0) {
 		conn->addresses = NULL;
-		conn_lose(conn, now, "host '%s': %s", conn->settings.host, gai_strerror(error));
+		conn_lose(conn, now, "host '%s': %s", server->host, gai_strerror(error));
 		return false;
 	}
 	conn->address = conn->addresses;
@@ -389,66 +476,51 @@ name_look_up(struct conn *conn, uint64_t now)
 }
 
 static void
+connect_to(struct conn *conn, const struct sockaddr *address, socklen_t size, int protocol, uint64_t now)
+{
+	int one = 1;
+
+	conn->fd = socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol);
+	if (conn->fd < 0) {
+		conn_lose(conn, now, "no socket: %s", strerror(errno));
+		return;
+	}
+	if (address->sa_family != AF_UNIX) {
+		setsockopt(conn->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+		setsockopt(conn->fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
+	}
+	conn->began_at = now;
+	conn->phase = CONN_CONNECTING;
+	if (connect(conn->fd, address, size) < 0 && errno != EINPROGRESS)
+		conn_lose(conn, now, "cannot connect to %s: %s", conn->who, strerror(errno));
+}
+
+static void
 connect_begin(struct conn *conn, uint64_t now)
 {
+	const struct server *server = server_next(conn);
 	struct addrinfo *address;
-	int one = 1;
 
 	conn->in.pos = conn->in.len = 0;
 	conn->out.pos = conn->out.len = 0;
 	conn->queued = conn->written = 0;
 	memset(&conn->scan, 0, sizeof(conn->scan));
+	if (server->port[0] == '\0') {
+		snprintf(conn->who, sizeof(conn->who), "%s", server->host);
+		conn->path.sun_family = AF_UNIX;
+		snprintf(conn->path.sun_path, sizeof(conn->path.sun_path), "%.107s", server->host);
+		connect_to(conn, (const struct sockaddr *)&conn->path, sizeof(conn->path), 0, now);
+		return;
+	}
+	snprintf(conn->who, sizeof(conn->who), "%s:%s", server->host, server->port);
 	if (conn->address == NULL) {
 		addresses_drop(conn);
-		if (!name_look_up(conn, now))
+		if (!name_look_up(conn, server, now))
 			return;
 	}
 	address = conn->address;
 	conn->address = address->ai_next;
-	conn->fd = socket(address->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, address->ai_protocol);
-	if (conn->fd < 0) {
-		conn_lose(conn, now, "no socket: %s", strerror(errno));
-		return;
-	}
-	setsockopt(conn->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-	setsockopt(conn->fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
-	conn->began_at = now;
-	conn->phase = CONN_CONNECTING;
-	if (connect(conn->fd, address->ai_addr, address->ai_addrlen) < 0 && errno != EINPROGRESS)
-		conn_lose(conn, now, "cannot connect to %s:%s: %s", conn->settings.host, conn->settings.port,
-		          strerror(errno));
-}
-
-static bool
-greet(struct conn *conn, unsigned bit, int count, const char *const *words, uint64_t now)
-{
-	conn->greetings |= bit;
-	return conn_command(conn, count, words, NULL, now);
-}
-
-/* All of it goes out in one write; the PING at the end tells a server that is loading, or wants a password. */
-static void
-greeting_send(struct conn *conn, uint64_t now)
-{
-	const struct settings *settings = &conn->settings;
-	const char *auth_user[] = {"AUTH", settings->user, settings->password};
-	const char *auth[] = {"AUTH", settings->password};
-	const char *name[] = {"CLIENT", "SETNAME", conn->name};
-	const char *ping[] = {"PING"};
-	char db[16];
-	const char *select[] = {"SELECT", db};
-
-	conn->phase = CONN_GREETING;
-	conn->greetings = 0;
-	if (settings->user[0] != '\0' && !greet(conn, GREET_AUTH, 3, auth_user, now))
-		return;
-	if (settings->user[0] == '\0' && settings->password[0] != '\0' && !greet(conn, GREET_AUTH, 2, auth, now))
-		return;
-	snprintf(db, sizeof(db), "%u", settings->db);
-	if (settings->db != 0 && !greet(conn, GREET_SELECT, 2, select, now))
-		return;
-	if (greet(conn, GREET_NAME, 3, name, now) && greet(conn, GREET_PING, 1, ping, now))
-		conn_flush(conn, now);
+	connect_to(conn, address->ai_addr, address->ai_addrlen, address->ai_protocol, now);
 }
 
 static void
@@ -463,11 +535,56 @@ connect_finish(struct conn *conn, uint32_t ready, uint64_t now)
 	if (getsockopt(conn->fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0)
 		error = errno;
 	if (error != 0) {
-		conn_lose(conn, now, "cannot connect to %s:%s: %s", conn->settings.host, conn->settings.port,
-		          strerror(error));
+		conn_lose(conn, now, "cannot connect to %s: %s", conn->who, strerror(error));
+		return;
+	}
+	conn->phase = CONN_GREETING;
+	if (conn->tls_context != NULL) {
+		conn->tls = tls_create(conn->tls_context, conn->fd, server_next(conn)->host);
+		if (conn->tls == NULL) {
+			conn_lose(conn, now, "no memory for TLS");
+			return;
+		}
+		conn->phase = CONN_SECURING;
 		return;
 	}
 	greeting_send(conn, now);
+}
+
+static void
+secure(struct conn *conn, uint64_t now)
+{
+	switch (tls_handshake(conn->tls)) {
+	case TLS_AGAIN:
+		return;
+	case TLS_DONE:
+		conn->phase = CONN_GREETING;
+		greeting_send(conn, now);
+		return;
+	case TLS_FAILED:
+		if (errno == EPROTO) /* the two do not agree, and will not without a person */
+			conn_refused(conn, now, "%s: %s", conn->who, tls_reason(conn->tls));
+		else
+			conn_lose(conn, now, "%s: %s", conn->who, tls_reason(conn->tls));
+		return;
+	}
+}
+
+/* All answers are there. A sentinel's is where the master is: on to that. */
+static void
+greeted(struct conn *conn, uint64_t now)
+{
+	addresses_drop(conn);
+	if (conn->settings.at.master[0] != '\0' && !conn->found) {
+		socket_close(conn);
+		conn->found = true;
+		conn->retry_at = now;
+		return;
+	}
+	conn->phase = CONN_READY;
+	conn->blocked = false;
+	conn->began_at = now;
+	conn->heard_at = now;
 }
 
 void
@@ -485,66 +602,6 @@ reason_from_reply(char *out, size_t size, const char *text, size_t len)
 	out[n] = '\0';
 }
 
-static bool
-begins(const char *text, const char *word)
-{
-	return strncmp(text, word, strlen(word)) == 0;
-}
-
-/* An error in place of a greeting's answer. STEP is the command that it answers. False: it is lost. */
-static bool
-greeting_refused(struct conn *conn, unsigned step, const char *text, size_t len, uint64_t now)
-{
-	char said[200];
-
-	reason_from_reply(said, sizeof(said), text, len);
-	if (begins(said, "ERR max number") || begins(said, "DENIED") || begins(said, "LOADING")) {
-		conn_lose(conn, now, "the server is not ready: %s", said);
-		return false;
-	}
-	if (step == GREET_NAME || (step == GREET_PING && begins(said, "NOPERM")))
-		return true; /* a name is a courtesy, and any answer to the PING is one */
-	if (step == GREET_PING && begins(said, "MASTERDOWN"))
-		return true; /* messages will be told the same, one by one */
-	if (begins(said, "NOAUTH"))
-		conn_refused(conn, now, "the server wants a password (user, password): %s", said);
-	else if (step == GREET_AUTH)
-		conn_refused(conn, now, "the server refuses user '%s' or its password: %s",
-		             conn->settings.user[0] != '\0' ? conn->settings.user : "default", said);
-	else if (step == GREET_SELECT)
-		conn_refused(conn, now, "the server refuses database %u: %s", conn->settings.db, said);
-	else
-		conn_lose(conn, now, "the server is not ready: %s", said);
-	return false;
-}
-
-static void
-greeting_read(struct conn *conn, uint64_t now)
-{
-	if (conn_read(conn, now) <= 0)
-		return;
-	while (conn->phase == CONN_GREETING && conn->greetings != 0) {
-		unsigned step = conn->greetings & -conn->greetings;
-		redisReply *reply = conn_reply(conn, now);
-		bool refused;
-
-		if (reply == NULL)
-			return;
-		refused = reply->type == REDIS_REPLY_ERROR &&
-		          !greeting_refused(conn, step, reply->str, (size_t)reply->len, now);
-		freeReplyObject(reply);
-		if (refused)
-			return;
-		conn->greetings &= ~step;
-	}
-	if (conn->phase == CONN_GREETING) {
-		addresses_drop(conn);
-		conn->phase = CONN_READY;
-		conn->began_at = now;
-		conn->heard_at = now;
-	}
-}
-
 void
 conn_work(struct conn *conn, uint32_t ready, uint64_t now)
 {
@@ -556,14 +613,17 @@ conn_work(struct conn *conn, uint32_t ready, uint64_t now)
 	}
 	if (conn->phase == CONN_CONNECTING)
 		connect_finish(conn, ready, now);
+	if (conn->phase == CONN_SECURING)
+		secure(conn, now);
 	if (conn->phase == CONN_GREETING) {
 		conn_flush(conn, now);
-		greeting_read(conn, now);
+		if (greeting_read(conn, now))
+			greeted(conn, now);
 	}
-	if ((conn->phase == CONN_CONNECTING || conn->phase == CONN_GREETING) &&
+	if (conn->phase != CONN_WAITING && conn->phase != CONN_READY &&
 	    now - conn->began_at >= conn->settings.connect_timeout_ms)
-		conn_lose(conn, now, "cannot connect to %s:%s: no answer within %u ms", conn->settings.host,
-		          conn->settings.port, conn->settings.connect_timeout_ms);
+		conn_lose(conn, now, "cannot connect to %s: no answer within %u ms", conn->who,
+		          conn->settings.connect_timeout_ms);
 	if (conn->phase == CONN_READY && conn_unwritten(conn) > 0)
 		conn_flush(conn, now);
 }
@@ -596,7 +656,7 @@ conn_heartbeat(struct conn *conn, uint64_t now)
 }
 
 void
-conn_wait(const struct conn *conn, struct xf_work *work, uint64_t now)
+conn_wait(const struct conn *conn, struct xf_work *work, bool reading, uint64_t now)
 {
 	uint32_t tick = conn->settings.heartbeat_ms < conn->settings.timeout_ms ? conn->settings.heartbeat_ms
 	                                                                        : conn->settings.timeout_ms;
@@ -615,27 +675,37 @@ conn_wait(const struct conn *conn, struct xf_work *work, uint64_t now)
 		work->events = POLLOUT;
 		work_until(work, conn->began_at + conn->settings.connect_timeout_ms, now);
 		break;
+	case CONN_SECURING:
 	case CONN_GREETING:
 		work->events = POLLIN | (conn_unwritten(conn) > 0 ? POLLOUT : 0);
 		work_until(work, conn->began_at + conn->settings.connect_timeout_ms, now);
 		break;
 	case CONN_READY:
-		work->events = POLLIN | (conn_unwritten(conn) > 0 ? POLLOUT : 0);
-		if (conn->failing)
+		work->events = (reading ? POLLIN : 0) | (conn_unwritten(conn) > 0 ? POLLOUT : 0);
+		if (conn->failing || (reading && conn_readable(conn, 0)))
 			work->timeout_ms = 0;
 		break;
 	}
+	if (conn->tls != NULL)
+		work->events = tls_events(conn->tls, work->events);
 }
 
 void
-state_tell(struct state_memory *memory, const struct conn *conn, uint32_t state, const char *reason)
+conn_tell(struct conn *conn, uint32_t state, const char *reason)
 {
 	if (reason == NULL)
 		reason = "";
-	if (memory->told && memory->state == state && strcmp(memory->reason, reason) == 0)
+	if (conn->told && conn->told_state == state && strcmp(conn->told_reason, reason) == 0)
 		return;
-	memory->told = true;
-	memory->state = state;
-	snprintf(memory->reason, sizeof(memory->reason), "%s", reason);
+	conn->told = true;
+	conn->told_state = state;
+	snprintf(conn->told_reason, sizeof(conn->told_reason), "%s", reason);
 	conn->host->state(conn->endpoint, state, reason[0] != '\0' ? reason : NULL);
+}
+
+void
+conn_tell_waiting(struct conn *conn)
+{
+	if (conn->tried == 0 && !conn->found)
+		conn_tell(conn, conn->blocked ? XF_STATE_BLOCKED : XF_STATE_DOWN, conn->reason);
 }

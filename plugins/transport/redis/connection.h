@@ -1,10 +1,13 @@
 /*
- * connection.h - one socket to Redis: connecting, greeting, buffers, and dying.
+ * connection.h - one socket to Redis: finding the server, connecting, greeting, buffers, and dying.
  *
  * The owner (a sink or a source) calls conn_work() in its work(), then reads and writes while the phase is
  * READY. A connection that failed is back in WAITING, closed, with a reason, and tries again by itself when
  * its backoff is over; what was under way on it is the owner's to answer for. Nothing here blocks, except the
  * look-up of a host name.
+ *
+ * Of several servers each is tried once, then comes the backoff. With sentinels a first socket asks one of them for
+ * the master, a second goes there.
  *
  * Threads: [io] of its endpoint only.
  */
@@ -13,15 +16,18 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/un.h>
 
 #include <hiredis/hiredis.h>
 
 #include "resp.h"
 #include "settings.h"
+#include "tls.h"
 
 enum conn_phase {
 	CONN_WAITING,    /* closed; connects at retry_at */
 	CONN_CONNECTING, /* the handshake of TCP is under way */
+	CONN_SECURING,   /* that of TLS */
 	CONN_GREETING,   /* AUTH, SELECT and so on are sent, not all answered */
 	CONN_READY,
 };
@@ -38,17 +44,31 @@ struct conn {
 	const struct xf_host *host;
 	struct xf_endpoint *endpoint;
 	struct settings settings;
-	char name[96]; /* shown by CLIENT LIST */
+	struct tls_context *tls_context; /* NULL: no TLS */
+	char name[96];                   /* shown by CLIENT LIST */
+
+	/* which server */
+	bool wants_master;          /* a replica will not do */
+	uint8_t order[SERVERS_MAX]; /* of this round */
+	uint32_t tried;             /* of the round, and failed */
+	bool patient;               /* one of them refused: only a person can mend it */
+	bool found;                 /* a sentinel said where the master is */
+	struct server master;
+	uint32_t reason_of;         /* whose the reason is, as an index; the lowest of the round */
 
 	int fd; /* -1 in WAITING */
+	struct tls *tls;
 	enum conn_phase phase;
+	bool blocked; /* WAITING, and not since the server is away: BLOCKED, not DOWN */
 	struct addrinfo *addresses; /* of the look-up under way */
 	struct addrinfo *address;   /* to be tried next */
+	struct sockaddr_un path;
+	char who[288];              /* the server, for people */
 	uint64_t began_at;          /* of connecting; then of READY */
 	uint64_t retry_at;
 	uint32_t backoff_ms;
 	bool failing; /* a write failed: what can still be read is read, then it is lost */
-	unsigned greetings; /* replies still due, as bits GREET_* */
+	unsigned greetings; /* replies still due, as bits (greeting.c) */
 
 	struct conn_buffer in;
 	struct conn_buffer out;
@@ -61,19 +81,33 @@ struct conn {
 	redisReader *reader;
 
 	uint64_t seed;
-	char reason[256]; /* why it is not READY */
+	char reason[320]; /* why it is not READY */
+
+	/* the last state that was told, so that it is told once */
+	bool told;
+	uint32_t told_state;
+	char told_reason[400];
 };
 
-/* No network. -1 where memory is short. */
+/* No network. -1 with a reason (a certificate's file, memory). Afterwards conn_fini() in any case. */
 int conn_init(struct conn *conn, const struct xf_host *host, struct xf_endpoint *endpoint,
-              const struct settings *settings, const struct xf_endpoint_info *info, size_t in_size);
+              const struct settings *settings, const struct xf_endpoint_info *info, size_t in_size,
+              struct xf_error *error);
 void conn_fini(struct conn *conn);
 
 /* Connects, greets, flushes. READY events are those of the loop. Look at conn->phase afterwards. */
 void conn_work(struct conn *conn, uint32_t ready, uint64_t now);
 
-/* Reads once into conn->in. Bytes that came; 0: none now; -1: it was lost, unread input is still in conn->in. */
+/* Reads once into conn->in. Bytes that came; 0: none now; -1: it was lost, unread input is still in conn->in.
+ * What fills less than there was room for was all there is. */
 ssize_t conn_read(struct conn *conn, uint64_t now);
+
+/* Whether reading is worth a try, READY being what poll() told. */
+static inline bool
+conn_readable(const struct conn *conn, uint32_t ready)
+{
+	return ready != 0 || (conn->tls != NULL && tls_pending(conn->tls) > 0);
+}
 
 /* Tells that the reply at hand needs NEED bytes from in.pos on. False: more than is allowed, and it is lost. */
 bool conn_need(struct conn *conn, size_t need, uint64_t now);
@@ -125,11 +159,15 @@ void conn_lose(struct conn *conn, uint64_t now, const char *format, ...) __attri
 /* The same where only a person can mend it (password, permission): the next attempt comes much later. */
 void conn_refused(struct conn *conn, uint64_t now, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
+/* The same where the server works, but something at it must be mended: the state to tell is BLOCKED. */
+void conn_blocked(struct conn *conn, uint64_t now, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
 /* Closes for good. */
 void conn_close(struct conn *conn);
 
-/* Fills in fd, events and the time until conn_work() has to be called again. */
-void conn_wait(const struct conn *conn, struct xf_work *work, uint64_t now);
+/* Fills in fd, events and the time until conn_work() has to be called again. READING false: the owner takes
+ * nothing that comes, for now. */
+void conn_wait(const struct conn *conn, struct xf_work *work, bool reading, uint64_t now);
 
 /* Lowers the timeout of WORK to what is left until AT. */
 static inline void
@@ -141,14 +179,11 @@ work_until(struct xf_work *work, uint64_t at, uint64_t now)
 		work->timeout_ms = (uint32_t)left;
 }
 
-/* The last known state of an endpoint, so that it is told once. */
-struct state_memory {
-	uint32_t state;
-	bool told;
-	char reason[320];
-};
+/* Tells the endpoint's state where it is another than the last. REASON may be NULL. */
+void conn_tell(struct conn *conn, uint32_t state, const char *reason);
 
-void state_tell(struct state_memory *memory, const struct conn *conn, uint32_t state, const char *reason);
+/* Tells DOWN or BLOCKED, with the reason, once all servers of a round have failed. */
+void conn_tell_waiting(struct conn *conn);
 
 /* A reply of an error, cut to its first line and to a length for people. */
 void reason_from_reply(char *out, size_t size, const char *text, size_t len);

@@ -21,27 +21,39 @@
 
 #include "connection.h"
 #include "fields.h"
+#include "sight.h"
 #include "source.h"
 
 #define INPUT_SIZE (256u * 1024u)
 #define BATCH 256u
 #define READS_PER_WORK 16
 #define READ_MAX 1000u /* entries asked for at once */
+#define CLAIM_MAX 100u
 #define ACK_MAX 512u   /* ids in one XACK */
 #define BLOCK_MAX_MS 1000u
 #define POLL_MS 10u
 #define STOP_MS 500u
 #define ASKED_MAX 64u /* commands without a reply; a power of two */
 #define ID_MAX 48u
+#define REPLY_MAX (16 * 1024 * 1024) /* bytes that are asked for at once, about */
+#define ENTRY_SIZE_FIRST (64 * 1024) /* until it is known better */
 
 enum asked {
-	ASKED_GROUP,   /* XGROUP CREATE */
 	ASKED_READ,    /* XREADGROUP > */
 	ASKED_HISTORY, /* XREADGROUP of what is pending */
 	ASKED_CLAIM,   /* XAUTOCLAIM */
 	ASKED_AGAIN,   /* XCLAIM of one entry that is to be offered again */
+	ASKED_GROUP,   /* XGROUP CREATE */
+	ASKED_SIGHT,   /* a question of sight.c */
 	ASKED_OTHER,   /* XACK, XCLAIM JUSTID, PING: any answer will do */
 };
+
+/* Its reply holds entries. Only one such command is under way at a time. */
+static inline bool
+asks_for_entries(enum asked asked)
+{
+	return asked <= ASKED_AGAIN;
+}
 
 /* An entry's id. */
 struct entry_id {
@@ -68,7 +80,7 @@ struct consumer {
 	const struct xf_host *host;
 	struct xf_endpoint *endpoint;
 	struct conn conn;
-	struct state_memory told;
+	struct sight sight;
 
 	char *key;
 	size_t key_len;
@@ -91,8 +103,8 @@ struct consumer {
 	size_t ack_count, ack_size;
 
 	/* of this connection */
+	bool been_up; /* on any */
 	bool up;
-	bool forbidden; /* the last attempt ended with NOPERM, WRONGTYPE: BLOCKED */
 	uint8_t asked[ASKED_MAX];
 	uint32_t asked_first, asked_next;
 	bool reading;         /* a READ, HISTORY, CLAIM or AGAIN is not answered in full */
@@ -114,6 +126,10 @@ struct consumer {
 	uint32_t entries_taken;
 
 	uint32_t credit; /* of this work() */
+	int64_t credit_bytes;
+	uint32_t entry_size; /* how large entries are of late */
+	bool settled;        /* something was, since the lag was looked at */
+	uint64_t deleted;    /* entries that were gone before they were acknowledged, not said yet */
 	uint32_t count;  /* in batch */
 	uint32_t header_count;
 	uint32_t header_size;
@@ -225,6 +241,7 @@ consumer_destroy(void *instance)
 	struct consumer *c = instance;
 
 	conn_fini(&c->conn);
+	sight_fini(&c->sight);
 	free(c->key);
 	free(c->group_text);
 	free(c->slots);
@@ -248,42 +265,44 @@ group_make(struct consumer *c, struct xf_str route)
 }
 
 static void *
-consumer_create(const struct xf_host *host, struct xf_endpoint *endpoint, const struct settings *settings,
-                const struct xf_config *config, const struct xf_endpoint_info *info)
+consumer_create(const struct source_making *making, struct xf_error *error)
 {
+	const struct xf_host *host = making->host;
 	struct consumer *c = calloc(1, sizeof(*c));
-	struct xf_error error;
-	int separator = settings_separator(host, config, SOURCE_SEPARATOR, &error);
 
-	if (c == NULL || conn_init(&c->conn, host, endpoint, settings, info, INPUT_SIZE) < 0) {
-		free(c);
+	if (c == NULL) {
+		settings_fail(error, "no memory");
 		return NULL;
 	}
-	c->host = host;
-	c->endpoint = endpoint;
-	c->free_first = NO_SLOT;
-	c->subject = info->subject;
-	c->block_ms = settings->heartbeat_ms < BLOCK_MAX_MS ? settings->heartbeat_ms : BLOCK_MAX_MS;
-	c->group = host->option(config, SOURCE_GROUP)->str;
-	c->name = host->option(config, SOURCE_CONSUMER)->str;
-	if (c->name.len == 0)
-		c->name = info->server.len > 0 ? info->server : (struct xf_str){"crossfade", 9};
-	c->from_new = host->option(config, SOURCE_DELIVER)->i64 == DELIVER_NEW;
-	c->claim_idle_ms = (uint64_t)host->option(config, SOURCE_CLAIM_IDLE)->i64;
-	for (unsigned i = 0; i < FIELDS; i++)
-		c->fields[i] = fields_name(host, host->option(config, SOURCE_FIELDS), i);
-	c->header_size = 1024;
-	c->headers = malloc(c->header_size * sizeof(*c->headers));
-	c->key_len = info->subject.len;
-	c->key = malloc(c->key_len + 1);
-	if (c->group.len == 0)
-		group_make(c, info->route);
-	if (c->key == NULL || c->headers == NULL || c->group.len == 0) {
+	if (!source_connection(&c->conn, making, INPUT_SIZE, error)) {
 		consumer_destroy(c);
 		return NULL;
 	}
-	for (size_t i = 0; i < c->key_len; i++)
-		c->key[i] = separator != 0 && info->subject.data[i] == '.' ? (char)separator : info->subject.data[i];
+	c->host = host;
+	c->endpoint = making->endpoint;
+	c->free_first = NO_SLOT;
+	c->entry_size = ENTRY_SIZE_FIRST;
+	c->subject = making->info->subject;
+	c->block_ms = making->settings->heartbeat_ms < BLOCK_MAX_MS ? making->settings->heartbeat_ms : BLOCK_MAX_MS;
+	c->group = host->option(making->config, SOURCE_GROUP)->str;
+	c->name = source_consumer(making);
+	c->from_new = host->option(making->config, SOURCE_DELIVER)->i64 == DELIVER_NEW;
+	c->claim_idle_ms = (uint64_t)host->option(making->config, SOURCE_CLAIM_IDLE)->i64;
+	for (unsigned i = 0; i < FIELDS; i++)
+		c->fields[i] = fields_name(host, host->option(making->config, ROW_FIELDS), i);
+	c->header_size = 1024;
+	c->headers = malloc(c->header_size * sizeof(*c->headers));
+	c->key_len = making->info->subject.len;
+	c->key = endpoint_key(making->info->subject, endpoint_separator(host, making->config));
+	if (c->group.len == 0)
+		group_make(c, making->info->route);
+	sight_init(&c->sight, MODE_STREAM, true, c->group);
+	if (c->key == NULL || c->headers == NULL || c->group.len == 0 ||
+	    !sight_key_set(&c->sight, c->key, c->key_len)) {
+		settings_fail(error, "no memory");
+		consumer_destroy(c);
+		return NULL;
+	}
 	return c;
 }
 
@@ -320,7 +339,7 @@ command_send(struct consumer *c, enum asked asked, int count, const struct xf_st
 	if (!conn_command(&c->conn, count, texts, lens, now))
 		return false;
 	c->asked[c->asked_next++ & (ASKED_MAX - 1)] = (uint8_t)asked;
-	if (asked != ASKED_GROUP && asked != ASKED_OTHER)
+	if (asks_for_entries(asked))
 		c->reading_of = asked;
 	return true;
 }
@@ -346,13 +365,26 @@ group_send(struct consumer *c, uint64_t now)
 	command_send(c, ASKED_GROUP, 6, words, now);
 }
 
+/* How many entries to ask for: as many as credit allows, and no reply that fills the server's memory. */
+static uint32_t
+wanted(const struct consumer *c, uint32_t max)
+{
+	int64_t bytes = c->credit_bytes < REPLY_MAX ? c->credit_bytes : REPLY_MAX;
+	int64_t fit = bytes / (c->entry_size > 0 ? c->entry_size : 1);
+
+	if (c->credit < max)
+		max = c->credit;
+	if (fit < max)
+		max = (uint32_t)fit;
+	return max > 0 ? max : 1;
+}
+
 static void
 read_send(struct consumer *c, uint64_t now)
 {
 	char count[ID_MAX], block[ID_MAX], from[ID_MAX];
-	uint32_t wanted = c->credit < READ_MAX ? c->credit : READ_MAX;
 	struct xf_str words[12] = {word("XREADGROUP"), word("GROUP"), c->group, c->name, word("COUNT"),
-	                           number_word(count, wanted)};
+	                           number_word(count, wanted(c, READ_MAX))};
 	int n = 6;
 
 	if (!c->history && c->out == 0 && c->again == 0 && c->ack_count == 0) {
@@ -375,7 +407,7 @@ claim_send(struct consumer *c, uint64_t now)
 	char idle[ID_MAX], count[ID_MAX];
 	const struct xf_str words[] = {
 		word("XAUTOCLAIM"), {c->key, c->key_len}, c->group, c->name, number_word(idle, c->claim_idle_ms),
-		word(c->claim_from), word("COUNT"), number_word(count, c->credit < 100 ? c->credit : 100)};
+		word(c->claim_from), word("COUNT"), number_word(count, wanted(c, CLAIM_MAX))};
 
 	c->reading = command_send(c, ASKED_CLAIM, 8, words, now);
 }
@@ -425,6 +457,7 @@ acks_send(struct consumer *c, uint64_t now)
 	c->ack_count -= sent;
 	memmove(c->acks, c->acks + sent, c->ack_count * sizeof(*c->acks));
 	c->read_at = now; /* there is room again */
+	c->settled = true;
 }
 
 static void
@@ -560,8 +593,10 @@ entry_take(struct consumer *c, const char *data, size_t size)
 	uint32_t slot;
 
 	at += (size_t)resp_token_read(data, size, &head, &need);
-	if (head.number == -1)
-		return true; /* XAUTOCLAIM of 6.2 for what was deleted */
+	if (head.number == -1) {
+		c->deleted++; /* XAUTOCLAIM of 6.2 says so */
+		return true;
+	}
 	if (head.type != '*' || head.number != 2)
 		return false;
 	at += (size_t)resp_token_read(data + at, size - at, &id_text, &need);
@@ -572,6 +607,7 @@ entry_take(struct consumer *c, const char *data, size_t size)
 	c->seen = id;
 	if (list.number <= 0) {
 		ack_add(c, id); /* deleted, and still pending: over */
+		c->deleted++;
 		return true;
 	}
 	if (list.type != '*' || list.number % 2 != 0)
@@ -601,6 +637,8 @@ entry_take(struct consumer *c, const char *data, size_t size)
 	if (slot == NO_SLOT)
 		return true;
 	m->handle = slot_handle(c, slot);
+	c->credit_bytes -= (int64_t)m->payload_size;
+	c->entry_size = (uint32_t)((c->entry_size * 7ull + size) / 8);
 	c->header_count += m->header_count;
 	if (++c->count == BATCH)
 		batch_emit(c);
@@ -620,11 +658,15 @@ reply_done(struct consumer *c)
 		c->claiming = strcmp(c->claim_from, "0-0") != 0;
 	} else if (asked == ASKED_AGAIN && c->slots[c->again_slot].state == SLOT_AGAIN) {
 		c->again--; /* the entry is gone */
+		c->deleted++;
 		slot_free(c, c->again_slot);
 	}
-	if (asked == ASKED_READ && c->entries_taken > 0)
-		c->read_at = 0; /* where there was one there may be more */
-	if (asked != ASKED_GROUP && asked != ASKED_OTHER) {
+	if (asked == ASKED_READ) {
+		c->sight.drained = c->entries_taken == 0;
+		if (c->entries_taken > 0)
+			c->read_at = 0; /* where there was one there may be more */
+	}
+	if (asks_for_entries(asked)) {
 		c->reading = false;
 		slots_sweep(c);
 	}
@@ -648,8 +690,7 @@ error_take(struct consumer *c, enum asked asked, const char *text, size_t len, u
 	}
 	if (strncmp(said, "NOPERM", 6) == 0 || strncmp(said, "WRONGTYPE", 9) == 0 ||
 	    strncmp(said, "ERR unknown command", 19) == 0) {
-		conn_refused(&c->conn, now, "the server refuses the stream: %s", said);
-		c->forbidden = true;
+		conn_blocked(&c->conn, now, "the server refuses the stream: %s", said);
 	} else {
 		conn_lose(&c->conn, now, "the server says: %s", said);
 	}
@@ -717,9 +758,9 @@ reply_begin(struct consumer *c, uint64_t now, size_t *need)
 	c->entries = c->trailing = 0;
 	c->entries_of = asked;
 	c->entries_taken = 0;
-	if (data[0] != '-' && asked != ASKED_GROUP && asked != ASKED_OTHER)
+	if (data[0] != '-' && asks_for_entries(asked))
 		return prelude_read(c, asked, data, size, need);
-	if (data[0] != '-') {
+	if (data[0] != '-' || asked == ASKED_SIGHT) {
 		n = resp_extent(data, size, &conn->scan, need);
 	} else {
 		n = resp_token_read(data, size, &token, need);
@@ -728,14 +769,38 @@ reply_begin(struct consumer *c, uint64_t now, size_t *need)
 	}
 	if (n <= 0)
 		return (int)n;
+	if (asked == ASKED_SIGHT)
+		sight_answer(&c->sight, conn, data, (size_t)n);
 	conn_consume(conn, (size_t)n);
 	if (asked == ASKED_GROUP) {
+		if (data[0] == '+' && c->been_up)
+			c->host->log(c->endpoint, XF_LOG_WARN, c->from_new
+			             ? "the stream or its group was gone; the group is made again and begins with what comes now"
+			             : "the stream or its group was gone; the group is made again and begins with all that is there");
+		c->been_up = true;
 		c->up = true;
 		c->history = true;
 		c->seen = (struct entry_id){0, 0};
-		state_tell(&c->told, conn, XF_STATE_UP, NULL);
+		conn_tell(conn, XF_STATE_UP, NULL);
 	}
 	return 1;
+}
+
+/* What follows the entries of an XAUTOCLAIM from 7.0 on: the ids of those that were deleted. */
+static void
+deleted_count(struct consumer *c, const char *data, size_t size)
+{
+	struct resp_token token;
+	size_t need;
+
+	if (resp_token_read(data, size, &token, &need) > 0 && token.type == '*' && token.number > 0)
+		c->deleted += (uint64_t)token.number;
+}
+
+static bool
+can_take(const struct consumer *c)
+{
+	return c->credit > c->count && c->credit_bytes > 0;
 }
 
 /* Takes replies apart as far as they are there and credit lasts. False: the connection was lost. */
@@ -757,17 +822,19 @@ input_take(struct consumer *c, uint64_t now)
 				return false;
 			}
 		} else {
-			if (c->entries > 0 && c->credit <= c->count)
+			if (c->entries > 0 && !can_take(c))
 				break; /* the rest waits in the buffer */
 			n = resp_extent(conn->in.data + conn->in.pos, conn->in.len - conn->in.pos, &conn->scan, &need);
 			if (n > 0 && c->entries > 0 && !entry_take(c, conn->in.data + conn->in.pos, (size_t)n))
 				n = -1;
 			if (n > 0) {
-				conn_consume(conn, (size_t)n);
-				if (c->entries > 0)
+				if (c->entries > 0) {
 					c->entries--;
-				else
+				} else {
+					deleted_count(c, conn->in.data + conn->in.pos, (size_t)n);
 					c->trailing--;
+				}
+				conn_consume(conn, (size_t)n);
 			}
 		}
 		if (n == 0) {
@@ -776,7 +843,7 @@ input_take(struct consumer *c, uint64_t now)
 		}
 		if (n < 0) {
 			batch_emit(c);
-			conn_lose(conn, now, "the reply is not understood; is this a Redis server?");
+			conn_lose(conn, now, "the reply of %s is not understood; is this a Redis server?", conn->who);
 			return false;
 		}
 		open = c->entries > 0 || c->trailing > 0;
@@ -790,6 +857,32 @@ input_take(struct consumer *c, uint64_t now)
 /* ---- The loop ---------------------------------------------------------------------------------------- */
 
 static void
+sight_look(struct consumer *c, uint64_t now)
+{
+	uint32_t replies;
+
+	if (c->settled && c->sight.drained && c->out == 0 && c->again == 0 && c->ack_count == 0) {
+		c->settled = false;
+		sight_hasten(&c->sight, now);
+	}
+	if (!sight_due(&c->sight, now) || c->asked_next - c->asked_first + 2 > ASKED_MAX)
+		return;
+	if (c->asked_next == c->asked_first)
+		c->progress_at = now;
+	replies = sight_ask(&c->sight, &c->conn, now);
+	for (uint32_t i = 0; i < replies; i++)
+		c->asked[c->asked_next++ & (ASKED_MAX - 1)] = ASKED_SIGHT;
+	if (c->deleted > 0 && replies > 0) {
+		char text[128];
+
+		snprintf(text, sizeof(text), "%llu entries were deleted from the stream before they were acknowledged",
+		         (unsigned long long)c->deleted);
+		c->host->log(c->endpoint, XF_LOG_WARN, text);
+		c->deleted = 0;
+	}
+}
+
+static void
 requests_send(struct consumer *c, bool draining, uint64_t now)
 {
 	const struct xf_str ping[] = {word("PING")};
@@ -797,7 +890,9 @@ requests_send(struct consumer *c, bool draining, uint64_t now)
 
 	if (c->up)
 		acks_send(c, now);
-	if (c->up && !draining && !c->reading && c->credit > 0 && !asked_full(c)) {
+	if (c->up)
+		sight_look(c, now);
+	if (c->up && !draining && !c->reading && can_take(c) && !asked_full(c)) {
 		if (c->history)
 			read_send(c, now);
 		else if (c->again > 0)
@@ -840,6 +935,7 @@ connection_forget(struct consumer *c)
 	c->history = false;
 	c->claiming = false;
 	c->asked_first = c->asked_next = 0;
+	sight_forget(&c->sight);
 	slots_sweep(c);
 	c->entries = c->trailing = 0;
 	c->read_at = 0;
@@ -849,7 +945,7 @@ connection_forget(struct consumer *c)
 static bool
 held(const struct consumer *c)
 {
-	return c->entries > 0 && c->credit == 0;
+	return c->entries > 0 && !can_take(c);
 }
 
 static void
@@ -860,11 +956,12 @@ consumer_work(void *instance, struct xf_work *work)
 	uint64_t now = c->host->now_ms();
 
 	c->credit = work->draining ? 0 : work->credit_messages;
+	c->credit_bytes = work->credit_bytes < INT64_MAX ? (int64_t)work->credit_bytes : INT64_MAX;
 	conn_work(conn, work->ready, now);
 	if (conn->phase == CONN_READY && !c->up && c->asked_first == c->asked_next)
 		group_send(c, now);
 	if (conn->phase == CONN_READY && (c->entries == 0 || input_take(c, now))) {
-		for (int i = 0; work->ready != 0 && i < READS_PER_WORK && !held(c); i++) {
+		for (int i = 0; conn_readable(conn, work->ready) && i < READS_PER_WORK && !held(c); i++) {
 			size_t space = conn->in.size - (conn->in.len - conn->in.pos);
 			ssize_t n = conn_read(conn, now);
 
@@ -880,15 +977,11 @@ consumer_work(void *instance, struct xf_work *work)
 	if (conn->phase != CONN_READY) {
 		connection_forget(c);
 		if (conn->phase == CONN_WAITING)
-			state_tell(&c->told, conn, c->forbidden ? XF_STATE_BLOCKED : XF_STATE_DOWN, conn->reason);
-		else
-			c->forbidden = false;
+			conn_tell_waiting(conn);
 	}
-	conn_wait(conn, work, now);
-	if (c->up && !c->reading && c->credit > 0)
+	conn_wait(conn, work, !held(c), now); /* held back, nothing can be taken; a settlement calls again */
+	if (c->up && !c->reading && can_take(c))
 		work_until(work, c->read_at > now ? c->read_at : now, now);
-	if (held(c))
-		work->events &= ~(uint32_t)POLLIN; /* nothing can be taken; a settlement calls again */
 }
 
 static void

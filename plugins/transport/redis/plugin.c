@@ -1,6 +1,6 @@
 /*
- * The class that `plugin: redis` names. What it does stands in publish.c (sinks), subscribe.c and consume.c (sources)
- * and connection.c (what all stand on).
+ * The class that `plugin: redis` names. What it does stands in publish.c (sinks), subscribe.c, consume.c and
+ * take.c (sources) and connection.c (what all stand on).
  */
 #include <stddef.h>
 
@@ -16,7 +16,7 @@ static const struct xf_transport_class class_redis = {
 			.struct_size = sizeof(struct xf_transport_class),
 			.kind = XF_KIND_TRANSPORT,
 			.name = "redis",
-			.summary = "Redis: pub/sub channels and streams, in and out",
+			.summary = "Redis: pub/sub channels, streams and lists, in and out",
 		},
 	.options = settings_options,
 	.source_options = source_options,

@@ -1,17 +1,17 @@
 /*
  * A batch is encoded into one output buffer and written at once; what the kernel does not take waits for
- * POLLOUT. Redis answers in order, so the tokens under way are one ring: each reply belongs to its front.
+ * POLLOUT. Redis answers in order, so what is under way is one ring: each reply belongs to its front. Beside messages
+ * there are questions in it (sight.h), which nobody waits for.
  *
  * Fate when the connection breaks: a command whose last byte was handed to the kernel may have been executed,
  * UNKNOWN; one that was not is certainly incomplete at the server, and Redis executes nothing incomplete:
- * NOT_SENT.
+ * NOT_SENT. With TLS the same holds for whole records.
  *
  * Errors are replies like others. Those that pass by (memory full, loading, a replica, a wrong type) are NOT_SENT
  * and the state is BLOCKED; then only a probe goes out now and then, with a growing pause, until one is
  * confirmed. All else is the message's own fault: REJECTED.
  *
- * A PING goes out only when nothing is under way, and nothing is taken until it is answered: so the ring holds
- * messages only.
+ * A PING goes out only when nothing is under way, and nothing is taken until it is answered.
  */
 #include "publish.h"
 
@@ -21,12 +21,16 @@
 #include <string.h>
 #include <strings.h>
 
+#include "command.h"
 #include "connection.h"
+#include "endpoint.h"
 #include "fields.h"
+#include "sight.h"
 
 #define INPUT_SIZE (64u * 1024u)
 #define OUTPUT_MAX ((size_t)4 * 1024 * 1024) /* unwritten bytes; one message may exceed it */
 #define RESULTS 256u
+#define QUESTIONS 2u /* that may be under way beside a window of messages */
 #define READS_PER_WORK 16
 
 #define PROBE_FIRST_MS 100u
@@ -36,33 +40,10 @@
 #define REPLICA_PATIENCE_MS 5000u
 
 enum {
-	ROW_MODE,
-	ROW_SEPARATOR,
-	ROW_WINDOW,
+	ROW_WINDOW = ROWS_SHARED,
 	ROW_MAXLEN,
-	ROW_FIELDS,
 };
 
-enum {
-	MODE_PUBSUB,
-	MODE_STREAM,
-};
-
-static const char *const modes[] = {"pubsub", "stream", NULL};
-static const struct xf_option option_mode = {
-	.struct_size = sizeof(struct xf_option),
-	.type = XF_OPTION_ENUM,
-	.key = "mode",
-	.def = "pubsub",
-	.values = modes,
-	.help = "How to publish: pubsub (PUBLISH to the channel) or stream (XADD to the stream); list is not built yet",
-};
-static const struct xf_option option_separator = {
-	.struct_size = sizeof(struct xf_option),
-	.type = XF_OPTION_STRING,
-	.key = "separator",
-	.help = "The character that names at Redis have between tokens instead of the dot: \":\" makes a.b.c a:b:c",
-};
 static const struct xf_option option_window = {
 	.struct_size = sizeof(struct xf_option),
 	.type = XF_OPTION_I64,
@@ -85,12 +66,19 @@ static const struct xf_option option_maxlen = {
 };
 
 const struct xf_option *const publish_options[] = {
-	&option_mode, &option_separator, &option_window, &option_maxlen, &fields_option, NULL,
+	ENDPOINT_OPTIONS, &option_window, &option_maxlen, NULL,
 };
 
+static const struct mode_row sink_rows[] = {
+	{"maxlen", ROW_MAXLEN, 1 << MODE_STREAM, "mode: stream"},
+	{NULL, 0, 0, NULL},
+};
+
+/* The front of the ring is answered by the next reply. */
 struct pending {
 	uint64_t token;
-	uint64_t end; /* of its command, counted in conn->queued */
+	uint64_t end : 63;      /* of its command, counted in conn->queued */
+	uint64_t question : 1;  /* of sight.c; there is no token */
 };
 
 /* What stands in the way of messages while the connection is fine. */
@@ -104,16 +92,10 @@ struct sink {
 	const struct xf_host *host;
 	struct xf_endpoint *endpoint;
 	struct conn conn;
-	struct state_memory told;
-
-	int mode;
-	char separator;
+	struct command command;
+	struct sight sight;
+	bool literal; /* the template is a subject */
 	uint32_t window;
-	char *head; /* of XADD: " MAXLEN ~ n" and "*", encoded */
-	size_t head_len;
-	uint32_t head_words;
-	char *fields[FIELDS]; /* encoded names */
-	size_t field_lens[FIELDS];
 
 	bool up; /* UP or BLOCKED was told for this connection */
 	struct pending *ring;
@@ -135,101 +117,36 @@ struct sink {
 
 /* ---- What it is ------------------------------------------------------------------------- */
 
-static int
-mode_of(const struct xf_host *host, const struct xf_config *endpoint)
-{
-	return (int)host->option(endpoint, ROW_MODE)->i64;
-}
-
 static uint64_t
 sink_traits(const struct xf_host *host, const struct xf_config *transport, const struct xf_config *endpoint)
 {
+	static const uint64_t traits[] = {
+		[MODE_PUBSUB] = XF_TRAIT_EPHEMERAL, [MODE_STREAM] = XF_TRAIT_HEADERS, [MODE_LIST] = 0};
+
 	(void)transport;
-	return mode_of(host, endpoint) == MODE_STREAM ? XF_TRAIT_HEADERS : XF_TRAIT_EPHEMERAL;
-}
-
-static uint32_t
-sink_address(const struct xf_host *host, const struct xf_config *transport, const struct xf_config *endpoint,
-             char *out, uint32_t size)
-{
-	int stream = mode_of(host, endpoint) == MODE_STREAM;
-	struct settings settings;
-	struct xf_error error;
-
-	if (settings_read(host, transport, &settings, &error) < 0)
-		return 0;
-	/* Channels are the server's, streams a database's. */
-	return settings_address(&settings, stream, stream ? "stream" : "pubsub", out, size);
+	return traits[endpoint_mode(host, endpoint)];
 }
 
 static int32_t
 sink_check(const struct xf_host *host, const struct xf_config *transport, const struct xf_config *endpoint,
            const struct xf_endpoint_info *info, struct xf_error *error)
 {
-	const struct xf_value *fields = host->option(endpoint, ROW_FIELDS);
 	struct settings settings;
+	int result = endpoint_check(host, transport, endpoint, sink_rows, &settings, error);
 
 	(void)info;
-	if (settings_read(host, transport, &settings, error) < 0)
-		return -1;
-	if (settings_separator(host, endpoint, ROW_SEPARATOR, error) < 0)
-		return -1;
-	if (mode_of(host, endpoint) != MODE_STREAM) {
-		if (host->option(endpoint, ROW_MAXLEN)->present)
-			return settings_fail(error, "maxlen: only with 'mode: stream'");
-		if (fields->present)
-			return settings_fail(error, "fields: only with 'mode: stream'");
-	}
-	if (fields_name(host, fields, FIELD_PAYLOAD).len == 0)
-		return settings_fail(error, "fields: the payload needs a field");
-	return 0;
+	settings_clear(&settings);
+	return result;
 }
 
 /* ---- Birth and death ------------------------------------------------------------------------ */
-
-static bool
-head_make(struct sink *sink, int64_t maxlen)
-{
-	char digits[24], *at;
-
-	sink->head = malloc(128);
-	if (sink->head == NULL)
-		return false;
-	at = sink->head;
-	if (maxlen > 0) {
-		at = resp_put_bulk(at, "MAXLEN", 6);
-		at = resp_put_bulk(at, "~", 1);
-		at = resp_put_bulk(at, digits, (size_t)snprintf(digits, sizeof(digits), "%lld", (long long)maxlen));
-	}
-	at = resp_put_bulk(at, "*", 1);
-	sink->head_len = (size_t)(at - sink->head);
-	sink->head_words = maxlen > 0 ? 4 : 1;
-	return true;
-}
-
-/* A field with an empty name is not written. */
-static bool
-fields_make(struct sink *sink, const struct xf_value *option)
-{
-	for (unsigned i = 0; i < FIELDS; i++) {
-		struct xf_str name = fields_name(sink->host, option, i);
-
-		sink->fields[i] = malloc(RESP_BULK_SIZE(name.len));
-		if (sink->fields[i] == NULL)
-			return false;
-		if (name.len > 0)
-			sink->field_lens[i] =
-				(size_t)(resp_put_bulk(sink->fields[i], name.data, name.len) - sink->fields[i]);
-	}
-	return true;
-}
 
 static bool
 ring_make(struct sink *sink)
 {
 	uint32_t size = 1;
 
-	while (size < sink->window)
+	while (size < sink->window + QUESTIONS)
 		size *= 2;
 	sink->mask = size - 1;
 	sink->ring = malloc(size * sizeof(*sink->ring));
@@ -242,11 +159,27 @@ sink_destroy(void *instance)
 	struct sink *sink = instance;
 
 	conn_fini(&sink->conn);
-	for (unsigned i = 0; i < FIELDS; i++)
-		free(sink->fields[i]);
-	free(sink->head);
+	command_fini(&sink->command);
+	sight_fini(&sink->sight);
 	free(sink->ring);
 	free(sink);
+}
+
+/* What is looked at before anything was published. */
+static bool
+sight_make(struct sink *sink, struct xf_str template)
+{
+	char *key;
+	bool made;
+
+	sight_init(&sink->sight, sink->command.mode, false, (struct xf_str){NULL, 0});
+	sink->literal = template.len > 0 && memchr(template.data, '{', template.len) == NULL;
+	if (!sink->literal)
+		return true;
+	key = endpoint_key(template, sink->command.separator);
+	made = key != NULL && sight_key_set(&sink->sight, key, template.len);
+	free(key);
+	return made;
 }
 
 static int32_t
@@ -254,32 +187,30 @@ sink_create(const struct xf_host *host, struct xf_endpoint *endpoint, void *shar
             const struct xf_config *transport, const struct xf_config *config, const struct xf_endpoint_info *info,
             void **instance, struct xf_error *error)
 {
+	struct sink *sink = calloc(1, sizeof(*sink));
 	struct settings settings;
-	struct sink *sink;
-	int separator;
+	int result;
 
 	(void)shared;
-	if (settings_read(host, transport, &settings, error) < 0)
-		return -1;
-	separator = settings_separator(host, config, ROW_SEPARATOR, error);
-	if (separator < 0)
-		return -1;
-	sink = calloc(1, sizeof(*sink));
-	if (sink == NULL || conn_init(&sink->conn, host, endpoint, &settings, info, INPUT_SIZE) < 0) {
-		free(sink);
+	if (sink == NULL)
 		return settings_fail(error, "no memory");
+	sink->conn.fd = -1;
+	result = endpoint_check(host, transport, config, sink_rows, &settings, error);
+	if (result == 0)
+		result = conn_init(&sink->conn, host, endpoint, &settings, info, INPUT_SIZE, error);
+	settings_clear(&settings);
+	if (result < 0) {
+		sink_destroy(sink);
+		return -1;
 	}
 	sink->host = host;
 	sink->endpoint = endpoint;
-	sink->mode = mode_of(host, config);
-	sink->separator = (char)separator;
 	sink->window = (uint32_t)host->option(config, ROW_WINDOW)->i64;
-	if (!ring_make(sink) || !head_make(sink, host->option(config, ROW_MAXLEN)->i64) ||
-	    !fields_make(sink, host->option(config, ROW_FIELDS))) {
+	if (!ring_make(sink) || !command_init(&sink->command, host, config, host->option(config, ROW_MAXLEN)->i64) ||
+	    !sight_make(sink, info->subject)) {
 		sink_destroy(sink);
 		return settings_fail(error, "no memory");
 	}
-	explicit_bzero(&settings, sizeof(settings));
 	*instance = sink;
 	return 0;
 }
@@ -294,10 +225,17 @@ sink_start(void *instance)
 
 /* ---- Results ----------------------------------------------------------------------------------- */
 
+/* Messages and questions. */
 static inline uint32_t
 under_way(const struct sink *sink)
 {
 	return sink->next - sink->first;
+}
+
+static inline struct pending *
+front(const struct sink *sink)
+{
+	return &sink->ring[sink->first & sink->mask];
 }
 
 static void
@@ -328,9 +266,12 @@ rest_complete(struct sink *sink)
 	uint64_t written = sink->conn.written;
 
 	while (under_way(sink) > 0) {
-		bool whole = sink->ring[sink->first & sink->mask].end <= written;
+		bool whole = front(sink)->end <= written;
 
-		front_complete(sink, whole ? XF_RESULT_UNKNOWN : XF_RESULT_NOT_SENT, 0, reason);
+		if (front(sink)->question)
+			sink->first++;
+		else
+			front_complete(sink, whole ? XF_RESULT_UNKNOWN : XF_RESULT_NOT_SENT, 0, reason);
 	}
 	results_flush(sink);
 }
@@ -376,10 +317,10 @@ remedy_of(struct xf_str error)
 {
 	static const char *const remedies[][2] = {
 		{"OOM", "raise maxmemory, or trim with maxlen"},
-		{"READONLY", "this is a replica; point the url at the primary"},
-		{"WRONGTYPE", "the subject names a key that is no stream"},
+		{"READONLY", "this is a replica; point the url at the master"},
+		{"WRONGTYPE", "the subject names a key of another kind than mode says"},
 		{"NOPERM", "give the user the command and the key or channel"},
-		{"MOVED", "clusters are not built yet; point the url at a single server"},
+		{"MOVED", "a Redis Cluster is not supported; point the url at a single server, or at sentinels"},
 		{"MISCONF", "the server cannot save to its disk"},
 		{"ERR unknown command", "the server lacks the command, or it was renamed"},
 	};
@@ -407,7 +348,7 @@ fault_begin(struct sink *sink, enum fault fault, struct xf_str error, uint64_t n
 	sink->fault = fault;
 	reason_from_reply(said, sizeof(said), error.data, error.len);
 	snprintf(reason, sizeof(reason), "%s%s%s", said, remedy != NULL ? "; " : "", remedy != NULL ? remedy : "");
-	state_tell(&sink->told, &sink->conn, XF_STATE_BLOCKED, reason);
+	conn_tell(&sink->conn, XF_STATE_BLOCKED, reason);
 }
 
 static void
@@ -416,7 +357,7 @@ fault_end(struct sink *sink)
 	sink->fault = FAULT_NONE;
 	sink->probe_ms = 0;
 	sink->replica = false;
-	state_tell(&sink->told, &sink->conn, XF_STATE_UP, NULL);
+	conn_tell(&sink->conn, XF_STATE_UP, NULL);
 }
 
 /* After a round of replies: whether to probe, and when. */
@@ -475,9 +416,11 @@ reply_take(struct sink *sink, const struct resp_token *token, struct round *roun
 		conn->pinged_at = 0;
 		return asked && (token->type == '+' || token->type == '-');
 	}
-	if (token->type == ':' && sink->mode == MODE_PUBSUB)
+	if (token->type == ':' && sink->command.mode == MODE_PUBSUB)
 		success_take(sink, token->number == 0 ? XF_RESULT_NO_RECEIVER : 0, round);
-	else if (token->type == '$' && token->len > 0 && sink->mode == MODE_STREAM)
+	else if (token->type == ':' && sink->command.mode == MODE_LIST)
+		success_take(sink, 0, round);
+	else if (token->type == '$' && token->len > 0 && sink->command.mode == MODE_STREAM)
 		success_take(sink, 0, round);
 	else if (token->type == '-')
 		error_take(sink, (struct xf_str){token->data, token->len}, round, now);
@@ -486,32 +429,61 @@ reply_take(struct sink *sink, const struct resp_token *token, struct round *roun
 	return true;
 }
 
+/* The reply to the question at the front. As resp_token_read(). */
+static ssize_t
+answer_take(struct sink *sink, const char *data, size_t size, size_t *need)
+{
+	ssize_t n = resp_extent(data, size, &sink->conn.scan, need);
+
+	if (n <= 0)
+		return n;
+	sink->first++;
+	sight_answer(&sink->sight, &sink->conn, data, (size_t)n);
+	return n;
+}
+
+/* The next reply. As resp_token_read(); -1 also where it answers nothing that was asked. */
+static inline ssize_t
+next_take(struct sink *sink, struct round *round, size_t *need, uint64_t now)
+{
+	struct conn *conn = &sink->conn;
+	const char *data = conn->in.data + conn->in.pos;
+	size_t size = conn->in.len - conn->in.pos;
+	struct resp_token token;
+	ssize_t n;
+
+	if (under_way(sink) > 0 && front(sink)->question)
+		return answer_take(sink, data, size, need);
+	n = resp_token_read(data, size, &token, need);
+	return n > 0 && !reply_take(sink, &token, round, now) ? -1 : n;
+}
+
 /* Takes every whole reply. Completions go out before the bytes that their reasons point into move. */
 static void
 input_take(struct sink *sink, uint64_t now)
 {
 	struct conn *conn = &sink->conn;
+	uint32_t before = sink->first;
 	struct round round = {0, 0};
 
 	while (conn->in.pos < conn->in.len) {
-		struct resp_token token;
-		size_t need;
-		ssize_t n = resp_token_read(conn->in.data + conn->in.pos, conn->in.len - conn->in.pos, &token, &need);
+		size_t need = 0;
+		ssize_t n = next_take(sink, &round, &need, now);
 
 		if (n == 0) {
 			results_flush(sink);
 			conn_need(conn, need, now);
 			break;
 		}
-		if (n < 0 || !reply_take(sink, &token, &round, now)) {
+		if (n < 0) {
 			results_flush(sink);
-			conn_lose(conn, now, "the reply is not understood; is this a Redis server?");
+			conn_lose(conn, now, "the reply of %s is not understood; is this a Redis server?", conn->who);
 			break;
 		}
 		conn_consume(conn, (size_t)n);
 	}
 	results_flush(sink);
-	if (round.confirmed + round.refused > 0)
+	if (sink->first != before)
 		sink->progress_at = now;
 	fault_pace(sink, round.confirmed, round.refused, now);
 }
@@ -563,15 +535,34 @@ fault_check(struct sink *sink, uint64_t now)
 {
 	if (sink->fault == FAULT_KEY && sink->probe_ms == 0 && now - sink->fault_at >= FAULT_MEMORY_MS)
 		fault_end(sink);
-	/* After a fail-over the name may lead to the new primary: look it up again. */
-	if (sink->replica && under_way(sink) == 0 && now - sink->fault_from >= REPLICA_PATIENCE_MS)
-		conn_lose(&sink->conn, now, "this server is a replica; looking for the primary under the same name");
+	/* After a fail-over the name may lead to the new master, and sentinels know it: look again. */
+	if (sink->replica && under_way(sink) == 0 &&
+	    (sink->conn.wants_master || now - sink->fault_from >= REPLICA_PATIENCE_MS))
+		conn_lose(&sink->conn, now, "%s is a replica; looking for the master", sink->conn.who);
+}
+
+static void
+sight_look(struct sink *sink, uint64_t now)
+{
+	struct conn *conn = &sink->conn;
+	uint32_t replies;
+
+	if (!sight_due(&sink->sight, now) || conn->failing || conn->pinged_at != 0)
+		return;
+	replies = sight_ask(&sink->sight, conn, now);
+	if (replies > 0 && under_way(sink) == 0)
+		sink->progress_at = now;
+	for (uint32_t i = 0; i < replies; i++)
+		sink->ring[sink->next++ & sink->mask] = (struct pending){.end = conn->queued, .question = 1};
+	if (conn->phase == CONN_READY)
+		conn_flush(conn, now);
 }
 
 static void
 lost(struct sink *sink)
 {
 	rest_complete(sink);
+	sight_forget(&sink->sight);
 	sink->up = false;
 	sink->fault = FAULT_NONE;
 	sink->probe_ms = 0;
@@ -581,7 +572,7 @@ lost(struct sink *sink)
 static uint32_t
 room_of(const struct sink *sink, uint64_t now)
 {
-	uint32_t room = sink->window - under_way(sink);
+	uint32_t room = sink->window > under_way(sink) ? sink->window - under_way(sink) : 0;
 
 	if (!sink->up || sink->conn.phase != CONN_READY || sink->conn.failing || sink->conn.pinged_at != 0 ||
 	    conn_unwritten(&sink->conn) >= OUTPUT_MAX)
@@ -608,10 +599,10 @@ sink_work(void *instance, struct xf_work *work)
 	if (conn->phase == CONN_READY) {
 		if (!sink->up) {
 			sink->up = true;
-			state_tell(&sink->told, conn, XF_STATE_UP, NULL);
+			conn_tell(conn, XF_STATE_UP, NULL);
 		}
 		/* Not only when told to: a loop that always finds work may rarely look at its descriptors. */
-		if (work->ready != 0 || conn->failing || under_way(sink) > sink->window / 4)
+		if (conn_readable(conn, work->ready) || conn->failing || under_way(sink) > sink->window / 4)
 			replies_read(sink, now);
 		conn_settle(conn, now);
 	}
@@ -619,11 +610,13 @@ sink_work(void *instance, struct xf_work *work)
 		deadline_check(sink, now);
 	if (conn->phase == CONN_READY)
 		fault_check(sink, now);
+	if (conn->phase == CONN_READY)
+		sight_look(sink, now);
 	if (conn->phase != CONN_READY)
 		lost(sink);
 	if (conn->phase == CONN_WAITING)
-		state_tell(&sink->told, conn, XF_STATE_DOWN, conn->reason);
-	conn_wait(conn, work, now);
+		conn_tell_waiting(conn);
+	conn_wait(conn, work, true, now);
 	work->room = room_of(sink, now);
 	if (sink->up && sink->probe_ms > 0 && under_way(sink) == 0)
 		work_until(work, sink->probe_at, now);
@@ -631,112 +624,18 @@ sink_work(void *instance, struct xf_work *work)
 
 /* ---- Commands out ----------------------------------------------------------------------------------------- */
 
-/* The subject as a name at Redis. */
-static inline char *
-name_put(char *at, struct xf_str subject, char separator)
+/* The newest subject is what the next look is at. */
+static void
+sight_follow(struct sink *sink, const struct xf_outgoing *messages, uint32_t stride, uint32_t taken)
 {
-	char *end;
+	const struct xf_outgoing *last =
+		(const struct xf_outgoing *)(const void *)((const char *)messages + (size_t)(taken - 1) * stride);
 
-	at = resp_put_head(at, '$', subject.len);
-	end = resp_put(at, subject.data, subject.len);
-	if (separator != 0)
-		while ((at = memchr(at, '.', (size_t)(end - at))) != NULL)
-			*at++ = separator;
-	*end++ = '\r';
-	*end++ = '\n';
-	return end;
-}
-
-static bool
-publish_encode(struct sink *sink, const struct xf_outgoing *message)
-{
-	static const char head[] = "*3\r\n$7\r\nPUBLISH\r\n";
-	char *at = conn_reserve(&sink->conn, sizeof(head) + RESP_BULK_SIZE(message->subject.len) +
-	                                             RESP_BULK_SIZE(message->payload_size));
-
-	if (at == NULL)
-		return false;
-	at = resp_put(at, head, sizeof(head) - 1);
-	at = name_put(at, message->subject, sink->separator);
-	at = resp_put_bulk(at, message->payload, message->payload_size);
-	conn_commit(&sink->conn, at);
-	return true;
-}
-
-/* Whether FIELD is written for a message in which its VALUE is this. */
-static inline bool
-field_wanted(const struct sink *sink, unsigned field, struct xf_str value)
-{
-	return sink->field_lens[field] > 0 && (value.len > 0 || field == FIELD_PAYLOAD);
-}
-
-static bool
-has_content_type(const struct xf_outgoing *message)
-{
-	for (uint32_t i = 0; i < message->header_count; i++)
-		if (message->headers[i].name.len == 12 &&
-		    strncasecmp(message->headers[i].name.data, "Content-Type", 12) == 0)
-			return true;
-	return false;
-}
-
-static char *
-header_put(char *at, struct xf_str name, struct xf_str value)
-{
-	at = resp_put_head(at, '$', name.len + 2);
-	at = resp_put(at, "h:", 2);
-	at = resp_put(at, name.data, name.len);
-	at = resp_put(at, "\r\n", 2);
-	return resp_put_bulk(at, value.data, value.len);
-}
-
-static bool
-xadd_encode(struct sink *sink, const struct xf_outgoing *message)
-{
-	static const struct xf_str content_type = {"Content-Type", 12};
-	const struct xf_str values[FIELDS] = {
-		[FIELD_PAYLOAD] = {message->payload, message->payload_size},
-		[FIELD_ID] = message->id,
-		[FIELD_SUBJECT] = message->subject,
-		[FIELD_KEY] = message->key,
-		[FIELD_REPLY] = message->reply,
-	};
-	bool typed = message->content_type.len > 0 && !has_content_type(message);
-	uint32_t words = 2 + sink->head_words + 2 * (message->header_count + typed);
-	size_t size = RESP_HEAD_MAX + RESP_BULK_SIZE(4) + RESP_BULK_SIZE(message->subject.len) + sink->head_len;
-	char *at;
-
-	for (unsigned i = 0; i < FIELDS; i++) {
-		if (!field_wanted(sink, i, values[i]))
-			continue;
-		words += 2;
-		size += sink->field_lens[i] + RESP_BULK_SIZE(values[i].len);
-	}
-	for (uint32_t i = 0; i < message->header_count; i++)
-		size += RESP_BULK_SIZE(message->headers[i].name.len + 2) +
-		        RESP_BULK_SIZE(message->headers[i].value.len);
-	if (typed)
-		size += RESP_BULK_SIZE(content_type.len + 2) + RESP_BULK_SIZE(message->content_type.len);
-
-	at = conn_reserve(&sink->conn, size);
-	if (at == NULL)
-		return false;
-	at = resp_put_head(at, '*', words);
-	at = resp_put_bulk(at, "XADD", 4);
-	at = name_put(at, message->subject, sink->separator);
-	at = resp_put(at, sink->head, sink->head_len);
-	for (unsigned i = 0; i < FIELDS; i++) {
-		if (!field_wanted(sink, i, values[i]))
-			continue;
-		at = resp_put(at, sink->fields[i], sink->field_lens[i]);
-		at = resp_put_bulk(at, values[i].data, values[i].len);
-	}
-	for (uint32_t i = 0; i < message->header_count; i++)
-		at = header_put(at, message->headers[i].name, message->headers[i].value);
-	if (typed)
-		at = header_put(at, content_type, message->content_type);
-	conn_commit(&sink->conn, at);
-	return true;
+	if (sink->sight.asked == 0 && sight_key_set(&sink->sight, last->subject.data, last->subject.len) &&
+	    sink->command.separator != '\0')
+		for (size_t i = 0; i < sink->sight.key_len; i++)
+			if (sink->sight.key[i] == '.')
+				sink->sight.key[i] = sink->command.separator;
 }
 
 static uint32_t
@@ -755,13 +654,15 @@ sink_publish(void *instance, const struct xf_outgoing *messages, uint32_t stride
 		const struct xf_outgoing *message =
 			(const struct xf_outgoing *)(const void *)((const char *)messages + (size_t)taken * stride);
 
-		if (!(sink->mode == MODE_STREAM ? xadd_encode(sink, message) : publish_encode(sink, message)))
+		if (!command_put(&sink->command, conn, message))
 			break;
 		sink->ring[sink->next++ & sink->mask] =
 			(struct pending){.token = message->token, .end = conn->queued};
 	}
 	if (taken == 0)
 		return 0;
+	if (!sink->literal)
+		sight_follow(sink, messages, stride, taken);
 	conn_flush(conn, now);
 	/* What is left needs POLLOUT, and a failure an answer; work() knows neither yet. */
 	if (conn_unwritten(conn) > 0 || conn->failing)
@@ -795,7 +696,7 @@ sink_stop(void *instance)
 const struct xf_sink_ops publish_ops = {
 	.struct_size = sizeof(struct xf_sink_ops),
 	.traits = sink_traits,
-	.address = sink_address,
+	.address = endpoint_address,
 	.check = sink_check,
 	.create = sink_create,
 	.start = sink_start,

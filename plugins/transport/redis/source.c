@@ -8,26 +8,6 @@
 
 #include "fields.h"
 
-enum {
-	MODE_PUBSUB,
-	MODE_STREAM,
-};
-
-static const char *const modes[] = {"pubsub", "stream", NULL};
-static const struct xf_option option_mode = {
-	.struct_size = sizeof(struct xf_option),
-	.type = XF_OPTION_ENUM,
-	.key = "mode",
-	.def = "pubsub",
-	.values = modes,
-	.help = "What to read: pubsub (channels) or stream (a stream's consumer group); list is not built yet",
-};
-static const struct xf_option option_separator = {
-	.struct_size = sizeof(struct xf_option),
-	.type = XF_OPTION_STRING,
-	.key = "separator",
-	.help = "The character that names at Redis have between tokens instead of the dot: with \":\", a:b:c is a.b.c",
-};
 static const struct xf_option option_group = {
 	.struct_size = sizeof(struct xf_option),
 	.type = XF_OPTION_STRING,
@@ -38,7 +18,8 @@ static const struct xf_option option_consumer = {
 	.struct_size = sizeof(struct xf_option),
 	.type = XF_OPTION_STRING,
 	.key = "consumer",
-	.help = "Name within the group, the same after a restart and no other's; default: server.name",
+	.help = "Name within the group, or of the list's processing list, the same after a restart and no other's; "
+	        "default: server.name",
 };
 static const char *const delivers[] = {"all", "new", NULL};
 static const struct xf_option option_deliver = {
@@ -56,43 +37,37 @@ static const struct xf_option option_claim_idle = {
 	.def = "60s",
 	.min = 0,
 	.max = 86400000,
-	.help = "Entries that another consumer left unacknowledged for so long are taken over; 0: never",
+	.help = "What another consumer left unacknowledged for so long is taken over; 0: never",
 };
 const struct xf_option *const source_options[] = {
-	&option_mode,    &option_separator,  &option_group,  &option_consumer,
-	&option_deliver, &option_claim_idle, &fields_option, NULL,
+	ENDPOINT_OPTIONS, &option_group, &option_consumer, &option_deliver, &option_claim_idle, NULL,
 };
+
+static const struct mode_row source_rows[] = {
+	{"group", SOURCE_GROUP, 1 << MODE_STREAM, "mode: stream"},
+	{"deliver", SOURCE_DELIVER, 1 << MODE_STREAM, "mode: stream"},
+	{"consumer", SOURCE_CONSUMER, 1 << MODE_STREAM | 1 << MODE_LIST, "mode: stream' or 'mode: list"},
+	{"claim_idle", SOURCE_CLAIM_IDLE, 1 << MODE_STREAM | 1 << MODE_LIST, "mode: stream' or 'mode: list"},
+	{NULL, 0, 0, NULL},
+};
+
+static const struct source_kind *const kinds[] = {
+	[MODE_PUBSUB] = &subscribe_kind, [MODE_STREAM] = &consume_kind, [MODE_LIST] = &take_kind};
 
 struct source {
 	const struct source_kind *kind;
 	void *instance;
 };
 
-static int
-mode_of(const struct xf_host *host, const struct xf_config *endpoint)
-{
-	return (int)host->option(endpoint, SOURCE_MODE)->i64;
-}
-
 static uint64_t
 source_traits(const struct xf_host *host, const struct xf_config *transport, const struct xf_config *endpoint)
 {
+	static const uint64_t traits[] = {[MODE_PUBSUB] = XF_TRAIT_LOSSY,
+	                                  [MODE_STREAM] = XF_TRAIT_HEADERS | XF_TRAIT_IDS,
+	                                  [MODE_LIST] = XF_TRAIT_TAKES};
+
 	(void)transport;
-	return mode_of(host, endpoint) == MODE_STREAM ? XF_TRAIT_HEADERS | XF_TRAIT_IDS : XF_TRAIT_LOSSY;
-}
-
-static uint32_t
-source_address(const struct xf_host *host, const struct xf_config *transport, const struct xf_config *endpoint,
-               char *out, uint32_t size)
-{
-	int stream = mode_of(host, endpoint) == MODE_STREAM;
-	struct settings settings;
-	struct xf_error error;
-
-	if (settings_read(host, transport, &settings, &error) < 0)
-		return 0;
-	/* Channels are the server's, streams a database's. */
-	return settings_address(&settings, stream, stream ? "stream" : "pubsub", out, size);
+	return traits[endpoint_mode(host, endpoint)];
 }
 
 static int
@@ -110,33 +85,40 @@ has_wildcard(struct xf_str subject)
 	return 0;
 }
 
+/* As in the table of operations, and SETTINGS, the caller's to clear. */
+static int
+checked(const struct xf_host *host, const struct xf_config *transport, const struct xf_config *endpoint,
+        const struct xf_endpoint_info *info, struct settings *settings, struct xf_error *error)
+{
+	if (endpoint_check(host, transport, endpoint, source_rows, settings, error) < 0)
+		return -1;
+	if (endpoint_mode(host, endpoint) != MODE_PUBSUB && info != NULL && has_wildcard(info->subject))
+		return settings_fail(error, "subject: a %s is one key, so a pattern cannot be read with 'mode: %s'; name several "
+		                            "sources under 'from'",
+		                     endpoint_mode(host, endpoint) == MODE_STREAM ? "stream" : "list",
+		                     endpoint_mode(host, endpoint) == MODE_STREAM ? "stream" : "list");
+	return 0;
+}
+
 static int32_t
 source_check(const struct xf_host *host, const struct xf_config *transport, const struct xf_config *endpoint,
              const struct xf_endpoint_info *info, struct xf_error *error)
 {
-	static const struct {
-		unsigned row;
-		const char *key;
-	} of_streams[] = {
-		{SOURCE_GROUP, "group"},           {SOURCE_CONSUMER, "consumer"}, {SOURCE_DELIVER, "deliver"},
-		{SOURCE_CLAIM_IDLE, "claim_idle"}, {SOURCE_FIELDS, "fields"},
-	};
 	struct settings settings;
+	int result = checked(host, transport, endpoint, info, &settings, error);
 
-	if (settings_read(host, transport, &settings, error) < 0)
-		return -1;
-	if (settings_separator(host, endpoint, SOURCE_SEPARATOR, error) < 0)
-		return -1;
-	if (mode_of(host, endpoint) == MODE_STREAM) {
-		if (info != NULL && has_wildcard(info->subject))
-			return settings_fail(error, "subject: a stream is one key; a pattern cannot be read with "
-			                            "'mode: stream'");
-		return 0;
-	}
-	for (size_t i = 0; i < sizeof(of_streams) / sizeof(of_streams[0]); i++)
-		if (host->option(endpoint, of_streams[i].row)->present)
-			return settings_fail(error, "%s: only with 'mode: stream'", of_streams[i].key);
-	return 0;
+	settings_clear(&settings);
+	return result;
+}
+
+struct xf_str
+source_consumer(const struct source_making *making)
+{
+	struct xf_str name = making->host->option(making->config, SOURCE_CONSUMER)->str;
+
+	if (name.len == 0)
+		name = making->info->server;
+	return name.len > 0 ? name : (struct xf_str){"crossfade", 9};
 }
 
 static int32_t
@@ -145,21 +127,20 @@ source_create(const struct xf_host *host, struct xf_endpoint *endpoint, void *sh
               const struct xf_endpoint_info *info, void **instance, struct xf_error *error)
 {
 	struct settings settings;
-	struct source *source;
+	const struct source_making making = {host, endpoint, &settings, config, info};
+	struct source *source = malloc(sizeof(*source));
 
 	(void)shared;
-	if (source_check(host, transport, config, info, error) < 0 ||
-	    settings_read(host, transport, &settings, error) < 0)
-		return -1;
-	source = malloc(sizeof(*source));
 	if (source == NULL)
 		return settings_fail(error, "no memory");
-	source->kind = mode_of(host, config) == MODE_STREAM ? &consume_kind : &subscribe_kind;
-	source->instance = source->kind->create(host, endpoint, &settings, config, info);
-	explicit_bzero(&settings, sizeof(settings));
+	source->kind = kinds[endpoint_mode(host, config)];
+	source->instance = NULL;
+	if (checked(host, transport, config, info, &settings, error) == 0)
+		source->instance = source->kind->create(&making, error);
+	settings_clear(&settings);
 	if (source->instance == NULL) {
 		free(source);
-		return settings_fail(error, "no memory");
+		return -1;
 	}
 	*instance = source;
 	return 0;
@@ -209,7 +190,7 @@ source_destroy(void *instance)
 const struct xf_source_ops source_ops = {
 	.struct_size = sizeof(struct xf_source_ops),
 	.traits = source_traits,
-	.address = source_address,
+	.address = endpoint_address,
 	.check = source_check,
 	.create = source_create,
 	.start = source_start,

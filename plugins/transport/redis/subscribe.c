@@ -25,7 +25,6 @@ struct source {
 	const struct xf_host *host;
 	struct xf_endpoint *endpoint;
 	struct conn conn;
-	struct state_memory told;
 
 	char *name; /* the channel, or the glob */
 	size_t name_len;
@@ -36,7 +35,6 @@ struct source {
 
 	bool asked;      /* (P)SUBSCRIBE is sent */
 	bool subscribed; /* and acknowledged */
-	bool forbidden;  /* the last attempt ended with NOPERM */
 	bool draining;
 	bool been_up;
 	uint64_t next_handle;
@@ -111,21 +109,24 @@ source_destroy(void *instance)
 }
 
 static void *
-source_create(const struct xf_host *host, struct xf_endpoint *endpoint, const struct settings *settings,
-              const struct xf_config *config, const struct xf_endpoint_info *info)
+source_create(const struct source_making *making, struct xf_error *error)
 {
 	struct source *source = calloc(1, sizeof(*source));
-	struct xf_error error;
 
-	if (source == NULL || conn_init(&source->conn, host, endpoint, settings, info, INPUT_SIZE) < 0) {
-		free(source);
+	if (source == NULL) {
+		settings_fail(error, "no memory");
 		return NULL;
 	}
-	source->host = host;
-	source->endpoint = endpoint;
-	source->separator = (char)settings_separator(host, config, SOURCE_SEPARATOR, &error);
+	if (!source_connection(&source->conn, making, INPUT_SIZE, error)) {
+		source_destroy(source);
+		return NULL;
+	}
+	source->host = making->host;
+	source->endpoint = making->endpoint;
+	source->separator = endpoint_separator(making->host, making->config);
 	source->next_handle = 1;
-	if (!names_make(source, info->subject)) {
+	if (!names_make(source, making->info->subject)) {
+		settings_fail(error, "no memory");
 		source_destroy(source);
 		return NULL;
 	}
@@ -180,7 +181,7 @@ control_take(struct source *source, const redisReply *reply, uint64_t now)
 			source->host->log(source->endpoint, XF_LOG_WARN,
 			                  "subscribed again; what was published meanwhile is lost, as Redis keeps nothing");
 		source->been_up = true;
-		state_tell(&source->told, conn, XF_STATE_UP, NULL);
+		conn_tell(conn, XF_STATE_UP, NULL);
 		return;
 	}
 	if (reply->type != REDIS_REPLY_ERROR || source->subscribed)
@@ -188,9 +189,10 @@ control_take(struct source *source, const redisReply *reply, uint64_t now)
 	reason_from_reply(said, sizeof(said), reply->str, (size_t)reply->len);
 	if (strncmp(said, "LOADING", 7) == 0 || strncmp(said, "MASTERDOWN", 10) == 0)
 		conn_lose(conn, now, "the server is not ready: %s", said);
+	else if (strncmp(said, "NOPERM", 6) == 0)
+		conn_blocked(conn, now, "the server refuses the subscription: %s", said);
 	else
 		conn_refused(conn, now, "the server refuses the subscription: %s", said);
-	source->forbidden = strncmp(said, "NOPERM", 6) == 0;
 }
 
 static inline void
@@ -272,7 +274,7 @@ source_work(void *instance, struct xf_work *work)
 	conn_work(conn, work->ready, now);
 	if (conn->phase == CONN_READY && !source->asked && !source->draining)
 		subscribe_send(source, now);
-	if (conn->phase == CONN_READY && work->ready != 0) {
+	if (conn->phase == CONN_READY && conn_readable(conn, work->ready)) {
 		for (int i = 0; i < READS_PER_WORK; i++) {
 			size_t space = conn->in.size - conn->in.len;
 			ssize_t n = conn_read(conn, now);
@@ -290,12 +292,9 @@ source_work(void *instance, struct xf_work *work)
 	if (conn->phase != CONN_READY) {
 		source->asked = source->subscribed = false;
 		if (conn->phase == CONN_WAITING)
-			state_tell(&source->told, conn, source->forbidden ? XF_STATE_BLOCKED : XF_STATE_DOWN,
-			           conn->reason);
-		else
-			source->forbidden = false;
+			conn_tell_waiting(conn);
 	}
-	conn_wait(conn, work, now);
+	conn_wait(conn, work, true, now);
 }
 
 static void
