@@ -85,14 +85,15 @@ transport_digest(struct xf_buffer *out, const struct xf_conf_transport *t)
 	return digest_take(out);
 }
 
-/* OWNER, NUMBER and COUNT make its name, and its plugin sees it; MAX_IN_FLIGHT is told to sources. */
+/* OWNER, NUMBER and COUNT make its name, and its plugin sees it; MAX_IN_FLIGHT is told to sources, and means nothing to one
+ * that cannot be held back. */
 static struct xf_digest
 endpoint_digest(struct xf_buffer *out, const struct xf_conf_endpoint *ep, const char *owner, size_t number, size_t count,
                 uint32_t max_in_flight)
 {
 	put_text(out, owner);
 	put_number(out, count > 1 ? number + 1 : 0);
-	put_number(out, max_in_flight);
+	put_number(out, ep->traits & XF_TRAIT_LOSSY ? 0 : max_in_flight);
 	put_digest(out, ep->transport->digest);
 	xf_config_write(ep->options, out);
 	put_text(out, ep->subject);

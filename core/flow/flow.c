@@ -66,6 +66,8 @@ route_make(struct xf_flow *flow, const struct xf_conf_route *conf, struct xf_err
 
 	if (conf->migration != NULL)
 		setup.migration = flow->migrations[conf->migration - flow->holder->conf->migrations];
+	if (xf_route_reads(conf) != NULL)
+		setup.reads = flow->migrations[xf_route_reads(conf) - flow->holder->conf->migrations];
 	return xf_route_create(&setup, error);
 }
 

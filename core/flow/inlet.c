@@ -14,6 +14,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/counter.h"
@@ -25,10 +28,24 @@
 #define REJECT_RETRY_MS 5000
 #define DUPLICATE_RETRY_MS 1000
 
+/* A message whose lane's other side is read to its end first (backlog.h). */
+struct parked {
+	struct parked *next;
+	struct xf_delivery *delivery;
+	uint16_t bucket; /* of the migration that is read */
+};
+
 struct xf_inlet {
 	struct xf_runner runner; /* first */
 	struct xf_rejects *rejects;
-	struct xf_seen *seen; /* NULL: the route does not read a migration */
+	struct xf_seen *seen;       /* NULL: the route does not read a migration */
+	struct xf_backlog *backlog; /* NULL: no drain_first */
+	struct xf_backlog_view view;
+	struct parked *parked_first, **parked_end;
+	uint32_t parked;
+	uint64_t at_end_ms; /* when the broker said that there is no more; 0: not since the last was told */
+	uint64_t bucket_seed;
+	struct xf_buffer scratch;
 	const struct xf_source_ops *ops;
 	bool lossy;
 	bool all_subjects;
@@ -218,7 +235,7 @@ message_reject(struct xf_inlet *inlet, const struct xf_incoming *message, const 
 static uint64_t
 route_open(const struct xf_inlet *inlet)
 {
-	return inlet->way->lanes.open + inlet->late;
+	return inlet->way->lanes.open + inlet->late + inlet->parked;
 }
 
 /* The other side of the migration brought it, or this one did before. While that one is under way nobody knows whether it
@@ -240,6 +257,41 @@ message_is_duplicate(struct xf_inlet *inlet, const struct xf_delivery *delivery)
 	return true;
 }
 
+/* Where the migration that is read has MESSAGE: by the key that it was published with. */
+static uint16_t
+message_bucket(struct xf_inlet *inlet, const struct xf_incoming *message)
+{
+	const struct xf_fields fields = {
+		.subject = message->subject,
+		.id = message->id,
+		.key = message->key,
+		.payload = {message->payload, message->payload_size},
+		.headers = message->headers,
+		.header_count = message->header_count,
+	};
+	struct xf_str key = {NULL, 0};
+	struct xf_error error;
+
+	for (uint32_t i = 0; i < message->header_count; i++)
+		if (xf_str_equal_nocase(message->headers[i].name, xf_str("Crossfade-Key")))
+			key = message->headers[i].value;
+	if (key.len == 0 &&
+	    xf_template_eval(inlet->runner.conf->migration->key, &fields, &inlet->scratch, &key, &error) != XF_OK)
+		key.len = 0;
+	return (uint16_t)(XXH3_64bits_withSeed(key.data, key.len, inlet->bucket_seed) % XF_BUCKETS);
+}
+
+static void
+delivery_park(struct xf_inlet *inlet, struct xf_delivery *delivery, uint16_t bucket)
+{
+	struct parked *parked = xf_alloc(sizeof(*parked));
+
+	*parked = (struct parked){.delivery = delivery, .bucket = bucket};
+	*inlet->parked_end = parked;
+	inlet->parked_end = &parked->next;
+	inlet->parked++;
+}
+
 /* On its way, or refused. FRESH: from the source, not from a way that was left. Returns true where the payload was adopted. */
 static bool
 message_route(struct xf_inlet *inlet, const struct xf_incoming *message, bool fresh)
@@ -257,6 +309,14 @@ message_route(struct xf_inlet *inlet, const struct xf_incoming *message, bool fr
 	if (fresh && inlet->seen != NULL && message_is_duplicate(inlet, delivery)) {
 		xf_maker_release(&inlet->way->maker, delivery);
 		return adopted;
+	}
+	if (fresh && inlet->view.any) {
+		uint16_t bucket = message_bucket(inlet, message);
+
+		if (xf_backlog_waits(&inlet->view, bucket)) {
+			delivery_park(inlet, delivery, bucket);
+			return adopted;
+		}
 	}
 	if (!atomic_load_explicit(&inlet->hold, memory_order_relaxed)) {
 		xf_way_accept(inlet->way, delivery);
@@ -370,13 +430,23 @@ inlet_settle_within(struct xf_endpoint *endpoint, uint32_t milliseconds)
 	((struct xf_inlet *)endpoint)->settle_within_ms = milliseconds;
 }
 
+static void
+inlet_sight(struct xf_endpoint *endpoint, const struct xf_sight *sight)
+{
+	struct xf_inlet *inlet = (struct xf_inlet *)endpoint;
+
+	xf_runner_sight(endpoint, sight);
+	if (sight->known & XF_SIGHT_LAG)
+		inlet->at_end_ms = sight->lag == 0 ? xf_now_ms() : 0;
+}
+
 static const struct xf_endpoint_calls inlet_calls = {
 	.wake = xf_runner_wake,
 	.state = inlet_state,
 	.emit = inlet_emit,
 	.complete = inlet_complete,
 	.settle_within = inlet_settle_within,
-	.sight = xf_runner_sight,
+	.sight = inlet_sight,
 };
 
 /* ---- The loop ------------------------------------------------------------------------------------ */
@@ -396,6 +466,32 @@ legs_take(struct xf_inlet *inlet)
 	}
 }
 
+/* What need not wait any more goes, in order; and what is to be told of this side is told. */
+static void
+backlog_follow(struct xf_inlet *inlet)
+{
+	unsigned side = inlet->runner.conf->side;
+	struct parked **at = &inlet->parked_first, *parked;
+
+	if (inlet->at_end_ms != 0 && route_open(inlet) == inlet->parked) {
+		xf_backlog_ended(inlet->backlog, side, inlet->at_end_ms);
+		inlet->at_end_ms = 0;
+	}
+	if (!xf_backlog_look(inlet->backlog, side, inlet->now_ms, &inlet->view))
+		return;
+	while ((parked = *at) != NULL) {
+		if (xf_backlog_waits(&inlet->view, parked->bucket)) {
+			at = &parked->next;
+			continue;
+		}
+		*at = parked->next;
+		inlet->parked--;
+		xf_way_accept(inlet->way, parked->delivery);
+		free(parked);
+	}
+	inlet->parked_end = at;
+}
+
 /* The message of DELIVERY, which the old way gives up, goes the way of now. */
 static void
 delivery_reroute(struct xf_inlet *inlet, struct xf_way *old, struct xf_delivery *delivery)
@@ -407,6 +503,37 @@ delivery_reroute(struct xf_inlet *inlet, struct xf_way *old, struct xf_delivery 
 	if (!message_route(inlet, &message, false) && message.release != NULL)
 		message.release(message.release_context);
 	free(headers);
+}
+
+/* Those parked stay so, made by the new way. */
+static void
+parked_reroute(struct xf_inlet *inlet, struct xf_way *old)
+{
+	for (struct parked **at = &inlet->parked_first, *parked; (parked = *at) != NULL;) {
+		struct xf_header *headers = xf_alloc_array(parked->delivery->header_count + 1, sizeof(*headers));
+		struct xf_delivery *before = parked->delivery;
+		struct xf_incoming message;
+		struct xf_fields fields;
+		struct xf_error error;
+
+		xf_way_unmake(old, before, headers, &message);
+		parked->delivery = xf_way_make(inlet->way, &message, &fields, &error);
+		if (parked->delivery == NULL)
+			message_reject(inlet, &message, &fields, error.text);
+		if ((parked->delivery == NULL || parked->delivery->release == NULL) && message.release != NULL)
+			message.release(message.release_context);
+		xf_maker_release(&old->maker, before);
+		free(headers);
+		if (parked->delivery != NULL) {
+			at = &parked->next;
+			continue;
+		}
+		*at = parked->next;
+		if (*at == NULL)
+			inlet->parked_end = at;
+		inlet->parked--;
+		free(parked);
+	}
 }
 
 /* No leg is out, and the source has had its turn. The old way is left in next. */
@@ -437,6 +564,7 @@ way_swap(struct xf_inlet *inlet)
 		xf_maker_release(&old->maker, late);
 		late = after;
 	}
+	parked_reroute(inlet, old);
 	atomic_store(&inlet->next, old);
 	atomic_store(&inlet->swapped, true);
 }
@@ -445,7 +573,7 @@ way_swap(struct xf_inlet *inlet)
 static void
 open_extend(struct xf_inlet *inlet)
 {
-	if (inlet->settle_within_ms == 0 || inlet->way->lanes.oldest == NULL) {
+	if (inlet->settle_within_ms == 0 || route_open(inlet) == 0) {
 		inlet->extend_at = 0;
 		return;
 	}
@@ -455,6 +583,8 @@ open_extend(struct xf_inlet *inlet)
 		return;
 	for (struct xf_delivery *at = inlet->way->lanes.oldest; at != NULL; at = at->newer)
 		settlement_add(inlet, at->handle, XF_SETTLE_EXTEND, 0);
+	for (const struct parked *at = inlet->parked_first; at != NULL; at = at->next)
+		settlement_add(inlet, at->delivery->handle, XF_SETTLE_EXTEND, 0);
 	inlet->extend_at = inlet->now_ms + inlet->settle_within_ms / 3;
 }
 
@@ -474,13 +604,13 @@ credit_set(struct xf_inlet *inlet, struct xf_work *work)
 {
 	const struct xf_conf_route *route = inlet->way->setup.route;
 	uint64_t bytes = xf_maker_bytes(&inlet->way->maker), bytes_max = route->max_in_flight_bytes;
-	uint32_t open = inlet->way->lanes.open, open_max = route->max_in_flight;
+	uint64_t open = route_open(inlet), open_max = xf_way_open_max(inlet->way);
 	bool hold = atomic_load_explicit(&inlet->hold, memory_order_relaxed);
 
 	inlet->closed = atomic_load_explicit(&inlet->paused, memory_order_relaxed) || inlet->rejects_full;
 	work->draining = atomic_load_explicit(&inlet->draining, memory_order_relaxed);
 	if (!inlet->closed && !hold && !work->draining && open < open_max && bytes < bytes_max) {
-		work->credit_messages = open_max - open;
+		work->credit_messages = (uint32_t)(open_max - open);
 		work->credit_bytes = bytes_max - bytes;
 	}
 	inlet->credit = work->credit_messages;
@@ -494,7 +624,7 @@ numbers_publish(struct xf_inlet *inlet)
 	atomic_store_explicit(&inlet->bytes, xf_maker_bytes(&inlet->way->maker), memory_order_relaxed);
 	atomic_store_explicit(&inlet->oldest_ms, lanes->oldest != NULL ? lanes->oldest->accepted_ms : 0,
 	                      memory_order_relaxed);
-	atomic_store_explicit(&inlet->in_flight, lanes->open + inlet->late, memory_order_release);
+	atomic_store_explicit(&inlet->in_flight, route_open(inlet), memory_order_release);
 }
 
 /* Not to sleep past what is to be done at a certain time. */
@@ -523,6 +653,8 @@ inlet_turn(struct xf_runner *runner, struct xf_work *work)
 	inlet->now_ms = inlet->way->now_ms;
 	legs_take(inlet);
 	way_swap(inlet);
+	if (inlet->backlog != NULL)
+		backlog_follow(inlet);
 	xf_way_follow(inlet->way);
 	rejects_look(inlet);
 	xf_way_flush(inlet->way);
@@ -544,7 +676,7 @@ inlet_turn(struct xf_runner *runner, struct xf_work *work)
 	atomic_store(&inlet->quiet, hold && inlet->way->lanes.open == 0 && xf_way_out(inlet->way) == 0);
 	wait_limit(inlet, work);
 	/* Where something came there may be more. */
-	return xf_read(&inlet->accepted) != before && inlet->way->lanes.open < inlet->way->setup.route->max_in_flight;
+	return xf_read(&inlet->accepted) != before && inlet->way->lanes.open < xf_way_open_max(inlet->way);
 }
 
 static void
@@ -590,6 +722,10 @@ xf_inlet_create(char *name, const struct xf_inlet_setup *setup, struct xf_error 
 	pthread_mutex_init(&inlet->way_lock, NULL);
 	inlet->rejects = setup->rejects;
 	inlet->seen = setup->seen;
+	inlet->backlog = setup->backlog;
+	inlet->parked_end = &inlet->parked_first;
+	if (source->migration != NULL)
+		inlet->bucket_seed = XXH3_64bits(source->migration->name, strlen(source->migration->name));
 	inlet->ops = source->transport->class->source;
 	inlet->lossy = source->traits & XF_TRAIT_LOSSY;
 	inlet->all_subjects = strcmp(source->subject, ">") == 0;
@@ -629,6 +765,14 @@ xf_inlet_destroy(struct xf_inlet **pointer)
 		inlet->late_first = late->waiting_next;
 		xf_maker_release(&inlet->way->maker, late);
 	}
+	while (inlet->parked_first != NULL) {
+		struct parked *parked = inlet->parked_first;
+
+		inlet->parked_first = parked->next;
+		xf_maker_release(&inlet->way->maker, parked->delivery);
+		free(parked);
+	}
+	xf_buffer_fini(&inlet->scratch);
 	xf_way_destroy(&inlet->way);
 	if (inlet->runner.instance != NULL)
 		inlet->ops->destroy(inlet->runner.instance);

@@ -8,6 +8,7 @@
 #ifndef XF_FLOW_INLET_H
 #define XF_FLOW_INLET_H
 
+#include "flow/backlog.h"
 #include "flow/rejects.h"
 #include "flow/runner.h"
 #include "flow/seen.h"
@@ -21,7 +22,8 @@ struct xf_inlet_setup {
 	const struct xf_conf_endpoint *source;
 	void *shared; /* the transport's */
 	struct xf_rejects *rejects;
-	struct xf_seen *seen; /* NULL: duplicates are not looked for */
+	struct xf_seen *seen;       /* NULL: duplicates are not looked for */
+	struct xf_backlog *backlog; /* NULL: no side waits for the other */
 };
 
 /* NAME is taken. NULL with a reason. */

@@ -117,6 +117,7 @@ routes_make(struct reload *reload, struct xf_error *error)
 			.conf = route,
 			.holder = reload->holder,
 			.migration = migration_find(reload, route->migration),
+			.reads = migration_find(reload, xf_route_reads(route)),
 			.transports = &flow->transports,
 			.rejects = flow->rejects,
 			.from = move->old,

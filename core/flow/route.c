@@ -77,7 +77,7 @@ way_setup_fill(const struct xf_route *route, struct xf_way_setup *setup)
 static struct xf_route_source *
 source_kept(struct xf_route *from, const struct xf_conf_route *conf, size_t index)
 {
-	if (from == NULL || from->conf->source_count != conf->source_count ||
+	if (from == NULL || (conf->sources[index].migration != NULL && conf->drain_first != from->conf->drain_first) || from->conf->source_count != conf->source_count ||
 	    !xf_digest_equal(from->conf->sources[index].digest, conf->sources[index].digest))
 		return NULL;
 	return &from->sources[index];
@@ -88,7 +88,11 @@ source_create(struct xf_route *route, const struct xf_route_setup *setup, size_t
 {
 	struct xf_route_source *source = &route->sources[index], *kept = source_kept(setup->from, route->conf, index);
 	struct xf_inlet_setup inlet = {
-		.source = &route->conf->sources[index], .rejects = setup->rejects, .seen = route->seen};
+		.source = &route->conf->sources[index],
+		.rejects = setup->rejects,
+		.seen = route->seen,
+		.backlog = route->conf->sources[index].migration != NULL ? route->backlog : NULL,
+	};
 	char *name;
 
 	way_setup_fill(route, &inlet.way);
@@ -111,18 +115,32 @@ source_create(struct xf_route *route, const struct xf_route_setup *setup, size_t
 	return XF_OK;
 }
 
+const struct xf_conf_migration *
+xf_route_reads(const struct xf_conf_route *conf)
+{
+	const struct xf_conf_migration *migration = NULL;
+
+	for (size_t i = 0; i < conf->source_count && migration == NULL; i++)
+		migration = conf->sources[i].migration;
+	return migration;
+}
+
 /* Sources that are kept go on with what they know. */
 static void
-seen_set(struct xf_route *route, const struct xf_route *from)
+knowledge_set(struct xf_route *route, const struct xf_route_setup *setup)
 {
-	if (from != NULL && from->seen != NULL) {
+	const struct xf_route *from = setup->from;
+
+	if (from != NULL && from->seen != NULL && setup->reads != NULL &&
+	    (from->backlog != NULL) == route->conf->drain_first) {
 		route->seen = from->seen;
-		route->seen_borrowed = true;
-		return;
+		route->backlog = from->backlog;
+		route->borrows = true;
+	} else if (setup->reads != NULL) {
+		route->seen = xf_seen_create();
+		if (route->conf->drain_first)
+			route->backlog = xf_backlog_create(setup->reads);
 	}
-	for (size_t i = 0; i < route->conf->source_count; i++)
-		if (route->conf->sources[i].migration != NULL && route->seen == NULL)
-			route->seen = xf_seen_create();
 }
 
 struct xf_route *
@@ -137,7 +155,7 @@ xf_route_create(const struct xf_route_setup *setup, struct xf_error *error)
 	route->migration = setup->migration;
 	route->paused = setup->from != NULL && setup->from->paused;
 	route->sources = xf_alloc_array(route->conf->source_count, sizeof(*route->sources));
-	seen_set(route, setup->from);
+	knowledge_set(route, setup);
 	status = outlets_create(route, error);
 	for (size_t i = 0; status == XF_OK && i < route->conf->source_count; i++)
 		status = source_create(route, setup, i, error);
@@ -166,8 +184,10 @@ xf_route_destroy(struct xf_route **pointer)
 		xf_outlet_destroy(&route->outlets[i]);
 		xf_transport_release(route->transports, route->outlet_transports[i]);
 	}
-	if (!route->seen_borrowed)
+	if (!route->borrows) {
 		xf_seen_destroy(&route->seen);
+		xf_backlog_destroy(&route->backlog);
+	}
 	free(route->sources);
 	xf_holder_release(&route->holder);
 	free(route);
@@ -326,8 +346,8 @@ xf_route_take_over(struct xf_route *new, struct xf_route *old)
 	}
 	if (new->paused != old->paused)
 		xf_route_pause(new, old->paused);
-	old->seen_borrowed = new->seen_borrowed;
-	new->seen_borrowed = false;
+	old->borrows = new->borrows;
+	new->borrows = false;
 }
 
 /* ---- Sight ---------------------------------------------------------------------------------------------- */

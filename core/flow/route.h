@@ -30,8 +30,9 @@ struct xf_route {
 	struct xf_outlet *outlets[XF_CONF_SINKS_MAX]; /* a migration's old and new */
 	struct xf_transport *outlet_transports[XF_CONF_SINKS_MAX];
 	unsigned outlet_count;
-	struct xf_seen *seen;  /* NULL: none of its sources is a migration's */
-	bool seen_borrowed;    /* of the route that it takes over from, or that has taken over */
+	struct xf_seen *seen;       /* NULL: none of its sources is a migration's */
+	struct xf_backlog *backlog; /* NULL: no drain_first */
+	bool borrows;               /* these two are of the route that it takes over from, or that has taken over */
 	bool paused;
 };
 
@@ -40,10 +41,14 @@ struct xf_route_setup {
 	const struct xf_conf_route *conf;
 	struct xf_holder *holder; /* of the configuration that CONF is in; the route keeps it */
 	struct xf_migration *migration;
+	const struct xf_migration *reads; /* the migration that it reads, or NULL */
 	struct xf_transports *transports;
 	struct xf_rejects *rejects;
 	struct xf_route *from; /* the route that it takes over from, or NULL */
 };
+
+/* The migration that a source of CONF reads a side of, or NULL. */
+const struct xf_conf_migration *xf_route_reads(const struct xf_conf_route *conf);
 
 /* NULL with a reason. Touches nothing of FROM. */
 struct xf_route *xf_route_create(const struct xf_route_setup *setup, struct xf_error *error);

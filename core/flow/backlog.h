@@ -1,0 +1,40 @@
+/*
+ * backlog.h - drain_first: a route that reads both sides of a migration lets a lane that moved wait until the side that it
+ * left has been read to its end, as of the move. So the order of a key holds across the sides too.
+ *
+ * A side is at its end when its broker says so (a sight with no lag), nothing of it is under way in the route, and a second
+ * has passed since the move, in which what was on its way to that side has arrived.
+ *
+ * Threads: any; a mutex inside. Looked at once in a turn of each of the route's inlets.
+ */
+#ifndef XF_FLOW_BACKLOG_H
+#define XF_FLOW_BACKLOG_H
+
+#include "flow/migration.h"
+
+struct xf_backlog;
+
+/* A copy for an inlet: which buckets wait. */
+struct xf_backlog_view {
+	uint32_t version;
+	bool any;
+	uint64_t waits[(10000 + 63) / 64];
+};
+
+/* MIGRATION outlives it. */
+struct xf_backlog *xf_backlog_create(const struct xf_migration *migration);
+void xf_backlog_destroy(struct xf_backlog **backlog);
+
+/* For the inlet of SIDE. Follows the migration's knobs; true where VIEW has changed. */
+bool xf_backlog_look(struct xf_backlog *backlog, unsigned side, uint64_t now_ms, struct xf_backlog_view *view);
+
+/* SIDE was at its end at AT_MS. */
+void xf_backlog_ended(struct xf_backlog *backlog, unsigned side, uint64_t at_ms);
+
+static inline bool
+xf_backlog_waits(const struct xf_backlog_view *view, uint16_t bucket)
+{
+	return view->waits[bucket / 64] >> (bucket % 64) & 1;
+}
+
+#endif
