@@ -1,9 +1,7 @@
 /*
  * source.c - reads a stream through a durable pull consumer, or subscribes on the core; see source.h.
  *
- * Pulling. A few requests are out at a time, each with an inbox (a subscription) of its own, so that the
- * server always has somebody to send to; together they never ask for more than the core gives credit for. A
- * request ends when all of it came, or the server says so, or its time is over.
+ * Requests for messages are in pulls.h, those that came and wait for their settlement in slots.h.
  *
  * Every message that was emitted has a slot with its ack subject until it is settled. JetStream takes acks
  * on any connection, so slots outlive one: what is settled while the server is away is sent once the very
@@ -28,17 +26,15 @@
 #include <strings.h>
 
 #include "json.h"
+#include "pulls.h"
 #include "setup.h"
 #include "sight.h"
+#include "slots.h"
 
 #define BATCH_MAX 256u
 #define HEADERS_MAX 2048u   /* in a batch */
 #define MESSAGE_HEADERS 256u
-#define PULLS 4u
-#define PULL_MS 5000u       /* life of a request */
-#define PULL_BYTES_MIN 65536
 #define READS_MAX 4u        /* per work() */
-#define REPLY_INLINE 118u
 #define STEADY_MS 5000u
 #define SETUP_RETRY_MS 1000u
 #define LOST_RANGE 200000u  /* sequences looked through for what was lost */
@@ -48,34 +44,12 @@
 #define SAME_CONSUMER_NS 50000000ll
 #define STOP_MS 1500u
 
-/* A message in the core's hands. */
-struct slot {
-	uint64_t sequence;     /* in the stream */
-	uint32_t generation;   /* rises when the slot is freed: old handles do not match */
-	uint32_t next_free;
-	uint32_t outcome;      /* settled while there was no connection; 0: not */
-	uint32_t delay_ms;
-	char *long_reply;      /* where it does not fit below */
-	uint16_t reply_len;
-	bool used;
-	char reply[REPLY_INLINE];
-};
-
-#define NO_SLOT UINT32_MAX
-
 /* A message beyond the credit: a copy. */
 struct held {
 	struct held *next;
 	uint64_t since_ms;
 	struct link_message message;
 	char bytes[];
-};
-
-struct pull {
-	uint32_t remaining; /* 0: free */
-	bool answered;      /* a message came */
-	int64_t bytes;      /* of what it may still bring */
-	uint64_t deadline_ms;
 };
 
 /* JetStream's ack subject, read. */
@@ -116,20 +90,15 @@ struct source {
 	bool subscribe_refused;
 	int64_t consumer_created; /* the one that the slots belong to, by its time of creation in ns */
 
-	struct slot *slots;
-	uint32_t slot_count, free_slot, used_slots;
+	struct slots slots;
 	uint64_t pending; /* what the consumer had yet to deliver, as of its last message */
 
 	struct held *held, **held_end;
 	uint32_t held_count;
 	int64_t held_bytes;
 
-	struct pull pulls[PULLS];
-	uint32_t requested;   /* sum of what remains */
-	int64_t requested_bytes;
-	bool one_large;       /* the next message exceeds what we allowed: ask for it alone */
-	uint64_t pull_at_ms;  /* not before */
-	bool reclaiming;      /* the server has yet to read our naks: pull after that */
+	struct pulls pulls;
+	bool reclaiming; /* the server has yet to read our naks: pull after that */
 
 	/* The batch under way: its strings stand in what the link has read. */
 	struct xf_incoming batch[BATCH_MAX];
@@ -153,78 +122,6 @@ source_tell(struct source *source, uint32_t state, const char *reason)
 	source->state = state;
 	snprintf(source->told, sizeof(source->told), "%s", reason);
 	source->host->state(source->endpoint, state, state == XF_STATE_UP ? NULL : source->told);
-}
-
-/* ---- Slots ---------------------------------------------------------------------------- */
-
-static const char *
-slot_reply(const struct slot *slot)
-{
-	return slot->long_reply != NULL ? slot->long_reply : slot->reply;
-}
-
-static uint32_t
-slot_take(struct source *source, struct xf_str reply, uint64_t sequence)
-{
-	struct slot *slot;
-	uint32_t index, i;
-
-	if (source->free_slot == NO_SLOT) {
-		uint32_t count = source->slot_count > 0 ? source->slot_count * 2 : 256;
-
-		source->slots = need(realloc(source->slots, count * sizeof(source->slots[0])));
-		memset(source->slots + source->slot_count, 0,
-		       (count - source->slot_count) * sizeof(source->slots[0]));
-		for (i = count; i-- > source->slot_count;) {
-			source->slots[i].next_free = source->free_slot;
-			source->free_slot = i;
-		}
-		source->slot_count = count;
-	}
-	index = source->free_slot;
-	slot = &source->slots[index];
-	source->free_slot = slot->next_free;
-	source->used_slots++;
-	slot->used = true;
-	slot->outcome = 0;
-	slot->sequence = sequence;
-	slot->reply_len = (uint16_t)reply.len;
-	if (reply.len <= REPLY_INLINE)
-		memcpy(slot->reply, reply.data, reply.len);
-	else
-		slot->long_reply = copy_string(reply);
-	return index;
-}
-
-static void
-slot_free(struct source *source, struct slot *slot)
-{
-	free(slot->long_reply);
-	slot->long_reply = NULL;
-	slot->used = false;
-	slot->generation++;
-	slot->next_free = source->free_slot;
-	source->free_slot = (uint32_t)(slot - source->slots);
-	source->used_slots--;
-}
-
-static uint64_t
-slot_handle(const struct source *source, uint32_t index)
-{
-	return (uint64_t)source->slots[index].generation << 32 | index;
-}
-
-/* NULL: settled already, or of a consumer that is no more. */
-static struct slot *
-slot_find(struct source *source, uint64_t handle)
-{
-	uint32_t index = (uint32_t)handle;
-	struct slot *slot;
-
-	if (index >= source->slot_count)
-		return NULL;
-	slot = &source->slots[index];
-	return slot->used && slot->generation == (uint32_t)(handle >> 32) ? slot : NULL;
 }
 
 /* ---- What goes to the server ----------------------------------------------------------- */
@@ -260,9 +157,9 @@ send_outcome(struct source *source, struct xf_str reply, uint32_t outcome, uint3
 static void
 slot_settle(struct source *source, struct slot *slot, uint32_t outcome, uint32_t delay_ms)
 {
-	send_outcome(source, (struct xf_str){slot_reply(slot), slot->reply_len}, outcome, delay_ms);
+	send_outcome(source, slot_reply(slot), outcome, delay_ms);
 	if (outcome != XF_SETTLE_EXTEND)
-		slot_free(source, slot);
+		slots_free(&source->slots, slot);
 }
 
 /* ---- Held messages --------------------------------------------------------------------- */
@@ -424,7 +321,7 @@ batch_emit(struct source *source)
 	/* The core takes all within credit; should it not, the message comes again in time. */
 	for (i = taken; i < source->batch_count; i++) {
 		struct xf_incoming *in = &source->batch[i];
-		struct slot *slot = source->mode == MODE_JETSTREAM ? slot_find(source, in->handle) : NULL;
+		struct slot *slot = source->mode == MODE_JETSTREAM ? slots_find(&source->slots, in->handle) : NULL;
 
 		if (slot != NULL)
 			slot_settle(source, slot, XF_SETTLE_RETRY, 0);
@@ -463,7 +360,7 @@ batch_add(struct source *source, const struct link_message *message, void *memor
 			free(memory);
 			return;
 		}
-		in->handle = slot_handle(source, slot_take(source, message->reply, delivery.stream_sequence));
+		in->handle = slots_take(&source->slots, message->reply, delivery.stream_sequence);
 		in->attempt = (uint32_t)delivery.delivered;
 		source->pending = delivery.pending;
 		in->flags = delivery.delivered > 1 ? XF_MESSAGE_REDELIVERED : 0;
@@ -492,143 +389,6 @@ has_credit(const struct source *source)
 	return source->mode == MODE_CORE || (source->credit > 0 && source->credit_bytes > 0);
 }
 
-/* ---- Pulling ---------------------------------------------------------------------------------- */
-
-static void
-pull_end(struct source *source, struct pull *pull)
-{
-	source->requested -= pull->remaining;
-	source->requested_bytes -= pull->bytes;
-	pull->remaining = 0;
-	pull->bytes = 0;
-}
-
-static void
-pull_received(struct source *source, struct pull *pull, const struct link_message *message)
-{
-	int64_t bytes = (int64_t)(message->payload.len + message->headers.len);
-
-	if (pull->remaining == 0)
-		return;
-	pull->answered = true;
-	pull->remaining--;
-	source->requested--;
-	if (bytes > pull->bytes || pull->remaining == 0)
-		bytes = pull->bytes;
-	pull->bytes -= bytes;
-	source->requested_bytes -= bytes;
-}
-
-static void
-pulls_clear(struct source *source)
-{
-	memset(source->pulls, 0, sizeof(source->pulls));
-	source->requested = 0;
-	source->requested_bytes = 0;
-	source->one_large = false;
-}
-
-static void
-pulls_expire(struct source *source, uint64_t now)
-{
-	uint32_t i;
-
-	for (i = 0; i < PULLS; i++) {
-		/* The server's own word for it may have been lost. */
-		if (source->pulls[i].remaining > 0 && now >= source->pulls[i].deadline_ms)
-			pull_end(source, &source->pulls[i]);
-	}
-}
-
-static void
-pull_send(struct source *source, struct pull *pull, uint32_t want, int64_t bytes, uint64_t now)
-{
-	char subject[600], reply[64], body[128];
-
-	*pull = (struct pull){.remaining = want, .bytes = bytes, .deadline_ms = now + PULL_MS + 1000};
-	source->requested += want;
-	source->requested_bytes += bytes;
-	snprintf(subject, sizeof(subject), "%s.CONSUMER.MSG.NEXT.%s.%s", source->settings->api,
-	         source->setup.consumer.stream, source->want.durable);
-	snprintf(reply, sizeof(reply), "%sp.%u", source->link.inbox, (unsigned)(pull - source->pulls));
-	snprintf(body, sizeof(body), "{\"batch\":%u,\"expires\":%llu,\"max_bytes\":%lld}", want,
-	         (unsigned long long)PULL_MS * 1000000ull, (long long)bytes);
-	link_publish(&source->link, (struct xf_str){subject, strlen(subject)},
-	             (struct xf_str){reply, strlen(reply)}, body,
-	             strlen(body));
-}
-
-/* Asks for what there is credit for, in large bites where possible. */
-static void
-pulls_send(struct source *source, uint64_t now)
-{
-	uint32_t out = source->requested + source->held_count, want, i;
-	int64_t bytes = source->credit_bytes - source->requested_bytes - source->held_bytes;
-	struct pull *pull = NULL;
-
-	if (now < source->pull_at_ms || out >= source->credit || source->credit_bytes <= 0)
-		return;
-	want = source->credit - out;
-	if (source->one_large) {
-		/* A first large one may exceed the credit in bytes. */
-		if (source->requested > 0)
-			return;
-		want = 1;
-		bytes = INT32_MAX;
-		source->one_large = false;
-	} else if (source->requested == 0) {
-		bytes = bytes > 0 ? bytes : 1;
-		if (want > source->max_in_flight / 2 && source->max_in_flight > 64)
-			want = source->max_in_flight / 2;
-	} else if (want < source->max_in_flight / PULLS || bytes < PULL_BYTES_MIN) {
-		return;
-	}
-	/* Some is left for the requests that overlap with this one. */
-	if (want > 1 && bytes > 2 * PULL_BYTES_MIN)
-		bytes /= 2;
-	if (bytes > INT32_MAX)
-		bytes = INT32_MAX;
-	for (i = 0; i < PULLS && pull == NULL; i++) {
-		if (source->pulls[i].remaining == 0)
-			pull = &source->pulls[i];
-	}
-	if (pull != NULL)
-		pull_send(source, pull, want, bytes, now);
-}
-
-static bool
-text_has(struct xf_str text, const char *word)
-{
-	return memmem(text.data, text.len, word, strlen(word)) != NULL;
-}
-
-static void setup_start(struct source *source);
-
-/* A word of the server about a request: 404 none there, 408 its time is over, 409 something ended it, 503
- * no such consumer, 100 still there. */
-static void
-pull_status(struct source *source, struct pull *pull, const struct link_message *message)
-{
-	bool answered = pull->answered;
-
-	if (message->status == 100)
-		return;
-	pull_end(source, pull);
-	if (message->status == 404 || message->status == 408)
-		return;
-	if (text_has(message->status_text, "MaxBytes")) {
-		source->one_large = !answered;
-		return;
-	}
-	source->pull_at_ms = source->host->now_ms() + 200;
-	if (message->status == 503 || text_has(message->status_text, "Deleted") ||
-	    text_has(message->status_text, "Leadership")) {
-		/* Gone or moved: see what is there now. */
-		if (source->phase == PHASE_READY)
-			setup_start(source);
-	}
-}
-
 /* ---- Connecting -------------------------------------------------------------------------------- */
 
 static void
@@ -641,9 +401,9 @@ source_lost(struct source *source, const char *why, uint64_t now)
 	/* They are naked or come again once the consumer is seen anew. */
 	held_clear(source, false);
 	link_close(&source->link);
-	pulls_clear(source);
+	pulls_clear(&source->pulls);
 	source->reclaiming = false;
-	source->pull_at_ms = 0;
+	source->pulls.at_ms = 0;
 	source->setup_at_ms = 0;
 	source->rechecks = 0;
 	if (source->phase == PHASE_READY && now - source->up_ms >= STEADY_MS)
@@ -664,8 +424,6 @@ setup_start(struct source *source)
 static void
 source_connect(struct source *source)
 {
-	uint32_t i;
-
 	enum link_opened opened = link_open(&source->link);
 
 	if (opened == LINK_TRY_NEXT) {
@@ -676,8 +434,8 @@ source_connect(struct source *source)
 		source_lost(source, source->link.round, source->host->now_ms());
 		return;
 	}
-	for (i = 0; i < PULLS && source->mode == MODE_JETSTREAM; i++)
-		link_printf(&source->link, "SUB %sp.%u %u\r\n", source->link.inbox, i, LINK_SID_FIRST + i);
+	if (source->mode == MODE_JETSTREAM)
+		pulls_subscribe(&source->link);
 	setup_start(source);
 }
 
@@ -687,22 +445,11 @@ slots_catch_up(struct source *source)
 {
 	uint32_t i;
 
-	for (i = 0; i < source->slot_count; i++) {
-		struct slot *slot = &source->slots[i];
+	for (i = 0; i < source->slots.count; i++) {
+		struct slot *slot = &source->slots.list[i];
 
 		if (slot->used && slot->outcome != 0)
 			slot_settle(source, slot, slot->outcome, slot->delay_ms);
-	}
-}
-
-static void
-slots_void(struct source *source)
-{
-	uint32_t i;
-
-	for (i = 0; i < source->slot_count; i++) {
-		if (source->slots[i].used)
-			slot_free(source, &source->slots[i]);
 	}
 }
 
@@ -713,38 +460,13 @@ slots_drop_unknown(struct source *source)
 {
 	uint32_t i;
 
-	for (i = 0; i < source->slot_count; i++) {
-		struct slot *slot = &source->slots[i];
+	for (i = 0; i < source->slots.count; i++) {
+		struct slot *slot = &source->slots.list[i];
 
 		if (slot->used && (slot->sequence > source->setup.consumer.delivered_stream ||
 		                   slot->sequence <= source->setup.consumer.floor_stream))
-			slot_free(source, slot);
+			slots_free(&source->slots, slot);
 	}
-}
-
-static int
-sequence_order(const void *a, const void *b)
-{
-	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-
-	return x < y ? -1 : x > y;
-}
-
-/* The sequences in our hands, in order; COUNT of them. */
-static uint64_t *
-slots_sequences(const struct source *source, size_t *count)
-{
-	uint64_t *sequences = need(malloc((source->used_slots + 1u) * sizeof(sequences[0])));
-	size_t n = 0;
-	uint32_t i;
-
-	for (i = 0; i < source->slot_count; i++) {
-		if (source->slots[i].used)
-			sequences[n++] = source->slots[i].sequence;
-	}
-	qsort(sequences, n, sizeof(sequences[0]), sequence_order);
-	*count = n;
-	return sequences;
 }
 
 /* Has the server offer again, and first, what it counts as delivered and we do not have. */
@@ -754,19 +476,19 @@ reclaim_lost(struct source *source)
 	const struct consumer_state *consumer = &source->setup.consumer;
 	uint64_t sequence, range = consumer->delivered_stream - consumer->floor_stream;
 	char last[640] = "", inbox[64];
-	uint64_t *ours;
+	struct slot **ours;
 	size_t count, i = 0;
 
-	if (consumer->waiting > 0 || consumer->ack_pending <= (int64_t)source->used_slots ||
+	if (consumer->waiting > 0 || consumer->ack_pending <= (int64_t)source->slots.used ||
 	    consumer->delivered_stream <= consumer->floor_stream || range > LOST_RANGE)
 		return;
-	ours = slots_sequences(source, &count);
+	ours = slots_in_order(&source->slots, &count);
 	for (sequence = consumer->floor_stream + 1; sequence <= consumer->delivered_stream; sequence++) {
 		char reply[640];
 
-		while (i < count && ours[i] < sequence)
+		while (i < count && ours[i]->sequence < sequence)
 			i++;
-		if (i < count && ours[i] == sequence)
+		if (i < count && ours[i]->sequence == sequence)
 			continue;
 		snprintf(reply, sizeof(reply), "$JS.ACK.%s.%s.1.%llu.%llu.0.0", consumer->stream,
 		         source->want.durable,
@@ -782,7 +504,7 @@ reclaim_lost(struct source *source)
 	link_publish(&source->link, (struct xf_str){last, strlen(last)},
 	             (struct xf_str){inbox, strlen(inbox)}, "-NAK", 4);
 	source->reclaiming = true;
-	source->pull_at_ms = source->host->now_ms() + RECLAIM_MS;
+	source->pulls.at_ms = source->host->now_ms() + RECLAIM_MS;
 }
 
 static void
@@ -797,9 +519,9 @@ source_ready(struct source *source, uint64_t now)
 	if (source->mode == MODE_JETSTREAM) {
 		/* The server writes down a time a little later than the one it first tells. */
 		if (llabs(source->consumer_created - consumer->created_ns) > SAME_CONSUMER_NS) {
-			slots_void(source);
+			slots_void(&source->slots);
 			held_clear(source, false);
-			pulls_clear(source);
+			pulls_clear(&source->pulls);
 		}
 		source->consumer_created = consumer->created_ns;
 		slots_drop_unknown(source);
@@ -852,7 +574,7 @@ others_wait(const struct source *source)
 	const struct consumer_state *consumer = &source->setup.consumer;
 
 	return source->mode == MODE_JETSTREAM && consumer->waiting > 0 &&
-	       consumer->ack_pending > (int64_t)source->used_slots;
+	       consumer->ack_pending > (int64_t)source->slots.used;
 }
 
 static void
@@ -913,12 +635,10 @@ inbox_token(const struct source *source, const struct link_message *message)
 static void
 source_message(struct source *source, const struct link_message *message)
 {
-	struct pull *pull;
-
 	if (message->sid == LINK_SID_INBOX) {
 		if (source->reclaiming && inbox_token(source, message) == 'z') {
 			source->reclaiming = false;
-			source->pull_at_ms = 0;
+			source->pulls.at_ms = 0;
 		}
 		if (inbox_token(source, message) == 'i')
 			sight_answer(&source->sight, &source->link, message);
@@ -927,16 +647,13 @@ source_message(struct source *source, const struct link_message *message)
 		return;
 	}
 	if (source->mode == MODE_JETSTREAM) {
-		uint32_t index = message->sid - LINK_SID_FIRST;
-
-		if (index >= PULLS)
-			return;
-		pull = &source->pulls[index];
 		if (message->status != 0 && message->reply.len == 0) {
-			pull_status(source, pull, message);
+			if (pulls_status(&source->pulls, message, source->host->now_ms()) &&
+			    source->phase == PHASE_READY)
+				setup_start(source);
 			return;
 		}
-		pull_received(source, pull, message);
+		pulls_received(&source->pulls, message);
 	}
 	if (source->held_count > 0 || !has_credit(source)) {
 		held_add(source, message);
@@ -983,6 +700,22 @@ held_emit(struct source *source, uint64_t now)
 		held_clear(source, true);
 }
 
+/* Asks for what there is credit for. */
+static void
+source_pull(struct source *source, uint64_t now)
+{
+	struct pulls_want want = {
+		.stream = source->setup.consumer.stream,
+		.durable = source->want.durable,
+		.messages = source->credit > source->held_count ? source->credit - source->held_count : 0,
+		.bytes = source->credit_bytes - source->held_bytes,
+		.max_in_flight = source->max_in_flight,
+	};
+
+	if (source->credit_bytes > 0)
+		pulls_send(&source->pulls, &source->link, &want, now);
+}
+
 static void
 source_work(void *instance, struct xf_work *work)
 {
@@ -1008,9 +741,9 @@ source_work(void *instance, struct xf_work *work)
 	else if (source->phase == PHASE_SUBSCRIBE && source->setup_at_ms != 0 && now >= source->setup_at_ms)
 		core_subscribe(source);
 	if (source->phase == PHASE_READY && source->mode == MODE_JETSTREAM) {
-		pulls_expire(source, now);
+		pulls_expire(&source->pulls, now);
 		if (!work->draining)
-			pulls_send(source, now);
+			source_pull(source, now);
 		sight_ms = sight_tick(&source->sight, &source->link, now);
 	}
 	link_tick(&source->link, now);
@@ -1022,7 +755,7 @@ source_work(void *instance, struct xf_work *work)
 	}
 	work->fd = source->link.fd;
 	work->events = link_events(&source->link, POLLIN | (link_unsent(&source->link) > 0 ? POLLOUT : 0));
-	if (source->phase == PHASE_SETUP || source->phase == PHASE_SUBSCRIBE || now < source->pull_at_ms)
+	if (source->phase == PHASE_SETUP || source->phase == PHASE_SUBSCRIBE || now < source->pulls.at_ms)
 		work->timeout_ms = 200;
 	if (work->timeout_ms > source->settings->ping_interval_ms)
 		work->timeout_ms = source->settings->ping_interval_ms;
@@ -1043,7 +776,7 @@ source_settle(void *instance, const struct xf_settlement *settlements, uint32_t 
 		return;
 	for (i = 0; i < count; i++) {
 		const struct xf_settlement *settlement = &settlements[i];
-		struct slot *slot = slot_find(source, settlement->handle);
+		struct slot *slot = slots_find(&source->slots, settlement->handle);
 
 		if (slot == NULL || slot->outcome != 0)
 			continue;
@@ -1056,7 +789,7 @@ source_settle(void *instance, const struct xf_settlement *settlements, uint32_t 
 	}
 	if (source->phase != PHASE_READY)
 		return;
-	if (source->used_slots == 0 && source->pending == 0)
+	if (source->slots.used == 0 && source->pending == 0)
 		hurry = sight_hurry(&source->sight, source->host->now_ms());
 	if (!link_flush(&source->link) || hurry)
 		source->host->wake(source->endpoint);
@@ -1103,23 +836,13 @@ stop_wait(struct source *source, bool answer, uint64_t until)
 static void
 slots_return(struct source *source)
 {
-	struct order {
-		uint64_t sequence;
-		uint32_t index;
-	} *order = need(calloc(source->used_slots + 1u, sizeof(*order)));
-	uint32_t i, n = 0;
+	struct slot **order;
+	size_t count, i;
 
-	for (i = 0; i < source->slot_count; i++) {
-		if (source->slots[i].used)
-			order[n++] = (struct order){source->slots[i].sequence, i};
-	}
-	qsort(order, n, sizeof(*order), sequence_order);
-	for (i = 0; i < n; i++) {
-		struct slot *slot = &source->slots[order[i].index];
-
-		slot_settle(source, slot, slot->outcome != 0 ? slot->outcome : XF_SETTLE_RETRY,
-		            slot->delay_ms);
-	}
+	order = slots_in_order(&source->slots, &count);
+	for (i = 0; i < count; i++)
+		slot_settle(source, order[i], order[i]->outcome != 0 ? order[i]->outcome : XF_SETTLE_RETRY,
+		            order[i]->delay_ms);
 	free(order);
 }
 
@@ -1132,11 +855,9 @@ static void
 stop_return(struct source *source)
 {
 	uint64_t until = source->host->now_ms() + STOP_MS;
-	char subject[600], inbox[64];
-	uint32_t i;
+	char subject[1000], inbox[64];
 
-	for (i = 0; i < PULLS; i++)
-		link_printf(&source->link, "UNSUB %u\r\n", LINK_SID_FIRST + i);
+	pulls_unsubscribe(&source->link);
 	snprintf(subject, sizeof(subject), "%s.CONSUMER.INFO.%s.%s", source->settings->api,
 	         source->setup.consumer.stream, source->want.durable);
 	snprintf(inbox, sizeof(inbox), "%ss", source->link.inbox);
@@ -1160,7 +881,7 @@ source_stop(void *instance)
 		stop_return(source);
 	held_clear(source, false);
 	link_close(&source->link);
-	pulls_clear(source);
+	pulls_clear(&source->pulls);
 	source->phase = PHASE_WAIT;
 }
 
@@ -1168,7 +889,7 @@ static void
 source_free(struct source *source)
 {
 	sight_fini(&source->sight);
-	free(source->slots);
+	slots_fini(&source->slots);
 	free(source->subject);
 	free(source->group);
 	free(source->want.stream);
@@ -1183,7 +904,6 @@ source_destroy(void *instance)
 	struct source *source = instance;
 
 	link_fini(&source->link);
-	slots_void(source);
 	held_clear(source, false);
 	source_free(source);
 }
@@ -1258,7 +978,7 @@ source_create(const struct xf_host *host, struct xf_endpoint *endpoint, void *sh
 	                                                              : 1000;
 	deliver_read(&source->want, host, config);
 	source->state = UINT32_MAX;
-	source->free_slot = NO_SLOT;
+	slots_init(&source->slots);
 	source->held_end = &source->held;
 	if (!link_init(&source->link, source->settings, transport, info->name, error)) {
 		source_free(source);
