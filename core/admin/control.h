@@ -23,7 +23,8 @@ struct xf_reload_status {
 struct xf_control {
 	/*
 	 * Reads the configuration again and applies what changed. XF_OK with a JSON object in REPORT:
-	 * {"generation": 2, "added": ["route 'a'"], "changed": [], "removed": [], "kept": ["route 'b'"]}; or
+	 * {"generation": 2, "added": ["route 'a'"], "changed": [], "removed": [], "kept": ["route 'b'"],
+	 * "warnings": []}; or
 	 * XF_FAILED, with a mistake a line in ERRORS, and nothing was changed. One at a time; blocks until the
 	 * old endpoints are gone.
 	 */

@@ -53,6 +53,10 @@ check 2 "did you mean 'crossfade migration set'?" migration sett
 check 2 'did you mean --percent?' migration set orders --percnt 5
 check 2 'usage: crossfade migration VERB' migration
 check 2 'something is missing' migration set
+check 2 "did you mean 'crossfade route show'?" route shwo
+check 2 '--watch takes a number' status --watch 0
+check 2 'is too much' reload now
+check 0 'usage: crossfade migration set' help migration set
 check 2 'nothing to set' migration set orders
 check 2 '--percent' migration set orders --percent 101
 check 2 '--percent' migration set orders --percent=-1
@@ -62,7 +66,7 @@ check 2 'on, off or required' migration set orders --mirror maybe
 check 2 '--count' migration show orders --count 3
 check 2 'needs a value' migration set orders --percent
 for verb in validate status 'migration list' 'migration show' 'migration set' 'migration rollback' 'route list' \
-	'route pause' 'route resume' 'transport list' 'transport show' 'plugin list' 'plugin show'; do
+	'route show' 'route pause' 'route resume' reload drain 'transport list' 'transport show' 'plugin list' 'plugin show'; do
 	# shellcheck disable=SC2086
 	check 0 "usage: crossfade $verb" $verb --help
 	grep -q '^examples:' "$dir/out" || { echo "FAILED: $verb --help has no examples"; failures=$((failures + 1)); }
@@ -102,6 +106,7 @@ check 0 'orders: off, 0 % new, mirror off' migration show orders $c
 check 1 "did you mean 'orders'?" migration show ordrs $c
 check 0 '2500 of 10000 lanes (25 % of keys) move from old (left) to new (right)' migration set orders -p 25 --dry-run $c
 grep -q 'nothing was changed' "$dir/out" || { echo "FAILED: --dry-run"; failures=$((failures + 1)); }
+grep -q '  new (right):' "$dir/out" || { echo "FAILED: --dry-run does not say what stands on new"; failures=$((failures + 1)); }
 check 0 'orders: off, 0 % new' migration show orders $c
 check 0 'done: orders is at 25 % new, mirror required (live)' migration set orders -p 25 --mirror required --wait $c
 grep -q 'nothing moves any more' "$dir/out" || { echo "FAILED: --wait"; failures=$((failures + 1)); }
@@ -113,6 +118,11 @@ check 0 'move from new (right) to old (left)' migration rollback orders --wait $
 check 0 'orders     0 % new  mirror on' migration show orders --watch --count 2 $c
 [ "$(wc -l <"$dir/out")" = 2 ] || { echo "FAILED: --count 2 printed otherwise"; failures=$((failures + 1)); }
 check 0 'at least once' route list $c
+check 0 'orders/to/new' route show orders $c
+check 0 '"sinks":' route show orders --json $c
+check 1 "did you mean 'orders'?" route show ordres $c
+timeout 3 "$tool" status --watch 1 $c >"$dir/out" 2>&1
+grep -q 'IN/S' "$dir/out" || { echo "FAILED: status --watch shows no rates"; failures=$((failures + 1)); }
 check 0 'orders: paused' route pause orders $c
 check 0 'paused' status $c
 check 0 'orders: ok' route resume orders $c
@@ -122,6 +132,20 @@ check 0 '"published":	0' transport show left --json $c
 check 1 "did you mean 'left'?" transport show lefd $c
 "$tool" status $c 2>/dev/null | grep -q $'\033' && { echo "FAILED: colour in a pipe"; failures=$((failures + 1)); }
 grep -q 'changed by=' "$dir/log" || { echo "FAILED: the log does not say who changed it"; failures=$((failures + 1)); }
+
+# reload: what is new is there, a bad file changes nothing and says why
+check 0 'nothing has changed' reload $c
+cp "$dir/c.yaml" "$dir/before.yaml"
+echo '  - {name: more, from: {transport: in, subject: "more.>"}, to: {transport: right, subject: "x.{subject}"}}' >>"$dir/c.yaml"
+check 0 "added    route 'more'" reload $c
+check 0 'more' route list $c
+sed -i 's/transport: left/transport: lefd/' "$dir/c.yaml"
+check 1 "did you mean 'left'?" reload --socket "$dir/data/admin.sock"
+check 0 'the last reload' status --socket "$dir/data/admin.sock"
+check 0 'more' route list --socket "$dir/data/admin.sock"
+cp "$dir/before.yaml" "$dir/c.yaml"
+check 0 '"removed":' reload --json $c
+check 1 "no route 'more'" route show more $c
 
 # it was killed: the socket is left behind, and replaced
 { kill -9 "$server"; wait "$server"; } 2>/dev/null
@@ -135,7 +159,7 @@ for _ in {1..100}; do
 done
 check 0 'orders: dualwrite, 0 % new, mirror on' migration show orders $c
 
-kill "$server"
+check 0 'stopped after' drain $c
 wait "$server" || { echo "FAILED: the server ended with $?:"; cat "$dir/log"; failures=$((failures + 1)); }
 server=
 [ -e "$dir/data/admin.sock" ] && { echo "FAILED: the socket is left behind"; failures=$((failures + 1)); }

@@ -24,6 +24,8 @@ reload_print(const cJSON *report)
 		}
 	if (!any)
 		printf("nothing has changed\n");
+	cJSON_ArrayForEach(name, cJSON_GetObjectItemCaseSensitive(report, "warnings"))
+		printf("%swarning%s  %s\n", colour_on(YELLOW), colour_off(), cJSON_IsString(name) ? name->valuestring : "");
 	printf("%d kept as they are; generation %" PRIu64 "\n",
 	       cJSON_GetArraySize(cJSON_GetObjectItemCaseSensitive(report, "kept")),
 	       json_count(report, "generation"));
