@@ -18,6 +18,7 @@
 #include <sys/uio.h>
 
 #include "json.h"
+#include "tls.h"
 
 #define IN_SIZE LINK_IN_SIZE
 #define OUT_SIZE LINK_OUT_SIZE
@@ -189,6 +190,18 @@ parse_header_block(struct link_message *message, const char *block, uint64_t siz
 		message->status_text.len--;
 	if (end - (eol + 1) > 2)
 		message->headers = (struct xf_str){eol + 1, (uint64_t)(end - (eol + 1)) - 2};
+}
+
+bool
+link_buffered(const struct link *link)
+{
+	return link->tls != NULL && tls_pending(link->tls) > 0;
+}
+
+uint32_t
+link_events(const struct link *link, uint32_t events)
+{
+	return link->tls != NULL ? tls_events(link->tls, events) : events;
 }
 
 bool

@@ -21,7 +21,6 @@
 
 #include "servers.h"
 #include "settings.h"
-#include "tls.h"
 
 #define LINK_IN_SIZE (256u * 1024u)
 #define LINK_OUT_SIZE (256u * 1024u)
@@ -50,6 +49,9 @@ enum link_event {
 	LINK_PONG,
 	LINK_REFUSAL, /* a permission: see link->refusal */
 };
+
+struct tls;
+struct tls_context;
 
 struct link {
 	const struct settings *settings;
@@ -127,18 +129,10 @@ void link_take(struct link *link);
 void link_info(struct link *link, struct xf_str info);
 
 /* Whether there is something to read that poll() does not show. */
-static inline bool
-link_buffered(const struct link *link)
-{
-	return link->tls != NULL && tls_pending(link->tls) > 0;
-}
+bool link_buffered(const struct link *link);
 
 /* The events to poll for where EVENTS are wanted. */
-static inline uint32_t
-link_events(const struct link *link, uint32_t events)
-{
-	return link->tls != NULL ? tls_events(link->tls, events) : events;
-}
+uint32_t link_events(const struct link *link, uint32_t events);
 
 /* The next header line of a message; CURSOR starts as its headers. */
 bool link_header(struct xf_str *cursor, struct xf_header *header);

@@ -138,10 +138,16 @@ server_fini(struct server *server)
 	*server = (struct server){0};
 }
 
+static const char *
+plain_host(const struct server *server)
+{
+	return strcasecmp(server->host, "localhost") == 0 ? "127.0.0.1" : server->host;
+}
+
 void
 server_address(const struct server *server, char *out, size_t size)
 {
-	const char *host = strcasecmp(server->host, "localhost") == 0 ? "127.0.0.1" : server->host;
+	const char *host = plain_host(server);
 	bool brackets = strchr(host, ':') != NULL;
 
 	snprintf(out, size, "%s%s%s:%s", brackets ? "[" : "", host, brackets ? "]" : "", server->port);
@@ -152,7 +158,7 @@ server_address(const struct server *server, char *out, size_t size)
 static bool
 same_place(const struct server *a, const struct server *b)
 {
-	return strcasecmp(a->host, b->host) == 0 && strcmp(a->port, b->port) == 0;
+	return strcasecmp(plain_host(a), plain_host(b)) == 0 && strcmp(a->port, b->port) == 0;
 }
 
 static bool
