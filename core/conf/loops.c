@@ -60,6 +60,7 @@ struct graph {
 	struct node *nodes;
 	size_t count;
 	struct branch *roots; /* a place each, by number */
+	const struct node **told; /* of each route: where the loop that was told last leads to */
 };
 
 #define NOBODY ((size_t)-1)
@@ -293,7 +294,11 @@ graph_init(struct graph *graph, struct xf_places *places)
 {
 	const struct xf_loading *l = places->l;
 
-	*graph = (struct graph){.places = places, .nodes = xf_alloc_array(l->source_count, sizeof(*graph->nodes))};
+	*graph = (struct graph){
+		.places = places,
+		.nodes = xf_alloc_array(l->source_count, sizeof(*graph->nodes)),
+		.told = xf_alloc_array(l->conf->route_count, sizeof(*graph->told)),
+	};
 	for (size_t r = 0; r < l->conf->route_count; r++)
 		for (size_t s = 0; s < l->routes[r].source_count; s++)
 			if (xf_endpoint_sound(&l->routes[r].sources[s]))
@@ -326,6 +331,7 @@ graph_fini(struct graph *graph)
 			free(graph->nodes[i].outlets[o].pattern);
 	for (size_t i = 0; i < graph->places->texts.count; i++)
 		branch_fini(&graph->roots[i]);
+	free(graph->told);
 	free(graph->roots);
 	free(graph->nodes);
 }
@@ -347,13 +353,16 @@ loop_text(const struct graph *graph, size_t from, size_t to)
 	                       at != to ? "... -> " : "", text);
 }
 
-/* Reported where the last one publishes. */
+/* Reported where the last one publishes; for several sources of a route that lead to the same, once. */
 static void
 loop_report(const struct graph *graph, size_t from, size_t to)
 {
 	struct xf_loading *l = graph->places->l;
-	const struct node *last = &graph->nodes[from], *first = &graph->nodes[to];
+	const struct node *last = &graph->nodes[from], *first = &graph->nodes[to], *told = graph->told[last->route];
 
+	if (told != NULL && told->route == first->route && strcmp(told->subject, first->subject) == 0)
+		return;
+	graph->told[last->route] = first;
 	if (last->route == first->route)
 		xf_report_error(l->report, l->route_notes[last->route].to,
 		                "route '%s': to: a publishing loop: it can publish '%s', which it consumes itself; expected "

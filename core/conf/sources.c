@@ -1,7 +1,8 @@
 /*
  * A migration as a source is two sources, one for each side. A side says where it publishes; what it says is read
  * again as a source, as far as the plugin's sources know the words (transport, mode, stream, exchange, ...), with
- * the subject and group of `from`, and what `old:` and `new:` say beside them.
+ * the subject and group of `from`, and what `old:` and `new:` say beside them. Without a subject, what the side
+ * publishes is what is read.
  */
 #include "conf/sources.h"
 
@@ -42,7 +43,7 @@ enum { FROM_MIGRATION, FROM_SUBJECT, FROM_GROUP, FROM_DRAIN_FIRST, FROM_OLD, FRO
 
 static const struct xf_option *const migration_rows[] = {
 	XF_ROW(.type = XF_OPTION_STRING, .flags = XF_OPTION_REQUIRED, .key = "migration"),
-	XF_ROW(.type = XF_OPTION_SUBJECT, .key = "subject", .def = "'>'"),
+	XF_ROW(.type = XF_OPTION_SUBJECT, .key = "subject"),
 	XF_ROW(.type = XF_OPTION_STRING, .key = "group"),
 	XF_ROW(.type = XF_OPTION_BOOL, .key = "drain_first", .def = "false"),
 	XF_ROW(.type = XF_OPTION_NODE, .key = "old"),
@@ -79,6 +80,7 @@ key_is_shared(const struct xf_option *const *rows, const char *key)
 /* One side of a migration, about to be read. */
 struct side {
 	const struct xf_yaml *sink; /* a map: as the migration has it */
+	const struct xf_template *subject; /* of what it publishes */
 	const struct xf_yaml *own;  /* what `from` says about this side alone; NULL: nothing */
 	const struct xf_option *const *rows;
 	const struct xf_config *from;
@@ -89,6 +91,20 @@ static void
 entry_add(struct xf_yaml *map, const char *key, struct xf_conf_place place, const struct xf_yaml *value)
 {
 	map->entries[map->count++] = (struct xf_yaml_entry){key, place, (struct xf_yaml *)value};
+}
+
+static struct xf_yaml *
+subject_node(struct xf_loading *l, const struct side *side)
+{
+	struct xf_yaml *node = xf_arena_alloc(l->arena, sizeof(*node));
+	struct xf_buffer pattern = {0};
+
+	xf_template_pattern(side->subject, &pattern);
+	node->kind = XF_YAML_SCALAR;
+	node->place = side->place;
+	node->text = (struct xf_str){xf_arena_copy(l->arena, pattern.data, pattern.len), pattern.len};
+	xf_buffer_fini(&pattern);
+	return node;
 }
 
 /* The source's map; GROUP_KEY is what the plugin calls a group, or NULL. */
@@ -108,9 +124,11 @@ side_map(struct xf_loading *l, const struct side *side, const char *group_key)
 	}
 	for (size_t i = 0; i < own; i++)
 		entry_add(map, side->own->entries[i].key, side->own->entries[i].place, side->own->entries[i].value);
-	if (xf_config_node(side->from, FROM_SUBJECT) != NULL && xf_yaml_entry(map, "subject") == NULL)
+	if (xf_yaml_entry(map, "subject") == NULL && xf_config_node(side->from, FROM_SUBJECT) != NULL)
 		entry_add(map, "subject", xf_config_key_place(side->from, FROM_SUBJECT),
 		          xf_config_node(side->from, FROM_SUBJECT));
+	else if (xf_yaml_entry(map, "subject") == NULL)
+		entry_add(map, "subject", side->place, subject_node(l, side));
 	if (group_key != NULL && xf_yaml_entry(map, group_key) == NULL)
 		entry_add(map, group_key, xf_config_key_place(side->from, FROM_GROUP),
 		          xf_config_node(side->from, FROM_GROUP));
@@ -178,6 +196,7 @@ side_read(struct sources *s, const struct xf_conf_migration *m, uint8_t number, 
 	if (moved != NULL || sink == NULL || !xf_endpoint_sound(&m->sides[number]))
 		return; /* said already */
 	side.sink = xf_endpoint_map(l, sink);
+	side.subject = m->sides[number].template;
 	side.rows = xf_class_source(m->sides[number].transport->class).options;
 	xf_endpoint_read(l, side_map(l, &side, group_key_find(l, &side, &setting)), &setting, ep, NULL);
 	ep->place = place;

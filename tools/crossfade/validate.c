@@ -16,45 +16,120 @@ mirror_word(enum xf_mirror mirror)
 	return mirror == XF_MIRROR_OFF ? "off" : mirror == XF_MIRROR_ON ? "on" : "required";
 }
 
+/* What the core does at an endpoint beside what its plugin does: ", envelope json, 4 connections". */
 static void
-endpoint_print(const char *label, const struct xf_conf_endpoint *endpoint)
+manner_print(const struct xf_conf_endpoint *endpoint)
 {
-	printf("    %-5s %s (%s)  %s\n", label, endpoint->transport->name, endpoint->transport->plugin,
-	       endpoint->shown);
+	if (endpoint->in_place)
+		printf(", in place");
+	if (endpoint->envelope == XF_ENVELOPE_JSON)
+		printf(", envelope json");
+	if (endpoint->subject_escape)
+		printf(", subjects escaped");
+	if (endpoint->connections > 1)
+		printf(", %u connections", endpoint->connections);
+	if (endpoint->message_id != NULL)
+		printf(", id %.*s", XF_STR_ARG(xf_template_text(endpoint->message_id)));
+	if (endpoint->when_down == XF_WHEN_DOWN_DROP)
+		printf(", dropped while down");
 }
 
 static void
-promises_print(const struct xf_conf_route *route, const struct xf_conf_endpoint *sink, const char *side)
+endpoint_print(const char *label, const struct xf_conf_endpoint *endpoint)
+{
+	static const char *const sides[] = {"old", "new"};
+
+	printf("    %-5s %s (%s)  %s", label, endpoint->transport->name, endpoint->transport->plugin, endpoint->shown);
+	if (endpoint->migration != NULL)
+		printf(", the %s side of migration %s", sides[endpoint->side], endpoint->migration->name);
+	manner_print(endpoint);
+	printf("\n");
+}
+
+/* What is promised from each source to sink number SINK. */
+static void
+promises_print(const struct xf_conf_route *route, size_t sink, const char *label)
 {
 	for (size_t i = 0; i < route->source_count; i++) {
-		printf("    %spromise: ", side);
+		printf("    %spromise: ", label);
 		if (route->source_count > 1)
 			printf("from %s: ", route->sources[i].transport->name);
-		printf("%s\n", xf_conf_promise(&route->sources[i], sink));
+		printf("%s\n", xf_conf_route_promise(route, i, sink));
 	}
+}
+
+static void
+migration_print(const struct xf_conf_route *route)
+{
+	const struct xf_conf_migration *m = route->migration;
+	char percent[16];
+
+	xf_percent_format(m->percent, percent);
+	printf("    to    migration %s: %s, %s %% new, mirror %s\n", m->name, xf_stage_name(m->percent, m->mirror), percent,
+	       mirror_word(m->mirror));
+	endpoint_print("old", &m->sides[0]);
+	endpoint_print("new", &m->sides[1]);
+	promises_print(route, 0, "old ");
+	promises_print(route, 1, "new ");
+}
+
+/* Each sink of `all` or `split`, and under it what it promises. */
+static void
+sinks_print(const struct xf_conf_route *route)
+{
+	if (route->to == XF_TO_ALL)
+		printf("    to    all of these, settled by %s\n", route->require == XF_REQUIRE_ALL   ? "all"
+		                                                  : route->require == XF_REQUIRE_ANY ? "any one"
+		                                                                                     : "the first");
+	else
+		printf("    to    one of these, by key %.*s\n", XF_STR_ARG(xf_template_text(route->key)));
+	for (size_t i = 0; i < route->sink_count; i++) {
+		char label[24];
+
+		snprintf(label, sizeof(label), "%zu", i + 1);
+		if (route->to == XF_TO_SPLIT) {
+			xf_percent_format(route->weights[i], label);
+			strcat(label, "%");
+		}
+		endpoint_print(label, &route->sinks[i]);
+		promises_print(route, i, "  ");
+	}
+}
+
+/* How the route works, where it is told to work otherwise than by itself. */
+static void
+order_print(const struct xf_conf_route *route)
+{
+	if (route->order == XF_ORDER_STRICT)
+		printf("    order strict: one message of a key under way\n");
+	else if (route->order == XF_ORDER_NONE)
+		printf("    order none\n");
+	if (route->concurrency > 0)
+		printf("    at most %u messages worked on at once\n", route->concurrency);
+	if (route->drain_first)
+		printf("    keys that moved wait until the side they left is read to its end\n");
 }
 
 static void
 route_print(const struct xf_conf_route *route)
 {
-	char percent[16];
-
 	printf("  %s%s%s\n", colour_on(BOLD), route->name, colour_off());
 	for (size_t i = 0; i < route->source_count; i++)
 		endpoint_print("from", &route->sources[i]);
-	if (route->migration == NULL) {
+	switch (route->to) {
+	case XF_TO_SINK:
 		endpoint_print("to", &route->sinks[0]);
-		promises_print(route, &route->sinks[0], "");
-		return;
+		promises_print(route, 0, "");
+		break;
+	case XF_TO_ALL:
+	case XF_TO_SPLIT:
+		sinks_print(route);
+		break;
+	case XF_TO_MIGRATION:
+		migration_print(route);
+		break;
 	}
-	xf_percent_format(route->migration->percent, percent);
-	printf("    to    migration %s: %s, %s %% new, mirror %s\n", route->migration->name,
-	       xf_stage_name(route->migration->percent, route->migration->mirror), percent,
-	       mirror_word(route->migration->mirror));
-	endpoint_print("old", &route->migration->sides[0]);
-	endpoint_print("new", &route->migration->sides[1]);
-	promises_print(route, &route->migration->sides[0], "old ");
-	promises_print(route, &route->migration->sides[1], "new ");
+	order_print(route);
 }
 
 static void
@@ -81,41 +156,95 @@ endpoint_json(const struct xf_conf_endpoint *endpoint)
 	cJSON_AddStringToObject(object, "transport", endpoint->transport->name);
 	cJSON_AddStringToObject(object, "plugin", endpoint->transport->plugin);
 	cJSON_AddStringToObject(object, "subject", endpoint->shown);
+	if (endpoint->envelope == XF_ENVELOPE_JSON)
+		cJSON_AddStringToObject(object, "envelope", "json");
+	if (endpoint->subject_escape)
+		cJSON_AddTrueToObject(object, "subject_escape");
 	return object;
 }
 
-/* A sink with what is promised from each source to it. */
 static cJSON *
-sink_json(const struct xf_conf_route *route, const struct xf_conf_endpoint *sink)
+source_json(const struct xf_conf_endpoint *source)
 {
-	cJSON *object = endpoint_json(sink), *list = cJSON_AddArrayToObject(object, "promises");
+	cJSON *object = endpoint_json(source);
 
-	for (size_t i = 0; i < route->source_count; i++)
-		cJSON_AddItemToArray(list, cJSON_CreateString(xf_conf_promise(&route->sources[i], sink)));
+	if (source->migration != NULL) {
+		cJSON_AddStringToObject(object, "migration", source->migration->name);
+		cJSON_AddStringToObject(object, "side", source->side == 0 ? "old" : "new");
+	}
 	return object;
+}
+
+/* Sink number SINK with what is promised from each source to it. */
+static cJSON *
+sink_json(const struct xf_conf_route *route, const struct xf_conf_endpoint *conf, size_t sink)
+{
+	cJSON *object = endpoint_json(conf), *list;
+
+	if (conf->connections > 1)
+		cJSON_AddNumberToObject(object, "connections", conf->connections);
+	if (conf->in_place)
+		cJSON_AddTrueToObject(object, "in_place");
+	if (route->to == XF_TO_SPLIT)
+		cJSON_AddNumberToObject(object, "weight", route->weights[sink] / 100.0);
+	list = cJSON_AddArrayToObject(object, "promises");
+	for (size_t i = 0; i < route->source_count; i++)
+		cJSON_AddItemToArray(list, cJSON_CreateString(xf_conf_route_promise(route, i, sink)));
+	return object;
+}
+
+static cJSON *
+migration_json(const struct xf_conf_route *route)
+{
+	const struct xf_conf_migration *m = route->migration;
+	cJSON *to = cJSON_CreateObject();
+
+	cJSON_AddStringToObject(to, "migration", m->name);
+	cJSON_AddNumberToObject(to, "percent", m->percent / 100.0);
+	cJSON_AddStringToObject(to, "mirror", mirror_word(m->mirror));
+	cJSON_AddStringToObject(to, "stage", xf_stage_name(m->percent, m->mirror));
+	cJSON_AddItemToObject(to, "old", sink_json(route, &m->sides[0], 0));
+	cJSON_AddItemToObject(to, "new", sink_json(route, &m->sides[1], 1));
+	return to;
+}
+
+/* As it is written in the file: a sink, {all, require}, {split, key} or {migration}. */
+static cJSON *
+destination_json(const struct xf_conf_route *route)
+{
+	cJSON *to, *list;
+
+	if (route->to == XF_TO_MIGRATION)
+		return migration_json(route);
+	if (route->to == XF_TO_SINK)
+		return sink_json(route, &route->sinks[0], 0);
+	to = cJSON_CreateObject();
+	list = cJSON_AddArrayToObject(to, route->to == XF_TO_ALL ? "all" : "split");
+	for (size_t i = 0; i < route->sink_count; i++)
+		cJSON_AddItemToArray(list, sink_json(route, &route->sinks[i], i));
+	if (route->to == XF_TO_ALL)
+		cJSON_AddStringToObject(to, "require", xf_require_name(route->require));
+	else
+		cJSON_AddStringToObject(to, "key", xf_template_text(route->key).data);
+	return to;
 }
 
 static cJSON *
 route_json(const struct xf_conf_route *route)
 {
-	cJSON *object = cJSON_CreateObject(), *list, *to;
+	static const char *const orders[] = {"lane", "strict", "none"}; /* as in enum xf_order */
+	cJSON *object = cJSON_CreateObject(), *list;
 
 	cJSON_AddStringToObject(object, "name", route->name);
 	list = cJSON_AddArrayToObject(object, "from");
 	for (size_t i = 0; i < route->source_count; i++)
-		cJSON_AddItemToArray(list, endpoint_json(&route->sources[i]));
-	if (route->migration == NULL) {
-		cJSON_AddItemToObject(object, "to", sink_json(route, &route->sinks[0]));
-		return object;
-	}
-	to = cJSON_AddObjectToObject(object, "to");
-	cJSON_AddStringToObject(to, "migration", route->migration->name);
-	cJSON_AddNumberToObject(to, "percent", route->migration->percent / 100.0);
-	cJSON_AddStringToObject(to, "mirror", mirror_word(route->migration->mirror));
-	cJSON_AddStringToObject(to, "stage",
-		                xf_stage_name(route->migration->percent, route->migration->mirror));
-	cJSON_AddItemToObject(to, "old", sink_json(route, &route->migration->sides[0]));
-	cJSON_AddItemToObject(to, "new", sink_json(route, &route->migration->sides[1]));
+		cJSON_AddItemToArray(list, source_json(&route->sources[i]));
+	cJSON_AddItemToObject(object, "to", destination_json(route));
+	cJSON_AddStringToObject(object, "order", orders[route->order]);
+	if (route->concurrency > 0)
+		cJSON_AddNumberToObject(object, "concurrency", route->concurrency);
+	if (route->drain_first)
+		cJSON_AddTrueToObject(object, "drain_first");
 	return object;
 }
 

@@ -181,7 +181,8 @@ test_from_migration(void **state)
 	r = &conf->routes[1];
 	assert_int_equal(r->source_count, 2);
 	assert_false(r->drain_first);
-	assert_string_equal(r->sources[0].subject, ">");
+	assert_string_equal(r->sources[0].subject, "m.>");
+	assert_string_equal(r->sources[1].subject, ">");
 	assert_string_equal(xf_config_option(r->sources[0].options, ALPHA_SOURCE_GROUP)->str.data, "w");
 
 	/* one side knows no groups, the other calls them otherwise */
