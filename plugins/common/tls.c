@@ -87,6 +87,7 @@ struct tls {
 	const struct tls_context *context;
 	char name[256];
 	bool greeted;           /* the handshake is over */
+	bool heard;             /* and something was read since */
 	bool ended;             /* the peer said goodbye, or is gone */
 	bool more;              /* the last read left something */
 	bool read_wants_write;  /* of the last read, handshake or write that has to come again */
@@ -330,6 +331,11 @@ reason_find(struct tls *tls, int saved)
 		remedy = ERR_GET_LIB(code) == ERR_LIB_SSL ? alert_remedy(tls, ERR_GET_REASON(code)) : NULL;
 		snprintf(tls->reason, sizeof(tls->reason), "TLS: %s%s%s", text != NULL ? text : "failed",
 		         remedy != NULL ? "; " : "", remedy != NULL ? remedy : "");
+	} else if (tls->greeted && !tls->heard) {
+		/* The alert that says so may be lost with the connection. */
+		snprintf(tls->reason, sizeof(tls->reason), "the server hung up right after the TLS handshake; %s",
+		         tls->context->has_cert ? "it may not accept the certificate of tls.cert"
+		                                : "it may want a client certificate; set tls.cert and tls.key");
 	} else if (saved != 0) {
 		snprintf(tls->reason, sizeof(tls->reason), "%s", strerror(saved));
 	} else {
@@ -428,6 +434,7 @@ tls_read(struct tls *tls, void *buffer, size_t size)
 			return end;
 		}
 		got += n;
+		tls->heard = true;
 	}
 	if (got > 0) {
 		tls->more = SSL_has_pending(tls->ssl) == 1;

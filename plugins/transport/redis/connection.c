@@ -363,7 +363,9 @@ conn_read(struct conn *conn, uint64_t now)
 	if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
 		return 0;
 	if (n == 0)
-		conn_lose(conn, now, "%s closed the connection", conn->who);
+		conn_lose(conn, now, "%s closed the connection%s%s", conn->who,
+		          conn->tls != NULL && conn->phase == CONN_GREETING ? ": " : "",
+		          conn->tls != NULL && conn->phase == CONN_GREETING ? tls_reason(conn->tls) : "");
 	else if (errno == EPROTO && conn->tls != NULL && conn->phase == CONN_GREETING)
 		conn_refused(conn, now, "%s: %s", conn->who, tls_reason(conn->tls)); /* our certificate, most likely */
 	else
@@ -622,8 +624,9 @@ conn_work(struct conn *conn, uint32_t ready, uint64_t now)
 	}
 	if (conn->phase != CONN_WAITING && conn->phase != CONN_READY &&
 	    now - conn->began_at >= conn->settings.connect_timeout_ms)
-		conn_lose(conn, now, "cannot connect to %s: no answer within %u ms", conn->who,
-		          conn->settings.connect_timeout_ms);
+		conn_lose(conn, now, "cannot connect to %s: no answer within %u ms%s", conn->who,
+		          conn->settings.connect_timeout_ms,
+		          conn->phase == CONN_SECURING ? "; is there TLS on this port?" : "");
 	if (conn->phase == CONN_READY && conn_unwritten(conn) > 0)
 		conn_flush(conn, now);
 }
