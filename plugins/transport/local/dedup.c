@@ -22,7 +22,7 @@ dedup_init(struct dedup *dedup, uint32_t window)
 		places *= 2;
 	dedup->mask = places - 1;
 	for (int i = 0; i < 2; i++) {
-		dedup->tables[i] = calloc(places, sizeof(uint64_t));
+		dedup->tables[i] = dedup->both[i] = calloc(places, sizeof(uint64_t));
 		if (dedup->tables[i] == NULL) {
 			dedup_fini(dedup);
 			return false;
@@ -56,8 +56,8 @@ dedup_prefetch(const struct dedup *dedup, struct dedup_key key)
 {
 	if (key.mark == 0)
 		return;
-	__builtin_prefetch(&dedup->tables[0][key.place & dedup->mask], 1);
-	__builtin_prefetch(&dedup->tables[1][key.place & dedup->mask]);
+	__builtin_prefetch(&dedup->both[0][key.place & dedup->mask], 1);
+	__builtin_prefetch(&dedup->both[1][key.place & dedup->mask], 1);
 }
 
 /* Where KEY stands in TABLE, or the empty place where it would. */

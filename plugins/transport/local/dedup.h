@@ -21,6 +21,7 @@ struct dedup_key {
 
 struct dedup {
 	uint64_t *tables[2]; /* marks; younger, older */
+	uint64_t *both[2];   /* the same, in an order that stays: for dedup_prefetch() */
 	uint64_t mask;
 	uint32_t window;
 	uint32_t used; /* of the younger */
