@@ -45,12 +45,11 @@ side_number(struct harness *h, const char *side, const char *name)
 	return number_at(at, name);
 }
 
-/* What a forwarder does on the way. */
-struct faults {
-	size_t drop, twice, swap, corrupt, across; /* indexes; SIZE_MAX: none */
-};
+/* What a forwarder does on the way to the message of an index. */
+enum fault { FINE, DROP, TWICE, SWAP, CORRUPT, ACROSS };
 
-static const struct faults none = {SIZE_MAX, SIZE_MAX, SIZE_MAX, SIZE_MAX, SIZE_MAX};
+#define CARRIED 10000
+#define KEYS 100
 
 static void
 forward_one(struct harness_endpoint *sink, const struct harness_message *m, bool corrupt)
@@ -72,9 +71,18 @@ forward_one(struct harness_endpoint *sink, const struct harness_message *m, bool
 	free(payload);
 }
 
+/* Which message goes at the place of I: SWAP exchanges one with the next of its key. */
+static size_t
+place_of(const enum fault *faults, size_t i)
+{
+	if (faults[i] == SWAP)
+		return i + KEYS;
+	return i >= KEYS && faults[i - KEYS] == SWAP ? i - KEYS : i;
+}
+
 /* Carries COUNT messages from a generator to the checkers: keys below 50 to `new`, the others to `old`. */
 static void
-carry(struct harness *h, size_t count, const struct faults *faults)
+carry(struct harness *h, size_t count, const enum fault *faults)
 {
 	char option[32];
 	struct harness_endpoint *source, *old, *new;
@@ -87,16 +95,15 @@ carry(struct harness *h, size_t count, const struct faults *faults)
 	new = harness_sink(h, "new", NULL, OPTIONS("side=new"));
 	assert_true(harness_wait_received(source, count, SOON));
 	for (size_t i = 0; i < count; i++) {
-		size_t at = i == faults->swap ? i + 100 : faults->swap != SIZE_MAX && i == faults->swap + 100 ? i - 100 : i;
-		const struct harness_message *m = harness_message(source, at);
-		struct harness_endpoint *sink = atoi(harness_header(m, "key") + 1) < 50 ? new : old;
+		const struct harness_message *m = harness_message(source, place_of(faults, i));
+		struct harness_endpoint *sink = atoi(harness_header(m, "key") + 1) < KEYS / 2 ? new : old;
 
-		if (i == faults->drop)
+		if (faults[i] == DROP)
 			continue;
-		if (i == faults->across)
+		if (faults[i] == ACROSS)
 			sink = sink == new ? old : new;
-		forward_one(sink, m, i == faults->corrupt);
-		if (i == faults->twice)
+		forward_one(sink, m, faults[i] == CORRUPT);
+		if (faults[i] == TWICE)
 			forward_one(sink, m, false);
 	}
 	assert_true(harness_wait_completed(old, harness_published(old), SOON));
@@ -129,7 +136,7 @@ a_faultless_way_is_faultless(void **state)
 	struct harness *h = harness_open("probe", NULL);
 
 	(void)state;
-	carry(h, 10000, &none);
+	carry(h, CARRIED, (enum fault[CARRIED]){FINE});
 	assert_int_equal(report_number(h, "sent"), 10000);
 	assert_int_equal(report_number(h, "acked"), 10000);
 	assert_ledger(h, 10000, 0, 0, 0, 0, 0, 0);
@@ -142,11 +149,11 @@ static void
 a_dropped_message_is_lost(void **state)
 {
 	struct harness *h = harness_open("probe", NULL);
-	struct faults faults = none;
+	enum fault faults[CARRIED] = {FINE};
 
 	(void)state;
-	faults.drop = 4321;
-	carry(h, 10000, &faults);
+	faults[4321] = DROP;
+	carry(h, CARRIED, faults);
 	assert_ledger(h, 9999, 1, 0, 1, 0, 0, 0); /* its successor came without it */
 	harness_close(&h);
 }
@@ -155,11 +162,11 @@ static void
 a_doubled_message_is_a_duplicate(void **state)
 {
 	struct harness *h = harness_open("probe", NULL);
-	struct faults faults = none;
+	enum fault faults[CARRIED] = {FINE};
 
 	(void)state;
-	faults.twice = 77;
-	carry(h, 10000, &faults);
+	faults[77] = TWICE;
+	carry(h, CARRIED, faults);
 	assert_ledger(h, 10001, 0, 0, 0, 1, 0, 0);
 	harness_close(&h);
 }
@@ -168,11 +175,11 @@ static void
 swapped_messages_are_out_of_order(void **state)
 {
 	struct harness *h = harness_open("probe", NULL);
-	struct faults faults = none;
+	enum fault faults[CARRIED] = {FINE};
 
 	(void)state;
-	faults.swap = 5000; /* with the next of its key */
-	carry(h, 10000, &faults);
+	faults[5000] = SWAP; /* with the next of its key */
+	carry(h, CARRIED, faults);
 	assert_ledger(h, 10000, 0, 1, 1, 0, 0, 0);
 	harness_close(&h);
 }
@@ -181,12 +188,44 @@ static void
 a_changed_byte_is_corruption(void **state)
 {
 	struct harness *h = harness_open("probe", NULL);
-	struct faults faults = none;
+	enum fault faults[CARRIED] = {FINE};
 
 	(void)state;
-	faults.corrupt = 9999;
-	carry(h, 10000, &faults);
+	faults[9999] = CORRUPT;
+	carry(h, CARRIED, faults);
 	assert_ledger(h, 9999, 1, 0, 0, 0, 0, 1);
+	harness_close(&h);
+}
+
+/* One fault of a random kind for every other key, somewhere in its messages, by a seed: each kind is counted exactly. XF_SEED
+ * chooses the run. */
+static void
+seeded_faults_are_all_found(void **state)
+{
+	enum { PER_KEY = CARRIED / KEYS };
+	const char *seed = getenv("XF_SEED");
+	unsigned random = seed != NULL ? (unsigned)strtoul(seed, NULL, 10) : 20231;
+	enum fault faults[CARRIED] = {FINE};
+	size_t counts[ACROSS] = {0}, gone;
+	struct harness *h = harness_open("probe", NULL);
+
+	(void)state;
+	print_message("seed %u\n", random);
+	for (size_t key = 0; key < KEYS; key += 2) {
+		enum fault fault;
+
+		random = random * 1664525u + 1013904223u;
+		fault = (enum fault)(DROP + (random >> 16) % CORRUPT);
+		/* the last of a key has no successor that could be early, nor to be swapped with */
+		faults[key + KEYS * ((random >> 8) % (PER_KEY - 1))] = fault;
+		counts[fault]++;
+	}
+	for (int kind = DROP; kind <= CORRUPT; kind++)
+		assert_true(counts[kind] > 0);
+	carry(h, CARRIED, faults);
+	gone = counts[DROP] + counts[CORRUPT];
+	assert_ledger(h, CARRIED - gone + counts[TWICE], gone, counts[SWAP], gone + counts[SWAP], counts[TWICE], 0,
+	              counts[CORRUPT]);
 	harness_close(&h);
 }
 
@@ -194,12 +233,12 @@ static void
 a_visit_to_the_other_side_is_no_fault(void **state)
 {
 	struct harness *h = harness_open("probe", NULL);
-	struct faults faults = none;
+	enum fault faults[CARRIED] = {FINE};
 
 	(void)state;
 	/* the sinks have threads of their own, so the neighbours on the other side may have come already or not */
-	faults.across = 0;
-	carry(h, 100, &faults);
+	faults[0] = ACROSS;
+	carry(h, 100, faults);
 	assert_ledger(h, 100, 0, 0, 0, 0, 0, 0);
 	assert_int_equal(side_number(h, "old", "received"), 51);
 	harness_close(&h);
@@ -369,6 +408,78 @@ a_producer_is_one_source(void **state)
 	harness_close(&h);
 }
 
+static void
+a_duration_ends_it(void **state)
+{
+	struct harness *h = harness_open("probe", NULL);
+	struct harness_endpoint *source = harness_source_create(h, "from", NULL, OPTIONS("rate=2000", "duration=300ms"), NULL);
+	uint64_t until = harness_now_ms() + SOON;
+	size_t sent;
+
+	(void)state;
+	harness_settle_auto(source, XF_SETTLE_ACK, false);
+	harness_start(source);
+	while (strstr(harness_report(h), "\"finished\":true") == NULL && harness_now_ms() < until)
+		harness_sleep_ms(5);
+	assert_non_null(strstr(harness_report(h), "\"finished\":true"));
+	sent = harness_received(source);
+	assert_in_range(sent, 1, 2000 * 3 / 10 + 300);
+	assert_int_equal(report_number(h, "sent"), sent);
+	harness_sleep_ms(50);
+	assert_int_equal(harness_received(source), sent);
+	harness_destroy(&source);
+
+	/* and one that is held back at its end has ended too */
+	source = harness_source_create(h, "from", NULL, OPTIONS("duration=50ms"), NULL);
+	harness_window(source, 10, 1 << 20);
+	harness_start(source);
+	assert_true(harness_wait_received(source, 10, SOON));
+	harness_sleep_ms(60);
+	harness_settle_range(source, 0, 10, XF_SETTLE_ACK);
+	until = harness_now_ms() + SOON;
+	while (strstr(harness_report(h), "\"finished\":true") == NULL && harness_now_ms() < until)
+		harness_sleep_ms(5);
+	assert_non_null(strstr(harness_report(h), "\"finished\":true"));
+	assert_int_equal(harness_received(source), 10);
+	harness_destroy(&source);
+	harness_close(&h);
+}
+
+/* A forwarder that waits: the latency is at least that, and no more than the test took. */
+static void
+latency_is_measured(void **state)
+{
+	struct harness *h = harness_open("probe", NULL);
+	uint64_t since = harness_now_ms(), took_us, p50, p99, p999, max, mean;
+	struct harness_endpoint *source = harness_source(h, "from", NULL, OPTIONS("count=1000", "keys=10"));
+	struct harness_endpoint *sink = harness_sink(h, "to", NULL, NULL);
+
+	(void)state;
+	assert_true(harness_wait_received(source, 1000, SOON));
+	for (size_t i = 0; i < 900; i++)
+		forward_one(sink, harness_message(source, i), false);
+	assert_true(harness_wait_completed(sink, 900, SOON));
+	harness_sleep_ms(500);
+	for (size_t i = 900; i < 1000; i++)
+		forward_one(sink, harness_message(source, i), false);
+	assert_true(harness_wait_completed(sink, 1000, SOON));
+	took_us = (harness_now_ms() - since + 1) * 1000;
+	p50 = number_at(strstr(harness_report(h), "latency_us"), "p50");
+	p99 = number_at(strstr(harness_report(h), "latency_us"), "p99");
+	p999 = number_at(strstr(harness_report(h), "latency_us"), "p999");
+	max = number_at(strstr(harness_report(h), "latency_us"), "max");
+	mean = number_at(strstr(harness_report(h), "latency_us"), "mean");
+	assert_int_equal(number_at(strstr(harness_report(h), "latency_us"), "count"), 1000);
+	assert_true(p50 <= p99 && p99 <= p999 && p999 <= max && max <= took_us);
+	assert_true(p99 >= 500000);
+	assert_true(p50 + 400000 <= max);
+	assert_true(mean >= 50000 && mean <= max);
+	assert_true(report_number(h, "span_ms") >= 500 && report_number(h, "span_ms") * 1000 <= took_us);
+	harness_destroy(&source);
+	harness_destroy(&sink);
+	harness_close(&h);
+}
+
 /* Chunks that are complete are forgotten, and the sums stay right; memory does not grow with the count. */
 static void
 the_ledger_forgets_what_is_complete(void **state)
@@ -413,6 +524,9 @@ main(void)
 		cmocka_unit_test(a_doubled_message_is_a_duplicate),
 		cmocka_unit_test(swapped_messages_are_out_of_order),
 		cmocka_unit_test(a_changed_byte_is_corruption),
+		cmocka_unit_test(seeded_faults_are_all_found),
+		cmocka_unit_test(a_duration_ends_it),
+		cmocka_unit_test(latency_is_measured),
 		cmocka_unit_test(a_visit_to_the_other_side_is_no_fault),
 		cmocka_unit_test(both_sides_and_copies_are_told_apart),
 		cmocka_unit_test(messages_of_another_run_are_unexpected),

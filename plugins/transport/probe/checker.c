@@ -206,6 +206,7 @@ latency_count(struct side *side, const struct stamp *stamp, uint64_t now_ns)
 
 	side->latency[latency_bucket(us)]++;
 	side->latency_max = us > side->latency_max ? us : side->latency_max;
+	side->latency_sum += us;
 }
 
 static void
@@ -225,6 +226,7 @@ message_check_locked(struct checker *c, const struct xf_outgoing *m, uint64_t no
 		return;
 	}
 	side->received++;
+	side->last_ns = now_ns;
 	if (bits_set(&arrivals->messages, stamp.number) != 0) {
 		side->duplicates++;
 		return;

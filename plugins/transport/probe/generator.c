@@ -36,6 +36,8 @@ struct generator {
 	bool reported;
 
 	uint64_t rate, count;
+	uint64_t duration_ns; /* 0: without end */
+	uint64_t end_ns;      /* where it is over; 0: nothing was sent yet, or there is no end */
 	uint32_t size, keys;
 	char *to; /* what stands before and behind the key's number in a subject */
 	uint64_t before_len, behind_len;
@@ -195,6 +197,7 @@ generator_configure(struct generator *g, const struct xf_config *config, struct 
 
 	g->rate = (uint64_t)g->host->option(config, SOURCE_RATE)->i64;
 	g->count = (uint64_t)g->host->option(config, SOURCE_COUNT)->i64;
+	g->duration_ns = (uint64_t)g->host->option(config, SOURCE_DURATION)->i64 * 1000000u;
 	/* stamps lie side by side and are read as they lie */
 	g->size = ((uint32_t)g->host->option(config, SOURCE_SIZE)->i64 + 7u) & ~7u;
 	g->keys = (uint32_t)g->host->option(config, SOURCE_KEYS)->i64;
@@ -343,6 +346,10 @@ generator_due(struct generator *g, uint64_t now_ns, uint32_t *wait_ms)
 	uint64_t left = g->count > 0 ? g->count > g->next ? g->count - g->next : 0 : UINT64_MAX;
 	uint64_t elapsed = now_ns - g->due_since_ns, due;
 
+	if (g->end_ns > 0 && now_ns >= g->end_ns) {
+		atomic_store(&g->producer->ended, true);
+		return 0;
+	}
 	if (left == 0)
 		return 0;
 	if (g->rate == 0) {
@@ -417,6 +424,10 @@ batch_emit(struct generator *g, uint32_t limit, uint64_t due, uint64_t now_ns)
 
 	if (n == 0)
 		return 0;
+	if (atomic_load_explicit(&g->producer->first_ns, memory_order_relaxed) == 0)
+		atomic_store(&g->producer->first_ns, now_ns);
+	if (g->duration_ns > 0 && g->end_ns == 0)
+		g->end_ns = now_ns + g->duration_ns;
 	/* before the call: a message may arrive before it returns */
 	atomic_store_explicit(&g->producer->sent, g->next + news, memory_order_release);
 	taken = g->host->emit(g->endpoint, g->batch, sizeof(g->batch[0]), n);
@@ -441,6 +452,8 @@ generator_work(void *instance, struct xf_work *work)
 
 	work_begin(g, now_ns);
 	rate_measure(g, now_ns);
+	if (credit == 0 && g->end_ns > 0 && now_ns >= g->end_ns)
+		atomic_store(&g->producer->ended, true); /* held back at its end */
 	while (credit > 0 && done < WORK_MAX) {
 		uint64_t due = generator_due(g, now_ns, &wait_ms);
 		uint64_t limit = bytes / g->size > 0 ? bytes / g->size : done == 0;

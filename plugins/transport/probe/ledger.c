@@ -107,6 +107,7 @@ ledger_take_producer(struct ledger *ledger, uint32_t number, uint32_t keys, uint
 	} else {
 		p->running = true;
 		p->count = count;
+		p->ended = false;
 	}
 	pthread_mutex_unlock(&ledger->lock);
 	return p;
@@ -284,33 +285,46 @@ latency_quantile(const uint64_t *buckets, double quantile, uint64_t max)
 }
 
 static void
-report_latency(struct report *report, const uint64_t *buckets, uint64_t max)
+report_latency(struct report *report, const struct side *side)
 {
-	report_printf(report, "\"latency_us\":{\"p50\":%llu,\"p99\":%llu,\"max\":%llu}",
+	const uint64_t *buckets = side->latency;
+	uint64_t max = side->latency_max, count = 0;
+
+	for (unsigned i = 0; i < LATENCY_BUCKETS; i++)
+		count += buckets[i];
+	report_printf(report,
+	              "\"latency_us\":{\"count\":%llu,\"mean\":%llu,\"p50\":%llu,\"p90\":%llu,\"p99\":%llu,"
+	              "\"p999\":%llu,\"max\":%llu}",
+	              (unsigned long long)count, (unsigned long long)(count > 0 ? side->latency_sum / count : 0),
 	              (unsigned long long)latency_quantile(buckets, 0.5, max),
-	              (unsigned long long)latency_quantile(buckets, 0.99, max), (unsigned long long)max);
+	              (unsigned long long)latency_quantile(buckets, 0.9, max),
+	              (unsigned long long)latency_quantile(buckets, 0.99, max),
+	              (unsigned long long)latency_quantile(buckets, 0.999, max), (unsigned long long)max);
 }
 
 /* Sums over producers. */
 struct sent_sums {
 	uint64_t sent, acked, rejected, retried, lost, both, forgotten, rate;
+	uint64_t first_ns; /* of all; UINT64_MAX: nothing was sent */
 	bool finished;
 };
 
 static struct sent_sums
 producers_sum_locked(struct ledger *ledger, int sides)
 {
-	struct sent_sums sums = {.finished = true};
+	struct sent_sums sums = {.finished = true, .first_ns = UINT64_MAX};
 	int producers = 0;
 
 	for (int i = 0; i < PRODUCERS_MAX; i++) {
 		struct producer *p = ledger->producers[i];
-		uint64_t sent;
+		uint64_t sent, first_ns;
 
 		if (p == NULL)
 			continue;
 		producers++;
 		sent = atomic_load(&p->sent);
+		first_ns = atomic_load(&p->first_ns);
+		sums.first_ns = first_ns > 0 && first_ns < sums.first_ns ? first_ns : sums.first_ns;
 		sums.sent += sent;
 		sums.acked += p->acked_count;
 		sums.rejected += p->rejected_count;
@@ -319,7 +333,8 @@ producers_sum_locked(struct ledger *ledger, int sides)
 		sums.forgotten += p->forgotten * BITS_CHUNK;
 		sums.lost += p->forgotten_lost;
 		sums.both += p->forgotten_both;
-		sums.finished &= p->count > 0 && sent >= p->count && p->acked_count + p->rejected_count >= sent;
+		sums.finished &= (p->ended || (p->count > 0 && sent >= p->count)) &&
+		                 p->acked_count + p->rejected_count >= sent;
 		for (uint64_t c = p->forgotten; c <= sent / BITS_CHUNK; c++) {
 			struct chunk_counts counts = chunk_count(ledger, sides, p, c);
 
@@ -341,7 +356,7 @@ report_side_locked(struct report *report, const struct side *s)
 	              (unsigned long long)s->duplicates, (unsigned long long)s->copy_duplicates,
 	              (unsigned long long)s->reordered, (unsigned long long)s->reordered_across,
 	              (unsigned long long)s->corrupted, (unsigned long long)s->unexpected);
-	report_latency(report, s->latency, s->latency_max);
+	report_latency(report, s);
 	report_printf(report, "}");
 }
 
@@ -364,19 +379,23 @@ report_locked(struct ledger *ledger, int sides, struct report *report)
 		for (unsigned b = 0; b < LATENCY_BUCKETS; b++)
 			sum.latency[b] += s->latency[b];
 		sum.latency_max = s->latency_max > sum.latency_max ? s->latency_max : sum.latency_max;
+		sum.latency_sum += s->latency_sum;
+		sum.last_ns = s->last_ns > sum.last_ns ? s->last_ns : sum.last_ns;
 	}
 	report_printf(report,
 	              "{\"sent\":%llu,\"acked\":%llu,\"rejected\":%llu,\"retried\":%llu,\"finished\":%s,\"rate\":%llu,"
 	              "\"received\":%llu,\"copies\":%llu,\"lost\":%llu,\"reordered\":%llu,\"reordered_across\":%llu,"
-	              "\"duplicates\":%llu,\"on_both_sides\":%llu,\"corrupted\":%llu,\"unexpected\":%llu,\"forgotten\":%llu,",
+	              "\"duplicates\":%llu,\"on_both_sides\":%llu,\"corrupted\":%llu,\"unexpected\":%llu,\"forgotten\":%llu,"
+	              "\"span_ms\":%llu,",
 	              (unsigned long long)sent.sent, (unsigned long long)sent.acked, (unsigned long long)sent.rejected,
 	              (unsigned long long)sent.retried, sent.finished ? "true" : "false", (unsigned long long)sent.rate,
 	              (unsigned long long)sum.received, (unsigned long long)sum.copies, (unsigned long long)sent.lost,
 	              (unsigned long long)sum.reordered, (unsigned long long)sum.reordered_across,
 	              (unsigned long long)sum.duplicates, (unsigned long long)sent.both,
 	              (unsigned long long)sum.corrupted, (unsigned long long)sum.unexpected,
-	              (unsigned long long)sent.forgotten);
-	report_latency(report, sum.latency, sum.latency_max);
+	              (unsigned long long)sent.forgotten,
+	              (unsigned long long)(sum.last_ns > sent.first_ns ? (sum.last_ns - sent.first_ns) / 1000000 : 0));
+	report_latency(report, &sum);
 	report_printf(report, ",\"sides\":{");
 	for (int i = 0; i < sides; i++) {
 		report_printf(report, "%s", i > 0 ? "," : "");

@@ -47,6 +47,8 @@ struct producer {
 	uint32_t keys;
 	uint64_t count; /* 0: endless; ledger's lock */
 	bool running;   /* a source speaks for it; ledger's lock */
+	_Atomic bool ended; /* its time is over */
+	_Atomic uint64_t first_ns; /* when the first message was sent; 0: none was */
 	_Atomic uint64_t sent;
 	_Atomic uint64_t rate; /* messages in the last second */
 	pthread_mutex_t lock;
@@ -73,7 +75,8 @@ struct side {
 	struct arrivals arrivals[PRODUCERS_MAX];
 	uint64_t received, copies, duplicates, copy_duplicates, reordered, reordered_across, corrupted, unexpected;
 	uint64_t latency[LATENCY_BUCKETS];
-	uint64_t latency_max;
+	uint64_t latency_max, latency_sum;
+	uint64_t last_ns; /* when the last message came */
 };
 
 struct ledger {

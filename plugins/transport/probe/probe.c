@@ -23,6 +23,8 @@ OPTION(rate, .type = XF_OPTION_I64, .def = "0", .min = 0, .max = 100000000, .uni
        .help = "Messages per second; 0 is as many as are taken");
 OPTION(count, .type = XF_OPTION_I64, .def = "0", .min = 0, .max = 1ll << 48, .unit = "messages",
        .help = "How many messages to send; 0 is without end");
+OPTION(duration, .type = XF_OPTION_DURATION, .def = "0s", .min = 0, .max = 30ll * 24 * 3600 * 1000,
+       .help = "For how long to send, from the first message on; 0s is without end");
 OPTION(size, .type = XF_OPTION_BYTES, .def = "128", .min = SIZE_MIN, .max = 64 << 20,
        .help = "Length of each payload, rounded up to a multiple of 8");
 OPTION(keys, .type = XF_OPTION_I64, .def = "1000", .min = 1, .max = 1000000, .unit = "keys",
@@ -44,6 +46,7 @@ static const struct xf_option *const transport_options[] = {
 static const struct xf_option *const source_options[] = {
 	[SOURCE_RATE] = &option_rate,
 	[SOURCE_COUNT] = &option_count,
+	[SOURCE_DURATION] = &option_duration,
 	[SOURCE_SIZE] = &option_size,
 	[SOURCE_KEYS] = &option_keys,
 	[SOURCE_PRODUCER] = &option_producer,
