@@ -170,6 +170,7 @@ leg_json(const struct xf_leg_status *leg, const char *side)
 	add_count(object, "retried", leg->retried);
 	add_count(object, "copies", leg->copies);
 	add_count(object, "no_receiver", leg->no_receiver);
+	add_count(object, "only", leg->only);
 	add_seconds(object, "oldest_unconfirmed_seconds", leg->oldest_ms * 1000);
 	add_latency(object, "publish_latency", &leg->publish);
 	return object;
@@ -200,6 +201,8 @@ xf_json_route(const struct xf_route_status *route)
 	add_count(object, "rejected", route->rejected);
 	add_count(object, "overflow", route->overflow);
 	add_count(object, "filtered", route->filtered);
+	add_count(object, "copies", route->copies);
+	add_count(object, "duplicates", route->duplicates);
 	add_count(object, "in_flight", route->in_flight);
 	add_count(object, "in_flight_bytes", route->in_flight_bytes);
 	add_count(object, "redelivered", route->redelivered);
@@ -227,6 +230,7 @@ xf_json_migration(const struct xf_migration_status *migration)
 	add_count(part, "moving", migration->lanes_moving);
 	add_count(part, "stuck", migration->lanes_stuck);
 	add_count(object, "crossed", migration->crossed);
+	add_count(object, "only_on_new", migration->sides[1].only);
 	part = cJSON_AddObjectToObject(object, "sides");
 	cJSON_AddItemToObject(part, "old", leg_json(&migration->sides[0], "old"));
 	cJSON_AddItemToObject(part, "new", leg_json(&migration->sides[1], "new"));
@@ -244,7 +248,7 @@ position_json(struct xf_position position)
 	return object;
 }
 
-/* Strangers to the new side are told before they are surprised by it. */
+/* What an operator would want to have known before. */
 static void
 add_warnings(cJSON *list, const struct xf_migration_effect *effect, const struct xf_migration_status *migration)
 {
@@ -259,6 +263,14 @@ add_warnings(cJSON *list, const struct xf_migration_effect *effect, const struct
 			         "nobody consumes on the %s side (%s): what moves there is read only once somebody "
 			         "does; attach its consumers first",
 			         rises ? "new" : "old", entered->transport);
+		add_item(list, text.data);
+	}
+	text.len = 0;
+	if (!rises && migration->sides[1].only > 0) {
+		xf_buffer_printf(&text,
+			         "%" PRIu64 " messages stand on the new side (%s) only: the old side's consumers never "
+			         "see them; leave the new side's consumers there until they have read them",
+			         migration->sides[1].only, migration->sides[1].sink.transport);
 		add_item(list, text.data);
 	}
 	xf_buffer_fini(&text);

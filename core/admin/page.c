@@ -148,7 +148,7 @@ const char xf_page_openapi[] =
 	"\"properties\":{\"name\":{\"type\":\"string\"},\"percent\":{\"type\":\"number\"},\"mirror\":{\"enum\":[true,false,"
 	"\"required\"]},\"stage\":{\"enum\":[\"off\",\"dualwrite\",\"live\",\"rampdown\",\"complete\"]},\"buckets\":{\"type\""
 	":\"object\",\"properties\":{\"new\":{\"type\":\"integer\"},\"moving\":{\"type\":\"integer\"},\"stuck\":{\"type\":\"in"
-	"teger\"}}},\"crossed\":{\"type\":\"integer\"},\"sides\":{\"type\":\"object\",\"properties\":{\"old\":{\"type\":\"obj"
+	"teger\"}}},\"crossed\":{\"type\":\"integer\"},\"only_on_new\":{\"type\":\"integer\"},\"sides\":{\"type\":\"object\",\"properties\":{\"old\":{\"type\":\"obj"
 	"ect\"},\"new\":{\"type\":\"object\"}}},\"change\":{\"type\":\"object\",\"description\":\"after PATCH and rollbac"
 	"k\",\"properties\":{\"from\":{\"type\":\"object\"},\"to\":{\"type\":\"object\"},\"lanes_moving\":{\"type\":\"integer"
 	"\"},\"lanes_in_use\":{\"type\":\"integer\"},\"warnings\":{\"type\":\"array\",\"items\":{\"type\":\"string\"}},\"dry_run\":{\"type\":\"boolean\"}}}}},\n"

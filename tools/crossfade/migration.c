@@ -137,9 +137,9 @@ migration_print(const cJSON *migration, const char *where)
 	       colour_off(), json_text(migration, "stage"), json_number(migration, "percent"),
 	       json_mirror(migration));
 	printf("buckets of %d: %" PRIu64 " new, %" PRIu64 " moving, %" PRIu64 " stuck; %" PRIu64
-	       " messages crossed\n\n",
+	       " messages crossed, %" PRIu64 " only on new\n\n",
 	       BUCKETS, migration_buckets(migration, "new"), migration_buckets(migration, "moving"), migration_buckets(migration, "stuck"),
-	       json_count(migration, "crossed"));
+	       json_count(migration, "crossed"), json_count(migration, "only_on_new"));
 	sides_print(migration);
 	if (migration_buckets(migration, "stuck") > 0) {
 		printf("\n");

@@ -1,5 +1,6 @@
 #include "reader.h"
 
+#include <stdbool.h>
 #include <stdlib.h>
 
 #include "random.h"
@@ -24,17 +25,15 @@ wants_stream(const struct via *via)
 static int
 stream_write(struct small *small, const struct via *via, int indent)
 {
-	const char *reader = via_is(via, "nats") ? "durable" : "group";
+	const char *reader = via_is(via, "nats") ? "durable" : "group", *mode = via_is(via, "nats") ? "jetstream" : "stream";
+	bool named = via_option(via, reader) != NULL; /* it may be there, and go on from its place */
 	char *name = random_name("crossfade-");
-	const struct via_default defaults[] = {{"mode", via_is(via, "nats") ? "jetstream" : "stream"},
-	                                       {reader, name},
-	                                       {"deliver", "new"},
-	                                       {"ephemeral", via_option(via, reader) != NULL ? "false" : "true"},
-	                                       {0}};
+	const struct via_default ours[] = {{"mode", mode}, {reader, name}, {"deliver", "new"}, {"ephemeral", "true"}, {0}};
+	const struct via_default theirs[] = {{"mode", mode}, {0}};
 
-	via_write_endpoint(via, small, VIA_SOURCE, indent, defaults);
+	via_write_endpoint(via, small, VIA_SOURCE, indent, named ? theirs : ours);
 	free(name);
-	if (via_option(via, reader) != NULL || via_knows(via, VIA_SOURCE, "ephemeral"))
+	if (named || via_knows(via, VIA_SOURCE, "ephemeral"))
 		return EXIT_DONE;
 	return complain(EXIT_USAGE, "reading a stream leaves a %s behind at the broker; name it with -o %s=NAME", reader,
 	                reader);

@@ -286,7 +286,7 @@ ask(const struct wanted *wanted, struct feed *feed, uint64_t timeout_ms)
 			shared[count++] = wanted->options[i];
 	if (!via_init(&back, &small, "--via", wanted->via, count > 0 ? shared : none, VIA_SOURCE, "back", &status))
 		goto forget;
-	inbox = random_name(via_is(&via, "nats") ? "_INBOX.crossfade." : "crossfade.reply.");
+	inbox = random_name("crossfade.reply.");
 	feed->common.in.reply = xf_str(inbox);
 	routes_write(&small, &via, &back, inbox);
 	terminal.next = feed_next;

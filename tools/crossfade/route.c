@@ -104,10 +104,12 @@ show_print(const cJSON *route)
 		printf("%s%s%s\n", colour_on(RED), reason, colour_off());
 	printf("promise: %s\n", json_text(route, "promise"));
 	printf("%" PRIu64 " in, %" PRIu64 " acked, %" PRIu64 " in flight (%" PRIu64 " bytes), %" PRIu64
-	       " rejected, %" PRIu64 " overflow, %" PRIu64 " filtered, %" PRIu64 " redelivered\n\n",
+	       " rejected, %" PRIu64 " overflow, %" PRIu64 " filtered, %" PRIu64 " copies, %" PRIu64 " duplicates, %" PRIu64
+	       " redelivered\n\n",
 	       json_count(route, "accepted"), json_count(route, "acked"), json_count(route, "in_flight"),
 	       json_count(route, "in_flight_bytes"), json_count(route, "rejected"), json_count(route, "overflow"),
-	       json_count(route, "filtered"), json_count(route, "redelivered"));
+	       json_count(route, "filtered"), json_count(route, "copies"), json_count(route, "duplicates"),
+	       json_count(route, "redelivered"));
 	sources_print(route);
 	printf("\n");
 	sinks_print(route);

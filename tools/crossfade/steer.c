@@ -81,6 +81,8 @@ plan_print(const cJSON *answer)
 		       json_text(migration_side(answer, entered), "transport"), json_count(change, "lanes_in_use"));
 	sight_print(answer, "old");
 	sight_print(answer, "new");
+	printf("  only on new: %" PRIu64 "; crossed: %" PRIu64 "; stuck: %" PRIu64 "\n", json_count(answer, "only_on_new"),
+	       json_count(answer, "crossed"), migration_buckets(answer, "stuck"));
 	cJSON_ArrayForEach(warning, cJSON_GetObjectItemCaseSensitive(change, "warnings"))
 		printf("  %swarning: %s%s\n", colour_on(YELLOW), warning->valuestring, colour_off());
 }

@@ -27,7 +27,7 @@ migration_is_as_the_contract_says(void **state)
 {
 	static const char *const pieces[] = {
 		("{\"name\":\"orders\",\"percent\":25.01,\"mirror\":\"required\",\"stage\":\"live\","
-		"\"buckets\":{\"new\":2400,\"moving\":101,\"stuck\":7},\"crossed\":9,"),
+		"\"buckets\":{\"new\":2400,\"moving\":101,\"stuck\":7},\"crossed\":9,\"only_on_new\":214,"),
 		"\"old\":{\"name\":\"orders/to/old\"", "\"side\":\"new\",\"accepted\":203,\"confirmed\":204",
 	};
 	struct made made;
@@ -109,6 +109,7 @@ a_change_warns_of_a_side_without_consumers(void **state)
 {
 	static const char *const fine[] = {"\"lanes_moving\":2500,\"lanes_in_use\":7,\"warnings\":[],\"dry_run\":true"};
 	static const char *const bad[] = {"\"warnings\":[\"nobody consumes on the new side (nats-new): "};
+	static const char *const only[] = {"\"warnings\":[\"214 messages stand on the new side (nats-new) only: "};
 	struct xf_migration_effect effect = {
 		.to = {.percent = 2500}, .lanes_moving = 2500, .lanes_in_use = 7};
 	struct made made;
@@ -119,6 +120,8 @@ a_change_warns_of_a_side_without_consumers(void **state)
 	made.migrations[0].sides[1].sink.sight.consumers = 0;
 	holds(xf_json_effect(&effect, &made.migrations[0], true), bad, 1);
 	effect.from.percent = 5000; /* now it turns back to old, where they are */
+	holds(xf_json_effect(&effect, &made.migrations[0], true), only, 1);
+	made.migrations[0].sides[1].only = 0;
 	holds(xf_json_effect(&effect, &made.migrations[0], true), fine, 1);
 }
 

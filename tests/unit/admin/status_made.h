@@ -53,6 +53,7 @@ made_leg(struct xf_leg_status *leg, const char *name, const char *transport, uin
 		.copies = base + 10,
 		.no_receiver = base + 11,
 		.moved = base + 12,
+		.only = base + 14,
 		.oldest_ms = base + 13,
 	};
 	made_histogram(&leg->publish);
@@ -84,6 +85,8 @@ made_init(struct made *made)
 		.rejected = 13,
 		.overflow = 14,
 		.filtered = 15,
+		.copies = 21,
+		.duplicates = 22,
 		.in_flight = 16,
 		.in_flight_bytes = 17,
 		.redelivered = 18,
