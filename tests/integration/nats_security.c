@@ -360,7 +360,7 @@ test_nkey(void **state)
 	snprintf(seed, sizeof(seed), "nkey_seed=%s", ours.seed);
 	seed[20] = seed[20] == 'A' ? 'B' : 'A';
 	expect_refused(OPTIONS(url, seed), "checksum");
-	expect_refused(OPTIONS(url, "nkey_seed=SUNNY"), "is no nkey seed");
+	expect_refused(OPTIONS(url, "nkey_seed=SUNNY"), "is malformed");
 	xf_broker_destroy(&broker);
 
 	broker = xf_broker_start("nats", NULL);

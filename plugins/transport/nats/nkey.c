@@ -92,7 +92,7 @@ seed_decode(const char *seed, unsigned char *key, struct xf_error *error)
 
 	if (strlen(seed) != SEED_TEXT || !base32_decode(seed, SEED_TEXT, bytes, sizeof(bytes)) ||
 	    (bytes[0] & 0xf8u) != PREFIX_SEED) {
-		wrong = "is no nkey seed: expected SU and 56 more of A-Z and 2-7";
+		wrong = "is malformed: expected SU and 56 more of A-Z and 2-7";
 	} else {
 		sum = (uint16_t)(bytes[SEED_BYTES - 2] | bytes[SEED_BYTES - 1] << 8);
 		if (sum != checksum(bytes, SEED_BYTES - 2))
