@@ -2058,6 +2058,119 @@ a_mirror_that_is_not_required_any_more_frees_the_source(void **state)
 	check_comes_to_rest();
 }
 
+/* The second of two says nothing, and the first is enough: what piles up there for nobody has a bound. */
+static void
+a_sink_that_lags_gets_no_more_than_its_bound(void **state)
+{
+	static const struct scenario lags = {.name = "lags", ALL(ANY), .sides = 2, .messages = 8, .lanes = "00000000",
+	                                     .window = 8, .loose_max = 2};
+
+	(void)state;
+	world_start(&lags);
+	for (unsigned i = 0; i < 8; i++) {
+		happen(ACCEPT, 0, 0);
+		answer(0, STORED);
+		CHECK(world.messages[i].settled);
+	}
+	CHECK(world.sides[1].queue.count == 3 && xf_read(&world.lanes.sinks[1].counters.dropped) == 5);
+	/* It works again: it gets what comes, and the time that the others had to wait is over. */
+	for (unsigned i = 0; i < 3; i++)
+		answer(1, STORED);
+	CHECK(world.lanes.sinks[1].loose_out == 0);
+	check_comes_to_rest();
+}
+
+/* While the first does not answer either, the second gets what it was kept from for a moment. */
+static void
+what_a_sink_that_lags_is_kept_from_comes_in_time(void **state)
+{
+	static const struct scenario lags = {.name = "lags for a moment", ALL(ANY), .sides = 2, .messages = 4, .lanes = "0000",
+	                                     .window = 8, .loose_max = 1};
+
+	(void)state;
+	world_start(&lags);
+	for (unsigned i = 0; i < 2; i++) {
+		happen(ACCEPT, 0, 0);
+		answer(0, STORED);
+	}
+	happen(ACCEPT, 0, 0);
+	CHECK(world.sides[1].queue.count == 2 && xf_read(&world.lanes.sinks[1].counters.held) == 1);
+	answer(1, STORED);
+	answer(1, STORED);
+	CHECK(world.sides[1].queue.count == 0);
+	CHECK(xf_lanes_tick(&world.lanes, world.now) == RETRY_FIRST_MS);
+	world.now += RETRY_FIRST_MS;
+	CHECK(xf_lanes_tick(&world.lanes, world.now) == UINT32_MAX && world.sides[1].queue.count == 1);
+	answer(1, STORED);
+	CHECK(world.messages[2].settled);
+	check_comes_to_rest();
+}
+
+/* Copies that only wait for their turn are not given up. */
+static void
+strict_order_drops_no_copy_that_can_wait(void **state)
+{
+	static const struct scenario strict = {.name = "strict copies", .order = XF_ORDER_STRICT, .to = XF_TO_MIGRATION,
+	                                       .sides = 2, .messages = 4, .lanes = "0000", .window = 4, .start = ON(0)};
+
+	(void)state;
+	world_start(&strict);
+	for (unsigned i = 0; i < 4; i++)
+		happen(ACCEPT, 0, 0);
+	CHECK(world.sides[0].queue.count == 1 && world.sides[1].queue.count == 1);
+	check_comes_to_rest();
+	for (unsigned i = 0; i < 4; i++)
+		CHECK(world.messages[i].copies[1] == 1);
+}
+
+/* Where no order is kept a failing message is tried again at its own time, and nothing else waits for it. */
+static void
+without_order_nothing_waits_for_what_failed(void **state)
+{
+	static const struct scenario loose = {.name = "no order", .order = XF_ORDER_NONE, .sides = 1, .messages = 4,
+	                                      .lanes = "0000", .window = 4};
+	uint32_t wait;
+
+	(void)state;
+	world_start(&loose);
+	happen(ACCEPT, 0, 0);
+	happen(ACCEPT, 0, 0);
+	answer(0, REFUSED);
+	CHECK(xf_read(&world.lanes.sinks[0].counters.held) == 1 && world.sides[0].queue.count == 1);
+	happen(ACCEPT, 0, 0);
+	CHECK(world.sides[0].queue.count == 2);
+	wait = xf_lanes_tick(&world.lanes, world.now);
+	CHECK(wait >= RETRY_FIRST_MS / 2 && wait <= RETRY_FIRST_MS);
+	world.now += wait - 1;
+	answer(0, REFUSED); /* another one, with a time of its own */
+	CHECK(xf_lanes_tick(&world.lanes, world.now) == 1 && world.sides[0].queue.count == 1);
+	world.now++;
+	CHECK(xf_lanes_tick(&world.lanes, world.now) <= RETRY_FIRST_MS && world.sides[0].queue.count == 2);
+	CHECK(xf_read(&world.lanes.sinks[0].counters.held) == 1);
+	answer(0, STORED);
+	answer(0, STORED);
+	CHECK(world.messages[0].settled && !world.messages[1].settled && world.messages[2].settled);
+	check_comes_to_rest();
+}
+
+/* The reason of the one that refused is told when the last hope is gone, however it went. */
+static void
+any_is_refused_when_all_have(void **state)
+{
+	static const struct scenario three = {.name = "refused by all", ALL(ANY), .sides = 3, .messages = 1, .lanes = "0",
+	                                      .window = 1, .faults = 3};
+
+	(void)state;
+	world_start(&three);
+	happen(ACCEPT, 0, 0);
+	answer(1, REJECTED);
+	answer(0, REJECTED);
+	CHECK(!world.messages[0].told && !world.messages[0].settled);
+	answer(2, REJECTED);
+	CHECK(world.messages[0].told && world.messages[0].settled);
+	check_comes_to_rest();
+}
+
 int
 main(void)
 {
@@ -2068,6 +2181,11 @@ main(void)
 		cmocka_unit_test(a_turn_back_needs_nothing_from_the_side_that_is_left),
 		cmocka_unit_test(what_is_dropped_is_counted),
 		cmocka_unit_test(a_mirror_that_is_not_required_any_more_frees_the_source),
+		cmocka_unit_test(a_sink_that_lags_gets_no_more_than_its_bound),
+		cmocka_unit_test(what_a_sink_that_lags_is_kept_from_comes_in_time),
+		cmocka_unit_test(strict_order_drops_no_copy_that_can_wait),
+		cmocka_unit_test(without_order_nothing_waits_for_what_failed),
+		cmocka_unit_test(any_is_refused_when_all_have),
 		cmocka_unit_test(random_walks),
 		cmocka_unit_test(all_states_of_a_plain_sink),
 		cmocka_unit_test(all_states_of_a_migration),
