@@ -673,7 +673,6 @@ leg_cross(struct xf_lanes *lanes, struct xf_lane *lane, struct xf_leg *leg, unsi
 		leg_submit(lanes, lane, copy);
 	}
 	leg->sink = (uint8_t)to;
-	leg->retry_at = 0;
 	leg_submit(lanes, lane, leg);
 }
 
