@@ -1,15 +1,16 @@
 #!/bin/bash
 # What `crossfade validate` says of a configuration with every kind of destination, over the real plugins and without
-# any broker.
+# any broker; and with --live, of one broker that is there and one that is not.
 #
 # usage: cli_validate.sh BUILD-FOLDER
 set -u
 
+here=$(cd "$(dirname "$0")" && pwd)
 build=${1:-${XF_BINARY_DIR:?usage: cli_validate.sh BUILD-FOLDER}}
 tool=$build/bin/crossfade
 dir=$(mktemp -d "${TMPDIR:-/tmp}/xf-validate-XXXXXX")
 failures=0
-trap 'rm -rf "$dir"' EXIT
+trap '"$here/../../tools/broker" stop "$dir/redis" >/dev/null 2>&1; rm -rf "$dir"' EXIT
 cd "$dir" || exit 1
 
 # same NAME: the file NAME.want is what the tool printed
@@ -135,5 +136,43 @@ END
 "$tool" validate -c bad.yaml >bad.got 2>&1
 echo "status $?" >>bad.got
 same bad
+
+url=$("$here/../../tools/broker" start redis "$dir/redis") || exit 1
+cat >live.yaml <<END
+server: {data_dir: /data}
+transports:
+  cache: {plugin: redis, url: "$url"}
+  gone: {plugin: redis, url: "redis://127.0.0.1:1"}
+  read: {plugin: redis, url: "$url"}
+migrations:
+  m: {old: {transport: cache, subject: "m.{subject}"}, new: {transport: gone}, key: "{subject}"}
+routes:
+  - {name: r, from: {transport: read, subject: x}, to: {migration: m}}
+END
+cat >live.want <<'END'
+  cache (redis)  up
+  gone (redis)  down: 
+  read (redis)  not tried: nothing is published to it, and to read would be to take
+status 1
+END
+"$tool" validate -c live.yaml --live >out.live 2>&1
+status=$?
+sed -n '/^brokers:/,$p' out.live | sed -e 1d -e 's/\(down: \).*refused.*/\1/' >live.got
+echo "status $status" >>live.got
+same live
+sed -i -e 's/{transport: gone}/{transport: read, subject: "n.{subject}"}/' live.yaml
+cat >up.want <<'END'
+valid True, up not tried up
+status 0
+END
+"$tool" validate -c live.yaml --live --json >out.json 2>out.error
+status=$?
+python3 - out.json >up.got <<'END'
+import json, sys
+d = json.load(open(sys.argv[1]))
+print("valid", str(d["valid"]) + ",", *[b["state"] for b in d["brokers"]])
+END
+echo "status $status" >>up.got
+same up
 
 exit $((failures > 0))

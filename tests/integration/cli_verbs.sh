@@ -78,7 +78,6 @@ check 78 "did you mean 'left'?" validate -c "$dir/bad.yaml"
 check 78 '"valid":	false' validate -c "$dir/bad.yaml" --json
 check 78 'none.yaml' validate -c "$dir/none.yaml"
 check 78 "name the socket with --socket" status -c "$dir/bad.yaml"
-check 2 'not built yet' validate --live $c
 check 0 'local' plugin list
 check 0 '"name":	"local"' plugin list --json
 check 0 'max_messages' plugin show local

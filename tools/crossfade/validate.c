@@ -1,11 +1,13 @@
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include <cjson/cJSON.h>
 
 #include "args.h"
+#include "live.h"
 #include "load.h"
 #include "output.h"
 #include "tool.h"
@@ -258,8 +260,66 @@ lines_add(cJSON *list, char *lines)
 			cJSON_AddItemToArray(list, cJSON_CreateString(line));
 }
 
+/* What --live found. */
+struct found {
+	struct live *lives; /* NULL: not asked for */
+	size_t count;
+};
+
+static const char *
+live_word(const struct live *live)
+{
+	return live->sink == NULL                  ? "not tried"
+	       : live->state == XF_STATE_UP        ? "up"
+	       : live->state == XF_STATE_BLOCKED ? "blocked"
+	                                           : "down";
+}
+
+static bool
+all_up(const struct found *found)
+{
+	for (size_t i = 0; i < found->count; i++)
+		if (found->lives[i].sink != NULL && found->lives[i].state != XF_STATE_UP)
+			return false;
+	return true;
+}
+
 static void
-result_json(const char *file, struct loaded *loaded)
+found_print(const struct found *found)
+{
+	printf("\nbrokers:\n");
+	for (size_t i = 0; i < found->count; i++) {
+		const struct live *live = &found->lives[i];
+		const char *word = live_word(live);
+
+		printf("  %s (%s)  ", live->transport->name, live->transport->plugin);
+		if (live->sink == NULL)
+			printf("not tried: nothing is published to it, and to read would be to take\n");
+		else
+			printf("%s%s%s%s%s\n", colour_on(state_colour(word)), word, colour_off(),
+			       live->state == XF_STATE_UP ? "" : ": ", live->state == XF_STATE_UP ? "" : live->reason);
+	}
+}
+
+static cJSON *
+found_json(const struct found *found)
+{
+	cJSON *list = cJSON_CreateArray();
+
+	for (size_t i = 0; i < found->count; i++) {
+		cJSON *object = cJSON_CreateObject();
+
+		cJSON_AddStringToObject(object, "transport", found->lives[i].transport->name);
+		cJSON_AddStringToObject(object, "plugin", found->lives[i].transport->plugin);
+		cJSON_AddStringToObject(object, "state", live_word(&found->lives[i]));
+		cJSON_AddStringToObject(object, "reason", found->lives[i].reason);
+		cJSON_AddItemToArray(list, object);
+	}
+	return list;
+}
+
+static void
+result_json(const char *file, struct loaded *loaded, const struct found *found)
 {
 	cJSON *root = cJSON_CreateObject(), *list;
 	char *text;
@@ -275,6 +335,8 @@ result_json(const char *file, struct loaded *loaded)
 	list = cJSON_AddArrayToObject(root, "routes");
 	for (size_t i = 0; loaded->conf != NULL && i < loaded->conf->route_count; i++)
 		cJSON_AddItemToArray(list, route_json(&loaded->conf->routes[i]));
+	if (found->lives != NULL)
+		cJSON_AddItemToObject(root, "brokers", found_json(found));
 	text = cJSON_Print(root);
 	puts(text != NULL ? text : "{}");
 	cJSON_free(text);
@@ -300,19 +362,22 @@ verb_validate(int argc, char **argv)
 	const struct arg args[] = {
 		{"config", 'c', "FILE", "the file (default " DEFAULT_FILE ")", NULL, &file},
 		{"json", 0, NULL, "print the result as JSON", &json, NULL},
-		{"live", 0, NULL, "also connect to the brokers (not built yet)", &live, NULL},
+		{"live", 0, NULL, "also connect to every broker that is published to", &live, NULL},
 	};
 	const struct usage usage = {
-		.line = "validate [-c FILE] [--json]",
+		.line = "validate [-c FILE] [--live] [--json]",
 		.about = "Checks a configuration file as the server would, without starting anything: every "
 		         "mistake with\n"
 			 "its place, all at once. Shows what the file says: routes, migrations, and what is "
-		         "promised.",
+		         "promised.\n"
+			 "--live connects as the server would to publish, and sends nothing; what the file declares\n"
+			 "(streams, queues) is created by that. Nothing is read from anywhere.",
 		.examples = "  crossfade validate -c crossfade.yaml\n  crossfade validate -c crossfade.yaml "
 		            "--json\n",
 		.args = args,
 		.arg_count = sizeof args / sizeof args[0],
 	};
+	struct found found = {0};
 	struct loaded loaded;
 	int status;
 
@@ -320,17 +385,20 @@ verb_validate(int argc, char **argv)
 		return status;
 	if (strcmp(file, DEFAULT_FILE) == 0 && access(file, F_OK) != 0 && errno == ENOENT)
 		return complain(EXIT_CONFIG, "which file? There is no " DEFAULT_FILE "; give -c FILE");
-	if (live)
-		return complain(
-			EXIT_USAGE,
-			"validate --live is not built yet; start crossfaded and look at crossfade status");
 	status = loaded_init(&loaded, file) ? EXIT_DONE : EXIT_CONFIG;
+	if (live && status == EXIT_DONE)
+		found.lives = live_try(loaded.conf, &found.count);
 	if (json)
-		result_json(file, &loaded);
+		result_json(file, &loaded, &found);
 	else if (status == EXIT_DONE)
 		summary_print(loaded.conf);
 	else
 		errors_print(&loaded);
+	if (!json && found.lives != NULL)
+		found_print(&found);
+	if (status == EXIT_DONE && !all_up(&found))
+		status = EXIT_FAILED;
+	free(found.lives);
 	loaded_fini(&loaded);
 	return status;
 }
