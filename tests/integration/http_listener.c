@@ -455,6 +455,9 @@ test_draining_and_stopping_are_told(void **state)
 	close(f.fd);
 	f.fd = http_connect(f.port);
 	harness_stop(f.source);
+	post(&f, "/publish/a", "", "2");
+	http_expect(f.fd, 503, "cannot be accepted now");
+	harness_destroy(&f.source);
 	assert_true(http_wait_closed(idle, HTTP_SOON));
 	close(idle);
 	close(waiting);
@@ -464,7 +467,7 @@ test_draining_and_stopping_are_told(void **state)
 	fixture_open(&f, ">", NULL);
 	post(&f, "/publish/a", "", "1");
 	assert_true(harness_wait_received(f.source, 1, HTTP_SOON));
-	harness_stop(f.source);
+	harness_destroy(&f.source);
 	http_expect(f.fd, 503, "");
 	assert_true(http_wait_closed(f.fd, HTTP_SOON));
 	fixture_close(&f);

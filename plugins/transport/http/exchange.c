@@ -199,26 +199,27 @@ drops_do(struct call *call, uint32_t drops)
 
 /* ---- Submitting ------------------------------------------------------------------------ */
 
-/* Whether a newer source of the same route, ahead of AT in the list, takes the message. */
 static bool
-route_is_served_locked(const struct exchange *exchange, const struct source *at, struct xf_str subject)
+is_same(struct xf_str a, struct xf_str b)
 {
-	for (const struct source *s = exchange->sources; s != at; s = s->next)
-		if (s->live && s->route.len == at->route.len && memcmp(s->route.data, at->route.data, at->route.len) == 0 &&
-		    subject_matches(s->pattern, subject))
-			return true;
-	return false;
+	return a.len == b.len && memcmp(a.data, b.data, a.len) == 0;
 }
 
-/* Whether any source of the route of STOPPED takes the message in its place. */
-static bool
-route_lives_locked(const struct exchange *exchange, const struct source *stopped, struct xf_str subject)
+/* The source of ROUTE that gets a message on SUBJECT: the newest one that is live, else that is new, else any. */
+static struct source *
+route_source_locked(struct exchange *exchange, struct xf_str route, struct xf_str subject)
 {
-	for (const struct source *s = stopped->next; s != NULL; s = s->next)
-		if (s->live && s->route.len == stopped->route.len &&
-		    memcmp(s->route.data, stopped->route.data, s->route.len) == 0 && subject_matches(s->pattern, subject))
-			return true;
-	return route_is_served_locked(exchange, stopped, subject);
+	struct source *best = NULL;
+
+	for (struct source *s = exchange->sources; s != NULL; s = s->next) {
+		if (!is_same(s->route, route) || !subject_matches(s->pattern, subject))
+			continue;
+		if (s->stage == SOURCE_LIVE)
+			return s;
+		if (best == NULL || (best->stage == SOURCE_ENDED && s->stage == SOURCE_NEW))
+			best = s;
+	}
+	return best;
 }
 
 /* The sources that get the message, into CHOSEN where that is not NULL; returns how many, 0 with item->unavailable or
@@ -229,22 +230,17 @@ item_route_locked(struct exchange *exchange, struct item *item, struct source **
 	uint32_t count = 0;
 
 	for (struct source *s = exchange->sources; s != NULL; s = s->next) {
-		if (!subject_matches(s->pattern, item->subject))
+		if (!subject_matches(s->pattern, item->subject) ||
+		    route_source_locked(exchange, s->route, item->subject) != s)
 			continue;
-		if (!s->live) {
-			item->unavailable = item->unavailable || !route_lives_locked(exchange, s, item->subject);
-			continue;
-		}
-		if (route_is_served_locked(exchange, s, item->subject))
-			continue;
+		if (s->stage == SOURCE_ENDED)
+			item->unavailable = true;
 		if (chosen != NULL)
 			chosen[count] = s;
 		count++;
 	}
-	if (item->unavailable)
-		return 0;
 	item->unknown = count == 0;
-	return count;
+	return item->unavailable ? 0 : count;
 }
 
 static void
@@ -397,15 +393,15 @@ exchange_done_take(struct exchange *exchange)
 }
 
 bool
-exchange_is_live(struct exchange *exchange)
+exchange_is_open(struct exchange *exchange)
 {
-	bool live = false;
+	bool open = false;
 
 	pthread_mutex_lock(&exchange->lock);
 	for (const struct source *s = exchange->sources; s != NULL; s = s->next)
-		live = live || s->live;
+		open = open || s->stage != SOURCE_ENDED;
 	pthread_mutex_unlock(&exchange->lock);
-	return live;
+	return open;
 }
 
 /* ---- Sources ------------------------------------------------------------------------------- */
@@ -460,31 +456,44 @@ delivery_end_locked(struct exchange *exchange, struct delivery *delivery, uint32
 		call_finish_locked(exchange, call, drops);
 }
 
-/* What is queued will not be emitted. */
+/* SOURCE will not emit what is queued: it goes to another of the same route, or back to its publishers. */
 static void
-queue_give_up_locked(struct source *source)
+queue_leave_locked(struct source *source)
 {
+	struct exchange *exchange = source->exchange;
+
 	while (source->first != NULL) {
 		struct delivery *delivery = source->first;
 		struct call *call = delivery->item->call;
+		struct source *heir = route_source_locked(exchange, source->route, delivery->item->subject);
 		uint32_t drops = 0;
 
 		queue_remove_locked(source, delivery);
+		if (heir != NULL && heir->stage != SOURCE_ENDED) {
+			delivery_queue_locked(delivery, heir);
+			continue;
+		}
 		delivery->item->unavailable = true;
-		delivery_end_locked(source->exchange, delivery, &drops);
+		delivery_end_locked(exchange, delivery, &drops);
 		drops_do(call, drops);
 	}
 }
 
 void
-source_live(struct source *source, bool live)
+source_begin(struct source *source)
 {
 	pthread_mutex_lock(&source->exchange->lock);
-	source->live = live;
-	if (!live) {
-		source->waiting = false;
-		queue_give_up_locked(source);
-	}
+	source->stage = SOURCE_LIVE;
+	pthread_mutex_unlock(&source->exchange->lock);
+}
+
+void
+source_end(struct source *source)
+{
+	pthread_mutex_lock(&source->exchange->lock);
+	source->stage = SOURCE_ENDED;
+	source->waiting = false;
+	queue_leave_locked(source);
 	pthread_mutex_unlock(&source->exchange->lock);
 }
 
@@ -512,7 +521,7 @@ source_take(struct source *source, struct delivery **out, uint32_t count, uint64
 		used += size;
 		out[n++] = delivery;
 	}
-	source->waiting = n == 0 && source->live;
+	source->waiting = n == 0 && source->stage == SOURCE_LIVE;
 	pthread_mutex_unlock(&source->exchange->lock);
 	*due_in_ms = due == UINT64_MAX ? 0 : (uint32_t)(due - now < UINT32_MAX ? due - now : UINT32_MAX);
 	return n;
@@ -542,6 +551,8 @@ source_untake(struct source *source, struct delivery **out, uint32_t count)
 			source->last = delivery;
 		source->first = delivery;
 	}
+	if (source->stage == SOURCE_ENDED)
+		queue_leave_locked(source);
 	pthread_mutex_unlock(&source->exchange->lock);
 }
 
@@ -553,7 +564,7 @@ verdict_apply_locked(struct source *source, const struct verdict *verdict, uint6
 	struct item *item = delivery->item;
 	uint32_t drops = 0;
 
-	if (verdict->outcome == XF_SETTLE_RETRY && !item->call->done && source->live) {
+	if (verdict->outcome == XF_SETTLE_RETRY && !item->call->done && source->stage == SOURCE_LIVE) {
 		delivery->out = false;
 		delivery->due_ms = now + verdict->delay_ms;
 		delivery_queue_locked(delivery, source);
@@ -592,7 +603,6 @@ source_settle(struct source *source, const struct verdict *verdicts, uint32_t co
 void
 source_give_up(struct source *source, struct delivery *const *out, uint32_t count)
 {
-	source_live(source, false);
 	for (uint32_t i = 0; i < count; i++)
 		source_settle(source, &(struct verdict){out[i], XF_SETTLE_RETRY, 0}, 1);
 }

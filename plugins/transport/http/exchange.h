@@ -7,8 +7,8 @@
  * the listener's thread takes.
  *
  * Several sources of one route (over a reload the old and the new one) count as one: the newest that runs gets the
- * message. A route whose only source has stopped, or is about to, makes its messages unavailable, not unknown: their
- * publisher is to come again.
+ * message, or else the one that is about to; what an ended one had not emitted yet goes there too. A route whose only
+ * source has ended makes its messages unavailable, not unknown: their publisher is to come again.
  *
  * Threads: one lock, held for a batch, guards what is marked so. The rest of a call belongs to whoever made it
  * until it is submitted, and again once it came out of exchange_done_take(). A source is woken with the lock held, so
@@ -108,6 +108,8 @@ struct exchange {
 	struct exchange_numbers numbers;
 };
 
+enum source_stage { SOURCE_NEW, SOURCE_LIVE, SOURCE_ENDED };
+
 /* A source, as the exchange sees it. */
 struct source {
 	struct exchange *exchange;
@@ -115,7 +117,7 @@ struct source {
 	struct xf_str pattern, route;
 	/* lock */
 	struct source *next;
-	bool live;    /* takes messages */
+	enum source_stage stage;
 	bool waiting; /* is to be woken when there is one */
 	struct delivery *first, *last;
 };
@@ -153,16 +155,18 @@ struct call *exchange_done_take(struct exchange *exchange);
 /* Ends every call that waits. */
 void exchange_abandon(struct exchange *exchange);
 
-/* Whether a source takes messages. */
-bool exchange_is_live(struct exchange *exchange);
+/* Whether a source takes messages, or will. */
+bool exchange_is_open(struct exchange *exchange);
 
 /* ---- Sources: their own threads ----------------------------------------------------------- */
 
-/* Adds a source that is not live. [control] */
+/* Adds a new source. [control] */
 void exchange_add(struct exchange *exchange, struct source *source);
 void exchange_remove(struct exchange *exchange, struct source *source);
 
-void source_live(struct source *source, bool live);
+/* From now on it takes messages; it takes no more. */
+void source_begin(struct source *source);
+void source_end(struct source *source);
 
 /* Up to COUNT messages of at most BYTES of payload, but one in any case; each is out until it is settled. 0: there
  * is none; wake() comes once there is, except for what is due in *due_in_ms (0: nothing). */
@@ -179,7 +183,7 @@ struct verdict {
 };
 void source_settle(struct source *source, const struct verdict *verdicts, uint32_t count);
 
-/* It stopped: what it has will not be settled. */
+/* It has ended: these will not be settled. */
 void source_give_up(struct source *source, struct delivery *const *out, uint32_t count);
 
 /* ---- Replies --------------------------------------------------------------------------------- */

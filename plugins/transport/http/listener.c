@@ -45,6 +45,7 @@ struct listener {
 	uint64_t retry_at_ms;
 	char reason[sizeof(((struct xf_error *)0)->text)];
 	struct shared_socket *socket;
+	struct shared_socket *reserved; /* of the transport that this one succeeds, until it has its own */
 	pthread_t thread;
 	char *files[3]; /* PEM: certificate, key, clients' CA */
 	_Atomic bool stopping;
@@ -278,13 +279,13 @@ done_resume(struct listener *listener)
 	}
 }
 
-/* A successor has the socket: what comes from now on is its. */
+/* A successor has the socket, or will: what comes from now on is its, and waits in the kernel meanwhile. */
 static void
 quiet_if_succeeded(struct listener *listener)
 {
 	MHD_socket fd;
 
-	if (listener->quiet || exchange_is_live(listener->exchange) || !socket_has_successor(listener->socket))
+	if (listener->quiet || exchange_is_open(listener->exchange) || !socket_has_successor(listener->socket))
 		return;
 	fd = MHD_quiesce_daemon(listener->daemon);
 	if (fd != MHD_INVALID_SOCKET)
@@ -452,6 +453,7 @@ listener_start(struct listener *listener, struct xf_error *error)
 		goto close_socket;
 	}
 	listener->port = socket_port(listener->socket);
+	socket_close(&listener->reserved);
 	return 0;
 close_socket:
 	socket_close(&listener->socket);
@@ -491,6 +493,8 @@ listener_create(struct exchange *exchange, struct xf_str transport)
 		free(listener);
 		return NULL;
 	}
+	if (exchange->settings->listen.len > 0)
+		listener->reserved = socket_reserve(transport, exchange->settings);
 	pthread_mutex_init(&listener->life, NULL);
 	return listener;
 }
@@ -504,6 +508,7 @@ listener_destroy(struct listener **pointer)
 	if (listener == NULL)
 		return;
 	pthread_mutex_destroy(&listener->life);
+	socket_close(&listener->reserved);
 	free((char *)listener->transport.data);
 	free(listener);
 }

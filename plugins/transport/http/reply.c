@@ -13,7 +13,7 @@ struct replies {
 	const struct xf_host *host;
 	struct xf_endpoint *endpoint;
 	struct transport *transport;
-	bool entered, up, told;
+	bool up, told;
 };
 
 static int32_t
@@ -27,9 +27,10 @@ reply_create(const struct xf_host *host, struct xf_endpoint *endpoint, void *sha
 	(void)transport, (void)config;
 	if (sink == NULL)
 		return settings_fail(error, "no memory");
-	*sink = (struct replies){{&reply_sink}, host, endpoint, t, false, false, false};
+	*sink = (struct replies){{&reply_sink}, host, endpoint, t, false, false};
 	exchange_name(&t->exchange, info->server);
 	exchange_reply_sinks(&t->exchange, 1);
+	listener_enter(t->listener);
 	*instance = sink;
 	return 0;
 }
@@ -37,10 +38,7 @@ reply_create(const struct xf_host *host, struct xf_endpoint *endpoint, void *sha
 static void
 reply_start(void *instance)
 {
-	struct replies *sink = instance;
-
-	sink->entered = true;
-	listener_enter(sink->transport->listener);
+	(void)instance; /* work() does all */
 }
 
 static void
@@ -85,11 +83,7 @@ reply_publish(void *instance, const struct xf_outgoing *messages, uint32_t strid
 static void
 reply_stop(void *instance)
 {
-	struct replies *sink = instance;
-
-	if (sink->entered)
-		listener_leave(sink->transport->listener);
-	sink->entered = false;
+	(void)instance; /* each message was completed when it came */
 }
 
 static void
@@ -97,6 +91,7 @@ reply_destroy(void *instance)
 {
 	struct replies *sink = instance;
 
+	listener_leave(sink->transport->listener);
 	exchange_reply_sinks(&sink->transport->exchange, -1);
 	free(sink);
 }

@@ -127,16 +127,38 @@ same(struct xf_str a, struct xf_str b)
 	return a.len == b.len && memcmp(a.data, b.data, a.len) == 0;
 }
 
+static struct shared_socket *
+shared_find_locked(struct xf_str transport, const struct settings *settings)
+{
+	struct shared_socket *shared = sockets;
+
+	if (strcmp(settings->port, "0") == 0)
+		return NULL; /* each has one of its own */
+	while (shared != NULL && !(same(shared->transport, transport) && same(shared->listen, settings->listen)))
+		shared = shared->next;
+	return shared;
+}
+
+struct shared_socket *
+socket_reserve(struct xf_str transport, const struct settings *settings)
+{
+	struct shared_socket *shared;
+
+	pthread_mutex_lock(&sockets_lock);
+	shared = shared_find_locked(transport, settings);
+	if (shared != NULL)
+		shared->users++;
+	pthread_mutex_unlock(&sockets_lock);
+	return shared;
+}
+
 struct shared_socket *
 socket_open(struct xf_str transport, const struct settings *settings, int *fd, struct xf_error *error)
 {
 	struct shared_socket *shared;
 
 	pthread_mutex_lock(&sockets_lock);
-	for (shared = sockets; shared != NULL; shared = shared->next)
-		if (same(shared->transport, transport) && same(shared->listen, settings->listen) &&
-		    strcmp(settings->port, "0") != 0)
-			break;
+	shared = shared_find_locked(transport, settings);
 	if (shared == NULL) {
 		shared = shared_create(transport, settings, error);
 		if (shared != NULL) {

@@ -18,7 +18,11 @@ struct shared_socket;
 struct shared_socket *socket_open(struct xf_str transport, const struct settings *settings, int *fd, struct xf_error *error);
 void socket_close(struct shared_socket **socket);
 
-/* Whether another transport has the same. */
+/* The socket that a transport of this name has on this address, so that it stays and its owner knows of a successor; NULL:
+ * there is none. To be closed like an opened one. */
+struct shared_socket *socket_reserve(struct xf_str transport, const struct settings *settings);
+
+/* Whether another transport has the same, or has reserved it. */
 bool socket_has_successor(struct shared_socket *socket);
 
 /* The port that it listens on. */

@@ -24,7 +24,7 @@ struct endpoint {
 	const struct xf_host *host;
 	struct transport *transport;
 	struct source source;
-	bool entered, up, told, draining;
+	bool up, told, draining;
 	struct slot *slots;
 	uint32_t slot_count, first_free; /* NO_SLOT: none is */
 };
@@ -86,6 +86,7 @@ source_create(const struct xf_host *host, struct xf_endpoint *endpoint, void *sh
 		.exchange = &t->exchange, .endpoint = endpoint, .pattern = info->subject, .route = info->route};
 	exchange_name(&t->exchange, info->server);
 	exchange_add(&t->exchange, &source->source);
+	listener_enter(t->listener);
 	*instance = source;
 	return 0;
 }
@@ -93,10 +94,7 @@ source_create(const struct xf_host *host, struct xf_endpoint *endpoint, void *sh
 static void
 source_start(void *instance)
 {
-	struct endpoint *source = instance;
-
-	source->entered = true;
-	listener_enter(source->transport->listener);
+	(void)instance; /* work() does all */
 }
 
 static void
@@ -104,7 +102,7 @@ source_stop(void *instance)
 {
 	struct endpoint *source = instance;
 
-	source_live(&source->source, false);
+	source_end(&source->source);
 	for (uint32_t i = 0; i < source->slot_count; i++)
 		if (source->slots[i].delivery != NULL)
 			source_give_up(&source->source, &source->slots[i].delivery, 1);
@@ -112,9 +110,6 @@ source_stop(void *instance)
 	source->slots = NULL;
 	source->slot_count = 0;
 	source->first_free = NO_SLOT;
-	if (source->entered)
-		listener_leave(source->transport->listener);
-	source->entered = false;
 }
 
 static void
@@ -122,6 +117,8 @@ source_destroy(void *instance)
 {
 	struct endpoint *source = instance;
 
+	source_end(&source->source); /* it may never have been started */
+	listener_leave(source->transport->listener);
 	exchange_remove(&source->transport->exchange, &source->source);
 	free(source);
 }
@@ -267,12 +264,12 @@ source_follow(struct endpoint *source, struct xf_work *work)
 	}
 	if (!source->up) {
 		source->up = true;
-		source_live(&source->source, true);
+		source_begin(&source->source);
 		source->host->state(endpoint, XF_STATE_UP, NULL);
 	}
 	if (work->draining && !source->draining) {
 		source->draining = true;
-		source_live(&source->source, false);
+		source_end(&source->source);
 	}
 	return true;
 }
