@@ -27,6 +27,7 @@
 #include <unistd.h>
 
 #include "greeting.h"
+#include "watch.h"
 
 #define BACKOFF_FIRST_MS 100u
 #define BACKOFF_MAX_MS 1500u
@@ -89,7 +90,10 @@ int
 conn_init(struct conn *conn, const struct xf_host *host, struct xf_endpoint *endpoint,
           const struct settings *settings, const struct xf_endpoint_info *info, size_t in_size, struct xf_error *error)
 {
+	bool to_stay = conn->to_stay;
+
 	memset(conn, 0, sizeof(*conn));
+	conn->to_stay = to_stay;
 	conn->host = host;
 	conn->endpoint = endpoint;
 	conn->settings = *settings;
@@ -114,6 +118,10 @@ conn_init(struct conn *conn, const struct xf_host *host, struct xf_endpoint *end
 	conn->out.size = OUTPUT_FIRST;
 	if (conn->in.data == NULL || conn->out.data == NULL)
 		return settings_fail(error, "no memory");
+	if (settings->at.master[0] != '\0' && !conn->to_stay) {
+		conn->watch = watch_create(conn, info, error);
+		return conn->watch != NULL ? 0 : -1;
+	}
 	return 0;
 }
 
@@ -121,6 +129,7 @@ void
 conn_fini(struct conn *conn)
 {
 	conn_close(conn);
+	watch_destroy(&conn->watch);
 	tls_context_destroy(&conn->tls_context);
 	free(conn->in.data);
 	free(conn->out.data);
@@ -156,6 +165,8 @@ socket_close(struct conn *conn)
 void
 conn_close(struct conn *conn)
 {
+	if (conn->watch != NULL)
+		watch_close(conn->watch);
 	socket_close(conn);
 	addresses_drop(conn);
 }
@@ -577,13 +588,14 @@ static void
 greeted(struct conn *conn, uint64_t now)
 {
 	addresses_drop(conn);
-	if (conn->settings.at.master[0] != '\0' && !conn->found) {
+	if (conn->settings.at.master[0] != '\0' && !conn->found && !conn->to_stay) {
 		socket_close(conn);
 		conn->found = true;
 		conn->retry_at = now;
 		return;
 	}
 	conn->phase = CONN_READY;
+	conn->was_ready = true;
 	conn->blocked = false;
 	conn->began_at = now;
 	conn->heard_at = now;
@@ -602,6 +614,20 @@ reason_from_reply(char *out, size_t size, const char *text, size_t len)
 		out[n++] = c < ' ' || c == 0x7f ? '?' : (char)c;
 	}
 	out[n] = '\0';
+}
+
+/* To the new master directly: another sentinel may not know of it yet. */
+static void
+master_check(struct conn *conn, uint64_t now)
+{
+	const struct server *master = watch_work(conn->watch, &conn->master, now);
+
+	if (master == NULL)
+		return;
+	conn_lose(conn, now, "the sentinels made %s:%s the master in the place of %s", master->host, master->port, conn->who);
+	conn->master = *master;
+	conn->found = true;
+	conn->retry_at = now;
 }
 
 void
@@ -627,6 +653,8 @@ conn_work(struct conn *conn, uint32_t ready, uint64_t now)
 		conn_lose(conn, now, "cannot connect to %s: no answer within %u ms%s", conn->who,
 		          conn->settings.connect_timeout_ms,
 		          conn->phase == CONN_SECURING ? "; is there TLS on this port?" : "");
+	if (conn->phase == CONN_READY && conn->watch != NULL)
+		master_check(conn, now);
 	if (conn->phase == CONN_READY && conn_unwritten(conn) > 0)
 		conn_flush(conn, now);
 }
@@ -691,6 +719,8 @@ conn_wait(const struct conn *conn, struct xf_work *work, bool reading, uint64_t 
 	}
 	if (conn->tls != NULL)
 		work->events = tls_events(conn->tls, work->events);
+	if (conn->watch != NULL && work->timeout_ms > WATCH_MS)
+		work->timeout_ms = WATCH_MS;
 }
 
 void
@@ -709,6 +739,7 @@ conn_tell(struct conn *conn, uint32_t state, const char *reason)
 void
 conn_tell_waiting(struct conn *conn)
 {
-	if (conn->tried == 0 && !conn->found)
+	if (conn->was_ready || (conn->tried == 0 && !conn->found))
 		conn_tell(conn, conn->blocked ? XF_STATE_BLOCKED : XF_STATE_DOWN, conn->reason);
+	conn->was_ready = false;
 }

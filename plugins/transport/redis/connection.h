@@ -7,7 +7,7 @@
  * look-up of a host name.
  *
  * Of several servers each is tried once, then comes the backoff. With sentinels a first socket asks one of them for
- * the master, a second goes there.
+ * the master, a second goes there, and another connection (watch.h) sees to it that it stays the master.
  *
  * Threads: [io] of its endpoint only.
  */
@@ -54,6 +54,8 @@ struct conn {
 	bool patient;               /* one of them refused: only a person can mend it */
 	bool found;                 /* a sentinel said where the master is */
 	struct server master;
+	bool to_stay;               /* with the sentinel: this is a watch's connection */
+	struct watch *watch;        /* NULL: there are no sentinels, or this is itself one's connection */
 	uint32_t reason_of;         /* whose the reason is, as an index; the lowest of the round */
 
 	int fd; /* -1 in WAITING */
@@ -84,6 +86,7 @@ struct conn {
 	char reason[320]; /* why it is not READY */
 
 	/* the last state that was told, so that it is told once */
+	bool was_ready; /* and its end has not been told */
 	bool told;
 	uint32_t told_state;
 	char told_reason[400];
@@ -182,7 +185,7 @@ work_until(struct xf_work *work, uint64_t at, uint64_t now)
 /* Tells the endpoint's state where it is another than the last. REASON may be NULL. */
 void conn_tell(struct conn *conn, uint32_t state, const char *reason);
 
-/* Tells DOWN or BLOCKED, with the reason, once all servers of a round have failed. */
+/* Tells DOWN or BLOCKED, with the reason: when it was READY, and once all servers of a round have failed. */
 void conn_tell_waiting(struct conn *conn);
 
 /* A reply of an error, cut to its first line and to a length for people. */

@@ -46,14 +46,23 @@ to_sentinel(const struct conn *conn)
 	return conn->settings.at.master[0] != '\0' && !conn->found;
 }
 
+bool
+greeting_master_ask(struct conn *conn, uint64_t now)
+{
+	const char *master[] = {"SENTINEL", "GET-MASTER-ADDR-BY-NAME", conn->settings.at.master};
+
+	return conn_command(conn, 3, master, NULL, now);
+}
+
 static bool
 sentinel_ask(struct conn *conn, uint64_t now)
 {
 	const struct settings *settings = &conn->settings;
-	const char *master[] = {"SENTINEL", "GET-MASTER-ADDR-BY-NAME", settings->at.master};
 
-	return auth_send(conn, settings->sentinel_user, settings->sentinel_password, now) &&
-	       greet(conn, GREET_MASTER, 3, master, now);
+	if (!auth_send(conn, settings->sentinel_user, settings->sentinel_password, now))
+		return false;
+	conn->greetings |= GREET_MASTER;
+	return greeting_master_ask(conn, now);
 }
 
 static bool
@@ -121,8 +130,8 @@ error_read(struct conn *conn, unsigned step, const char *text, size_t len, uint6
 }
 
 /* [host, port], or nil. */
-static bool
-master_read(struct conn *conn, const redisReply *reply, uint64_t now)
+bool
+greeting_master_read(struct conn *conn, const redisReply *reply, uint64_t now)
 {
 	const redisReply *host, *port;
 
@@ -172,7 +181,7 @@ answer_read(struct conn *conn, unsigned step, const redisReply *reply, uint64_t 
 		return error_read(conn, step, reply->str, (size_t)reply->len, now);
 	switch (step) {
 	case GREET_MASTER:
-		return master_read(conn, reply, now);
+		return greeting_master_read(conn, reply, now);
 	case GREET_ROLE:
 		return role_read(conn, reply, now);
 	case GREET_CLUSTER:

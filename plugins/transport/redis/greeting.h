@@ -15,4 +15,10 @@ void greeting_send(struct conn *conn, uint64_t now);
  * connection is lost. */
 bool greeting_read(struct conn *conn, uint64_t now);
 
+/* The question that a sentinel is greeted with, once more. False: the connection is lost. */
+bool greeting_master_ask(struct conn *conn, uint64_t now);
+
+/* Its answer, into conn->master. False: the connection is lost. */
+bool greeting_master_read(struct conn *conn, const redisReply *reply, uint64_t now);
+
 #endif
