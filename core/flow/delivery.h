@@ -47,6 +47,7 @@ struct xf_leg {
 	struct xf_node node; /* first: legs travel in inboxes and lists by it */
 	struct xf_delivery *delivery;
 	char *reason;      /* of a failure, on the heap; NULL: none */
+	char *wrapped;     /* the message in the envelope of its sink, on the heap; NULL: it has none */
 	uint64_t taken_ns; /* when the plugin took it */
 	uint64_t retry_at; /* where no order is kept and it is held: when it goes again, in milliseconds */
 	_Atomic uint32_t state;

@@ -24,6 +24,7 @@
 #include "base/memory.h"
 #include "base/subject.h"
 #include "flow/accept.h"
+#include "flow/arrival.h"
 
 #define REJECT_RETRY_MS 5000
 #define DUPLICATE_RETRY_MS 1000
@@ -49,6 +50,7 @@ struct xf_inlet {
 	const struct xf_source_ops *ops;
 	bool lossy;
 	bool all_subjects;
+	struct xf_arrival arrival;
 
 	struct xf_way *way;
 	uint64_t now_ms;
@@ -350,12 +352,20 @@ static bool
 message_accept(struct xf_inlet *inlet, const struct xf_incoming *message)
 {
 	const struct xf_conf_route *route = inlet->way->setup.route;
-	const char *wrong;
+	const char *wrong = NULL;
+	struct xf_incoming read;
+	struct xf_error error;
 
 	xf_count(&inlet->accepted, 1);
 	if (message->flags & XF_MESSAGE_REDELIVERED)
 		xf_count(&inlet->redelivered, 1);
-	wrong = xf_accept_check(message, inlet->way->setup.server);
+	if (!inlet->arrival.plain) {
+		if (xf_arrival_read(&inlet->arrival, message, &read, &error) != XF_OK)
+			wrong = error.text;
+		message = &read;
+	}
+	if (wrong == NULL)
+		wrong = xf_accept_check(message, inlet->way->setup.server);
 	if (wrong == NULL && !inlet->all_subjects &&
 	    !xf_subject_match(inlet->runner.info.subject, message->subject)) {
 		xf_count(&inlet->filtered, 1);
@@ -729,6 +739,7 @@ xf_inlet_create(char *name, const struct xf_inlet_setup *setup, struct xf_error 
 	inlet->ops = source->transport->class->source;
 	inlet->lossy = source->traits & XF_TRAIT_LOSSY;
 	inlet->all_subjects = strcmp(source->subject, ">") == 0;
+	xf_arrival_init(&inlet->arrival, source);
 	inlet->way = xf_inlet_way(inlet, &setup->way);
 	*info = (struct xf_endpoint_info){
 		.struct_size = sizeof(*info),
@@ -773,6 +784,7 @@ xf_inlet_destroy(struct xf_inlet **pointer)
 		free(parked);
 	}
 	xf_buffer_fini(&inlet->scratch);
+	xf_arrival_fini(&inlet->arrival);
 	xf_way_destroy(&inlet->way);
 	if (inlet->runner.instance != NULL)
 		inlet->ops->destroy(inlet->runner.instance);

@@ -296,6 +296,8 @@ leg_free(struct xf_lanes *lanes, struct xf_leg *leg)
 		free(leg->reason);
 		leg->reason = NULL;
 	}
+	free(leg->wrapped);
+	leg->wrapped = NULL;
 	leg->delivery = NULL; /* it is gone */
 	if (leg->extra)
 		free(leg);

@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/subject.h"
 #include "flow/accept.h"
+#include "flow/escape.h"
 
 #define ADOPT_BYTES 2048 /* a payload this large stays where the plugin has it, if it may */
 #define HOPS_MAX 16
@@ -43,15 +44,18 @@ xf_maker_add_sink(struct xf_maker *maker, const struct xf_conf_endpoint *sink)
 
 	maker->to[number].transport = sink->transport->name;
 	maker->to[number].subject = xf_str_is(xf_template_text(sink->template), "{subject}") ? NULL : sink->template;
-	maker->headers = maker->headers || (sink->traits & XF_TRAIT_HEADERS);
+	maker->to[number].unescape = sink->subject_escape;
+	maker->headers = maker->headers || (sink->traits & XF_TRAIT_HEADERS) || sink->envelope == XF_ENVELOPE_JSON;
 }
 
 void
 xf_maker_fini(struct xf_maker *maker)
 {
 	xf_chunks_fini(&maker->chunks);
-	for (unsigned sink = 0; sink < maker->sink_count; sink++)
+	for (unsigned sink = 0; sink < maker->sink_count; sink++) {
 		xf_buffer_fini(&maker->to[sink].scratch);
+		xf_buffer_fini(&maker->to[sink].name);
+	}
 	xf_buffer_fini(&maker->scratch);
 }
 
@@ -160,6 +164,17 @@ draft_place(struct xf_maker *maker, struct xf_draft *draft, struct xf_error *err
 	return XF_OK;
 }
 
+/* VALUE as its broker is to see it. */
+static struct xf_str
+draft_unescape(struct xf_maker *maker, unsigned sink, struct xf_str value)
+{
+	struct xf_buffer *out = &maker->to[sink].name;
+
+	out->len = 0;
+	xf_unescape(value, out);
+	return (struct xf_str){out->data, out->len};
+}
+
 /* The subject for each sink that may get the message. */
 static enum xf_status
 draft_address(struct xf_maker *maker, struct xf_draft *draft, struct xf_error *error)
@@ -175,14 +190,17 @@ draft_address(struct xf_maker *maker, struct xf_draft *draft, struct xf_error *e
 		struct xf_str value;
 		const char *wrong;
 
-		if (maker->to[sink].subject == NULL)
+		if (maker->to[sink].subject == NULL && !maker->to[sink].unescape)
 			continue;
-		if (xf_template_eval(maker->to[sink].subject, &draft->fields, &maker->to[sink].scratch, &value, error) !=
-		    XF_OK)
+		value = draft->fields.subject;
+		if (maker->to[sink].subject != NULL &&
+		    xf_template_eval(maker->to[sink].subject, &draft->fields, &maker->to[sink].scratch, &value, error) != XF_OK)
 			return XF_FAILED;
 		wrong = value.len > maker->limits->max_subject ? "is too long" : xf_subject_check(value);
 		if (wrong != NULL)
 			return xf_error_set(error, "the subject for '%s' %s", maker->to[sink].transport, wrong);
+		if (maker->to[sink].unescape)
+			value = draft_unescape(maker, sink, value);
 		draft->to[sink] = value;
 		draft->made |= (uint8_t)(1u << sink);
 	}

@@ -29,7 +29,9 @@ struct xf_maker {
 	struct {
 		const char *transport;             /* its name, for errors */
 		const struct xf_template *subject; /* NULL: the subject as it is */
+		bool unescape;                     /* the broker gets the name that the subject was made from */
 		struct xf_buffer scratch;          /* what it made of the message at hand */
+		struct xf_buffer name;             /* and that unescaped */
 	} to[XF_CONF_SINKS_MAX];
 	struct xf_buffer scratch; /* the key of the message at hand */
 	struct xf_chunks chunks;

@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/counter.h"
 #include "base/memory.h"
+#include "flow/envelope.h"
 #include "flow/lanes.h"
 
 #define SLOTS 16384 /* twice what is ever out, so a free one is near */
@@ -29,7 +30,8 @@ struct slot {
 struct xf_sink {
 	struct xf_runner runner; /* first */
 	const struct xf_sink_ops *ops;
-	bool headers; /* the sink carries them */
+	bool headers;  /* the sink carries them */
+	bool envelope; /* it does not, and gets the message as one text */
 	bool ordered; /* what failed is not to be passed */
 	struct xf_leg *queue_first, *queue_last;
 	uint64_t token;
@@ -277,8 +279,34 @@ static const struct xf_endpoint_calls sink_calls = {
 
 /* ---- The loop ---------------------------------------------------------------------------- */
 
+/* A broker that carries no headers gets the message as one text, made anew for each try: the leg may have gone to another
+ * sink before. */
 static void
-outgoing_fill(const struct xf_sink *sink, const struct xf_leg *leg, uint64_t token, struct xf_outgoing *out)
+outgoing_wrap(struct xf_leg *leg, struct xf_outgoing *out)
+{
+	const struct xf_delivery *delivery = leg->delivery;
+	const struct xf_envelope_message message = {
+		.id = out->dedup_id,
+		.subject = out->subject,
+		.key = out->key,
+		.reply = out->reply,
+		.content_type = out->content_type,
+		.time_ms = out->time_ms,
+		.headers = delivery->headers,
+		.header_count = delivery->header_count + leg->copy,
+		.payload = {out->payload, out->payload_size},
+	};
+	struct xf_buffer text = {0};
+
+	xf_envelope_encode(&message, &text);
+	free(leg->wrapped);
+	leg->wrapped = text.data;
+	out->payload = text.data;
+	out->payload_size = text.len;
+}
+
+static void
+outgoing_fill(const struct xf_sink *sink, struct xf_leg *leg, uint64_t token, struct xf_outgoing *out)
 {
 	const struct xf_delivery *delivery = leg->delivery;
 
@@ -298,6 +326,8 @@ outgoing_fill(const struct xf_sink *sink, const struct xf_leg *leg, uint64_t tok
 	out->time_ms = delivery->time_ms;
 	out->ttl_ms = delivery->ttl_ms;
 	out->priority = delivery->priority;
+	if (sink->envelope)
+		outgoing_wrap(leg, out);
 }
 
 /* Takes up to ROOM legs off the queue into the batch, each with a token. */
@@ -456,6 +486,7 @@ xf_sink_create(char *name, const char *route, const char *server, const struct x
 	xf_runner_init(&sink->runner, &sink_runner_ops, &sink_calls, name, conf);
 	sink->ops = conf->transport->class->sink;
 	sink->headers = conf->traits & XF_TRAIT_HEADERS;
+	sink->envelope = conf->envelope == XF_ENVELOPE_JSON;
 	sink->slots = xf_alloc_array(SLOTS, sizeof(*sink->slots));
 	*info = (struct xf_endpoint_info){
 		.struct_size = sizeof(*info),
