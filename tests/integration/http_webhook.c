@@ -495,6 +495,29 @@ test_parallel_keeps_the_order_of_a_key(void **state)
 	fixture_close(f);
 }
 
+/* Whoever is asked to wait sends nothing more meanwhile, on none of its connections. */
+static void
+test_parallel_requests_wait_together(void **state)
+{
+	enum { COUNT = 64 };
+	struct fixture *f = fixture_open("", NULL, OPTIONS("parallel=4"));
+	size_t posted;
+
+	(void)state;
+	SCRIPT(&f->server, {.status = 503, .header = "Retry-After", .value = "5", .delay_ms = 50});
+	harness_hold(f->sink, true);
+	for (int i = 0; i < COUNT; i++)
+		harness_publish_text(f->sink, "a", "x");
+	harness_hold(f->sink, false);
+	assert_true(harness_wait_state(f->sink, XF_STATE_BLOCKED, HTTP_SOON));
+	harness_sleep_ms(500);
+	posted = server_count(&f->server);
+	assert_in_range(posted, 1, 4);
+	server_forget(&f->server);
+	assert_true(harness_wait_completed(f->sink, COUNT, 3 * HTTP_SOON));
+	fixture_close(f);
+}
+
 /* ---- Outages -------------------------------------------------------------------------------------------- */
 
 static void
@@ -671,6 +694,7 @@ main(void)
 		cmocka_unit_test(test_an_answer_that_does_not_come),
 		cmocka_unit_test(test_strictly_in_order),
 		cmocka_unit_test(test_parallel_keeps_the_order_of_a_key),
+		cmocka_unit_test(test_parallel_requests_wait_together),
 		cmocka_unit_test(test_down_and_up_again),
 		cmocka_unit_test(test_a_connection_that_breaks_in_an_answer),
 		cmocka_unit_test(test_nowhere),

@@ -102,12 +102,20 @@ front_complete(struct webhook *hook, struct slot *slot, uint32_t code, const cha
 	hook->host->complete(hook->endpoint, &result, 1);
 }
 
-/* What is queued behind a message that failed would pass it. */
+/* What is queued goes back unsent: it would pass a message that failed, or run into what that one found. */
 static void
 rest_give_back(struct webhook *hook, struct slot *slot)
 {
-	while (slot->count > 0)
-		front_complete(hook, slot, XF_RESULT_NOT_SENT, "a message before it failed");
+	while (slot->count > (slot->busy ? 1u : 0u)) {
+		struct xf_result result = {
+			.token = slot->queue[(slot->first + --slot->count) % DEPTH].token,
+			.code = XF_RESULT_NOT_SENT,
+			.reason = str_of("a message before it failed"),
+		};
+
+		hook->outstanding--;
+		hook->host->complete(hook->endpoint, &result, 1);
+	}
 }
 
 /* Doubles, with jitter, up to a bound. */
@@ -132,6 +140,8 @@ fault_set(struct webhook *hook, enum fault fault, long retry_after_s, const char
 		uint64_t pause = pause_next(&hook->pause_ms, now), asked = (uint64_t)retry_after_s * 1000;
 
 		hook->pause_until_ms = now + (asked > pause ? asked : pause);
+		for (uint32_t i = 0; i < hook->sink.parallel; i++)
+			rest_give_back(hook, &hook->slots[i]);
 	}
 	state_tell(hook, XF_STATE_BLOCKED, reason);
 }
