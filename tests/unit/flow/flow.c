@@ -1,7 +1,7 @@
 /*
  * The whole flow on a transport that misbehaves under a seed: its broker refuses for the moment, goes down with
  * messages out, forgets what it stored to tell, takes few, completes late, from its own thread and out of order.
- * Meanwhile the migration's share is turned up and down.
+ * Meanwhile the migration's share is turned up and down; or the two brokers are the sinks of `all` or `split`.
  *
  * Checked: nothing is acked before it stands where it must (invariant 1), order per key by first appearance (2), all that
  * was accepted is acked in the end (nothing lost), and the books balance (5).
@@ -81,6 +81,9 @@ static struct world {
 	_Atomic uint32_t acked;
 	_Atomic uint32_t early; /* acked before it stood */
 	enum xf_mirror mirror;
+	enum xf_to to; /* in the place of the migration */
+	enum xf_require require;
+	enum xf_order order;
 	_Atomic bool go;
 	uint32_t again[4096];
 	uint32_t again_count;
@@ -336,6 +339,10 @@ stands(uint32_t sequence)
 		has_copy[side] = world.brokers[side].has_copy[sequence];
 		pthread_mutex_unlock(&world.brokers[side].lock);
 	}
+	if (world.to == XF_TO_ALL && world.require == XF_REQUIRE_ALL)
+		return has[0] && has[1];
+	if (world.to == XF_TO_ALL && world.require == XF_REQUIRE_FIRST)
+		return has[0];
 	if (world.mirror == XF_MIRROR_REQUIRED)
 		return (has[0] && has_copy[1]) || (has[1] && has_copy[0]) || (has[0] && has[1]);
 	return has[0] || has[1];
@@ -420,6 +427,7 @@ world_init(uint32_t total, struct faults faults, enum xf_mirror mirror, uint64_t
 	world.total = total;
 	world.settled = xf_alloc(total);
 	world.mirror = mirror;
+	world.to = XF_TO_MIGRATION;
 	for (unsigned side = 0; side < 2; side++) {
 		struct broker *broker = &world.brokers[side];
 
@@ -451,6 +459,7 @@ struct setup {
 	struct xf_conf_transport transports[2];
 	struct xf_conf_endpoint source;
 	struct xf_conf_migration migration;
+	uint32_t weights[2];
 	struct xf_conf_route route;
 	struct xf_conf conf;
 	char folder[64];
@@ -480,6 +489,7 @@ setup_make(struct setup *setup, enum xf_mirror mirror)
 	setup->migration.mirror = mirror;
 	setup->migration.key = xf_template_create(xf_str("{header.key}"), &column, &error);
 	setup->migration.handover_timeout_ms = 5000;
+	setup->weights[0] = setup->weights[1] = 5000;
 	setup->source = (struct xf_conf_endpoint){.transport = &setup->transports[0], .subject = ">"};
 	setup->route = (struct xf_conf_route){
 		.name = "r",
@@ -489,6 +499,16 @@ setup_make(struct setup *setup, enum xf_mirror mirror)
 		.max_in_flight = 1000,
 		.max_in_flight_bytes = 64 << 20,
 	};
+	if (world.to != XF_TO_MIGRATION) {
+		setup->route.to = world.to;
+		setup->route.migration = NULL;
+		setup->route.key = setup->migration.key;
+		setup->route.sinks = setup->migration.sides;
+		setup->route.sink_count = 2;
+		setup->route.weights = setup->weights;
+		setup->route.require = world.require;
+		setup->route.order = world.order;
+	}
 	setup->conf = (struct xf_conf){
 		.server = {.name = "test", .data_dir = setup->folder, .max_subject = 1024, .max_header_value = 4096,
 	                   .max_headers = 64, .max_payload = 8 << 20},
@@ -775,6 +795,114 @@ test_rollback_from_a_hung_side(void **state)
 	world_fini();
 }
 
+/* First appearances per key at SIDE alone. */
+static void
+side_order_check(unsigned side)
+{
+	const struct broker *broker = &world.brokers[side];
+	bool *seen = xf_alloc(world.total);
+	int64_t last[KEYS];
+
+	memset(last, -1, sizeof(last));
+	for (size_t i = 0; i < broker->log_count; i++) {
+		uint32_t sequence = broker->log[i].sequence;
+
+		assert_false(broker->log[i].copy);
+		if (seen[sequence])
+			continue;
+		seen[sequence] = true;
+		if ((int64_t)sequence <= last[sequence % KEYS])
+			fail_msg("message %u of key %u after %lld at %u", sequence, sequence % KEYS,
+			         (long long)last[sequence % KEYS], side);
+		last[sequence % KEYS] = sequence;
+	}
+	free(seen);
+}
+
+/* Both brokers as the sinks of one destination. */
+static void
+run_sinks(struct faults faults, enum xf_to to, enum xf_require require, enum xf_order order, uint32_t total)
+{
+	uint64_t until = xf_now_ms() + 60000;
+	struct xf_route_status status;
+	struct setup setup;
+
+	world_init(total, faults, XF_MIRROR_OFF, seed_get());
+	world.to = to;
+	world.require = require;
+	world.order = order;
+	setup_make(&setup, XF_MIRROR_OFF);
+	world.go = true;
+	while (world.acked < total && xf_now_ms() < until)
+		nap_ms(1);
+	if (world.acked < total)
+		fail_msg("only %u of %u acked", world.acked, total);
+	for (uint64_t left = 1; left > 0 && xf_now_ms() < until; nap_ms(5)) {
+		xf_flow_route_status(setup.flow, 0, &status);
+		left = status.legs[0].in_flight + status.legs[1].in_flight;
+		xf_route_status_fini(&status);
+	}
+	books_check(&setup);
+	assert_int_equal(world.early, 0);
+	for (uint32_t i = 0; i < total; i++)
+		assert_int_equal(world.settled[i], 1);
+	assert_int_equal(xf_flow_drain(setup.flow, 1000), 0);
+	for (unsigned side = 0; side < 2 && order != XF_ORDER_NONE && (!faults.refuse || order == XF_ORDER_STRICT); side++)
+		side_order_check(side);
+	for (uint32_t i = 0; i < total && to == XF_TO_SPLIT; i++)
+		if (world.brokers[0].has[i] == world.brokers[1].has[i])
+			fail_msg("message %u stands at both or none", i);
+	for (uint32_t i = KEYS; i < total && to == XF_TO_SPLIT; i++) /* keys stay together */
+		assert_int_equal(world.brokers[0].has[i], world.brokers[0].has[i % KEYS]);
+	setup_fini(&setup);
+	world_fini();
+}
+
+static void
+test_all(void **state)
+{
+	(void)state;
+	run_sinks((struct faults){.late = true}, XF_TO_ALL, XF_REQUIRE_ALL, XF_ORDER_LANE, MESSAGES);
+	run_sinks((struct faults){.down = true, .late = true}, XF_TO_ALL, XF_REQUIRE_ALL, XF_ORDER_LANE, MESSAGES);
+}
+
+static void
+test_any(void **state)
+{
+	(void)state;
+	run_sinks((struct faults){.late = true}, XF_TO_ALL, XF_REQUIRE_ANY, XF_ORDER_LANE, MESSAGES);
+	run_sinks((struct faults){.down = true, .refuse = true, .late = true}, XF_TO_ALL, XF_REQUIRE_ANY, XF_ORDER_LANE, 3000);
+}
+
+static void
+test_first(void **state)
+{
+	(void)state;
+	run_sinks((struct faults){.down = true, .late = true}, XF_TO_ALL, XF_REQUIRE_FIRST, XF_ORDER_LANE, MESSAGES);
+}
+
+static void
+test_split(void **state)
+{
+	(void)state;
+	run_sinks((struct faults){.down = true, .late = true}, XF_TO_SPLIT, XF_REQUIRE_ALL, XF_ORDER_LANE, MESSAGES);
+}
+
+/* Refusals and outages at once, and not one message passes another of its key. */
+static void
+test_strict(void **state)
+{
+	(void)state;
+	run_sinks((struct faults){.down = true, .refuse = true, .late = true}, XF_TO_ALL, XF_REQUIRE_ALL, XF_ORDER_STRICT, 2000);
+}
+
+static void
+test_no_order(void **state)
+{
+	(void)state;
+	run_sinks((struct faults){.down = true, .refuse = true, .late = true}, XF_TO_ALL, XF_REQUIRE_ALL, XF_ORDER_NONE, 3000);
+}
+
 int
 main(void)
 {
@@ -789,6 +917,12 @@ main(void)
 		cmocka_unit_test(test_outages_with_required_copies),
 		cmocka_unit_test(test_outages_keep_order),
 		cmocka_unit_test(test_rollback_from_a_hung_side),
+		cmocka_unit_test(test_all),
+		cmocka_unit_test(test_any),
+		cmocka_unit_test(test_first),
+		cmocka_unit_test(test_split),
+		cmocka_unit_test(test_strict),
+		cmocka_unit_test(test_no_order),
 	};
 
 	xf_log_setup(XF_LOG_ERROR, false);
