@@ -321,7 +321,7 @@ test_a_request_without_a_reply(void **state)
 	fixture_open(&f, "ask", NULL);
 	sink = harness_sink(f.harness, "back/to", NULL, OPTIONS("mode=reply"));
 	harness_settle_auto(f.source, XF_SETTLE_ACK, true);
-	http_post(f.fd, "/request/ask?timeout=300ms", "", "ping", 4);
+	http_post(f.fd, "/request/ask?timeout=2s", "", "ping", 4);
 	http_expect(f.fd, 504, "no reply");
 	http_post(f.fd, "/request/nobody", "", "ping", 4);
 	http_expect(f.fd, 404, "no route");
@@ -332,7 +332,7 @@ test_a_request_without_a_reply(void **state)
 	http_post(f.fd, "/request/ask", "", "ping", 4);
 	http_expect(f.fd, 422, "refused");
 	harness_window(f.source, 0, 0);
-	http_post(f.fd, "/request/ask?timeout=300ms", "", "ping", 4);
+	http_post(f.fd, "/request/ask?timeout=2s", "", "ping", 4);
 	http_expect(f.fd, 503, "cannot be accepted now");
 	harness_destroy(&sink);
 	fixture_close(&f);

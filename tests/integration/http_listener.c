@@ -400,7 +400,7 @@ test_what_cannot_be_accepted_in_time(void **state)
 	struct http_answer answer;
 
 	(void)state;
-	fixture_open(&f, ">", OPTIONS("timeout=300ms"));
+	fixture_open(&f, ">", OPTIONS("timeout=2s"));
 	harness_window(f.source, 0, 0); /* paused, or full */
 	post(&f, "/publish/a", "", "1");
 	answer = http_read(f.fd);
@@ -527,7 +527,7 @@ test_the_slow_are_cut_off(void **state)
 	uint64_t until;
 
 	(void)state;
-	fixture_open(&f, ">", OPTIONS("idle_timeout=1s"));
+	fixture_open(&f, ">", OPTIONS("idle_timeout=2s"));
 	harness_settle_auto(f.source, XF_SETTLE_ACK, true);
 	silent = http_connect(f.port);
 	for (int i = 0; i < SLOW; i++) {
@@ -567,7 +567,7 @@ test_the_slow_are_cut_off(void **state)
 	close(f.fd);
 	f.fd = http_connect(f.port);
 	post(&f, "/publish/a", "", "patient");
-	assert_false(http_readable(f.fd, 3000));
+	assert_false(http_readable(f.fd, 5000));
 	harness_settle(f.source, harness_received(f.source) - 1, XF_SETTLE_ACK, 0);
 	http_expect(f.fd, 202, "id");
 	fixture_close(&f);

@@ -152,7 +152,7 @@ test_requests_through_nats(void **state)
 		http_expect(fd, 200, payload);
 		close(fd);
 	}
-	assert_post(api, "/request/ask.me?timeout=200ms", "", 504, "no reply");
+	assert_post(api, "/request/ask.me?timeout=2s", "", 504, "no reply");
 	harness_destroy(&asked);
 	harness_destroy(&answers);
 	harness_close(&harness);
