@@ -24,9 +24,30 @@
 
 /* ---- Making ----------------------------------------------------------------------------------- */
 
+enum xf_status
+xf_position_check(const struct xf_conf *conf, const struct xf_conf_migration *migration, struct xf_position position,
+                  struct xf_error *error)
+{
+	const struct xf_conf_endpoint *unmarked = position.mirror != XF_MIRROR_OFF ? xf_conf_unmarked(conf, migration) : NULL;
+	bool in_place = migration->sides[0].in_place;
+
+	if (in_place && position.percent > 0)
+		return xf_error_set(error, "the old side is in place: what comes stands there already, so percent stays 0; "
+		                           "let producers publish to a name of their own first, then take in_place away");
+	if (in_place && position.mirror == XF_MIRROR_OFF)
+		return xf_error_set(error, "the old side is in place, and without a mirror nothing would be published at all; "
+		                           "pause the route instead");
+	if (unmarked != NULL)
+		return xf_error_set(error, "'%s' carries no headers, so whoever reads both sides could not tell a copy from a "
+		                           "message; set envelope: json there, or leave mirror off",
+		                    unmarked->transport->name);
+	return XF_OK;
+}
+
 /* The committed position holds; a different one in the YAML is only said. */
 struct xf_migration *
-xf_flow_migration_make(struct xf_flow *flow, const struct xf_conf_migration *conf, struct xf_error *error)
+xf_flow_migration_make(struct xf_flow *flow, const struct xf_conf *all, const struct xf_conf_migration *conf,
+                       struct xf_error *error)
 {
 	struct xf_knobs knobs = {.version = 1, .position = {conf->percent, conf->mirror}};
 	struct xf_migration *migration;
@@ -47,6 +68,10 @@ xf_flow_migration_make(struct xf_flow *flow, const struct xf_conf_migration *con
 			       written, xf_mirror_name(conf->mirror));
 		}
 		knobs.position = committed;
+	}
+	if (xf_position_check(all, conf, knobs.position, error) != XF_OK) {
+		xf_error_prefix(error, "migration '%s' stands where it cannot with this configuration", conf->name);
+		return NULL;
 	}
 	migration = xf_alloc(sizeof(*migration));
 	migration->conf = conf;
@@ -88,7 +113,7 @@ xf_flow_create(const struct xf_conf *conf, struct xf_state *state, struct xf_err
 	if (flow->rejects == NULL)
 		goto failed;
 	for (size_t i = 0; i < conf->migration_count; i++) {
-		flow->migrations[i] = xf_flow_migration_make(flow, &conf->migrations[i], error);
+		flow->migrations[i] = xf_flow_migration_make(flow, conf, &conf->migrations[i], error);
 		if (flow->migrations[i] == NULL)
 			goto failed;
 		flow->migration_count++;
@@ -383,6 +408,7 @@ lanes_in_use(const struct xf_flow *flow, const struct xf_migration *migration, u
 	return count;
 }
 
+/* Whether it may be made without force. */
 static enum xf_status
 change_check(const struct xf_flow *flow, const struct xf_migration *migration, const struct xf_migration_effect *effect,
              struct xf_error *error)
@@ -459,10 +485,8 @@ xf_flow_migration_set(struct xf_flow *flow, size_t index, const struct xf_migrat
 	high = effect->from.percent + effect->to.percent - low;
 	effect->lanes_moving = high - low;
 	effect->lanes_in_use = lanes_in_use(flow, migration, low, high);
-	if (migration->conf->sides[0].in_place && effect->to.percent > 0)
-		status = xf_error_set(error, "the old side is in place: what comes stands there already, so percent stays 0; "
-		                             "let producers publish to a name of their own first, then take in_place away");
-	else if (!force)
+	status = xf_position_check(xf_flow_conf(flow), migration->conf, effect->to, error);
+	if (status == XF_OK && !force)
 		status = change_check(flow, migration, effect, error);
 	if (status == XF_OK && !change->dry_run)
 		status = xf_state_commit(flow->state, migration->conf->name, who, effect->from, effect->to, error);

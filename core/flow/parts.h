@@ -27,8 +27,12 @@ struct xf_flow {
 	_Atomic bool drain_now;
 };
 
-/* Where it was committed to stand, else at the first values of CONF. NULL with a reason. */
-struct xf_migration *xf_flow_migration_make(struct xf_flow *flow, const struct xf_conf_migration *conf,
-                                            struct xf_error *error);
+/* Whether MIGRATION of CONF can stand there at all. */
+enum xf_status xf_position_check(const struct xf_conf *conf, const struct xf_conf_migration *migration,
+                                 struct xf_position position, struct xf_error *error);
+
+/* Where it was committed to stand, else at the first values of CONF, which is of ALL. NULL with a reason. */
+struct xf_migration *xf_flow_migration_make(struct xf_flow *flow, const struct xf_conf *all,
+                                            const struct xf_conf_migration *conf, struct xf_error *error);
 
 #endif

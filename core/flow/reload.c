@@ -64,8 +64,17 @@ migrations_make(struct reload *reload, struct xf_error *error)
 	for (size_t i = 0; i < conf->migration_count; i++) {
 		size_t index = xf_flow_migration_find(flow, xf_str(conf->migrations[i].name));
 
-		reload->migrations[i] = index != SIZE_MAX ? flow->migrations[index]
-		                                          : xf_flow_migration_make(flow, &conf->migrations[i], error);
+		if (index == SIZE_MAX) {
+			reload->migrations[i] = xf_flow_migration_make(flow, conf, &conf->migrations[i], error);
+		} else {
+			struct xf_position position = xf_migration_knobs(flow->migrations[index]).position;
+
+			if (xf_position_check(conf, &conf->migrations[i], position, error) == XF_OK)
+				reload->migrations[i] = flow->migrations[index];
+			else
+				xf_error_prefix(error, "migration '%s' stands where it cannot with this configuration",
+				                conf->migrations[i].name);
+		}
 		if (reload->migrations[i] == NULL)
 			return XF_FAILED;
 		reload->migration_count++;

@@ -440,7 +440,7 @@ xf_route_status(const struct xf_route *route, struct xf_route_status *status)
 
 	*status = (struct xf_route_status){
 		.name = conf->name,
-		.promise = xf_conf_promise(&conf->sources[0], sink_conf(conf, 0)),
+		.promise = xf_conf_route_promise(conf, 0, 0),
 		.migration = route->migration != NULL ? route->migration->conf->name : NULL,
 		.source_count = conf->source_count,
 		.leg_count = route->outlet_count,

@@ -495,12 +495,12 @@ setup_make(struct setup *setup, enum xf_mirror mirror)
 		.name = "r",
 		.sources = &setup->source,
 		.source_count = 1,
+		.to = world.to,
 		.migration = &setup->migration,
 		.max_in_flight = 1000,
 		.max_in_flight_bytes = 64 << 20,
 	};
 	if (world.to != XF_TO_MIGRATION) {
-		setup->route.to = world.to;
 		setup->route.migration = NULL;
 		setup->route.key = setup->migration.key;
 		setup->route.sinks = setup->migration.sides;
