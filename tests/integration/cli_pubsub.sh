@@ -114,6 +114,13 @@ check 0 '3 confirmed' pub --via "$redis" -o mode=stream log.a entry --count 3
 check 0 'entry' sub --via "$redis" -o mode=stream -o group=kept -o deliver=all log.a --count 3
 [ "$(grep -c entry "$dir/out")" = 3 ] || fail 'a stream' "$dir/out"
 
+listen "$dir/asked" 'redis pubsub channels ask.me | grep -q ask' sub --via "$redis" -o envelope=json ask.me --count 1 --json
+timeout 60 "$tool" request --via "$redis" ask.me question >"$dir/answer" 2>&1 &
+asker=$!
+heard 0 '"reply":"crossfade.reply.' "$dir/asked"
+check 0 '1 confirmed' pub --via "$redis" -o envelope=json "$(sed 's/.*"reply":"\([^"]*\)".*/\1/' "$dir/asked")" forty-two
+wait "$asker" && grep -qx forty-two "$dir/answer" || fail 'the answer over redis' "$dir/answer"
+
 # ---- amqp ------------------------------------------------------------------------------------------------------------
 
 check 1 "no queue 'backlog'" pub --via "$amqp" backlog hello

@@ -19,11 +19,14 @@ enum {
 static bool
 line_take(struct feed *feed, struct xf_str *line)
 {
-	char *begin = feed->input.data + feed->used, *end;
 	size_t left = feed->input.len - feed->used;
+	char *begin, *end;
 
-	end = left > 0 ? memchr(begin, '\n', left) : NULL;
-	if (end == NULL && !(feed->at_end && left > 0))
+	if (left == 0)
+		return false;
+	begin = feed->input.data + feed->used;
+	end = memchr(begin, '\n', left);
+	if (end == NULL && !feed->at_end)
 		return false;
 	if (end == NULL) { /* the last one has no end */
 		xf_buffer_append(&feed->input, "\n", 1);
