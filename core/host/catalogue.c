@@ -11,7 +11,8 @@
  * Whom the checks trust: root, our own user, and whoever owns this program's file or a folder above it,
  * because they could as well replace the program.
  *
- * Threads: the one that loads configurations; what was sealed never changes.
+ * Threads: one at a time loads configurations; what was sealed never changes, and the list of it only grows at its end, so any
+ * thread may look at what is loaded.
  */
 #include "host/catalogue.h"
 
@@ -22,6 +23,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stddef.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,6 +36,7 @@
 #include "host/folders.h"
 #include "host/host.h"
 
+#define PLUGINS_MAX 256
 #define ENTRY_SYMBOL "xf_plugin_entry_v"
 #define STRUCT_SIZE_MAX 65536u
 #define FILE_SIZE_MAX (256ll << 20)
@@ -83,8 +86,8 @@ struct xf_catalogue {
 	struct plugin *plugins;
 	struct builtin *builtins;
 	struct block *blocks; /* the memory of sealed tables */
-	struct xf_plugin_info *infos;
-	size_t info_count;
+	struct xf_plugin_info infos[PLUGINS_MAX];
+	_Atomic size_t info_count;
 	uid_t trusted[TRUSTED_MAX];
 	size_t trusted_count;
 };
@@ -720,9 +723,9 @@ info_add(struct xf_catalogue *catalogue, const struct plugin *plugin)
 {
 	const struct xf_entry *entry = &plugin->module->entry;
 
-	catalogue->infos = xf_grow_array(catalogue->infos, catalogue->info_count, catalogue->info_count + 1,
-	                                 sizeof(*catalogue->infos));
-	catalogue->infos[catalogue->info_count++] = (struct xf_plugin_info){
+	size_t count = atomic_load(&catalogue->info_count);
+
+	catalogue->infos[count] = (struct xf_plugin_info){
 		.file = plugin->module->file,
 		.class_name = plugin->class.head.name,
 		.summary = plugin->class.head.summary,
@@ -732,6 +735,7 @@ info_add(struct xf_catalogue *catalogue, const struct plugin *plugin)
 		.abi_major = entry->abi_major,
 		.abi_minor = entry->abi_minor,
 	};
+	atomic_store(&catalogue->info_count, count + 1);
 }
 
 static const struct xf_transport_class *
@@ -750,6 +754,10 @@ plugin_get(struct xf_catalogue *catalogue, const char *path, const char *name, b
 		if (plugin->theirs == class)
 			return &plugin->class;
 
+	if (atomic_load(&catalogue->info_count) == PLUGINS_MAX) {
+		xf_error_set(error, "there are %d plugins already, the most that are loaded", PLUGINS_MAX);
+		return NULL;
+	}
 	plugin = xf_alloc(sizeof(*plugin));
 	plugin->module = module;
 	if (plugin_seal(catalogue, plugin, class, error) != XF_OK) {
@@ -816,7 +824,6 @@ xf_catalogue_destroy(struct xf_catalogue **catalogue)
 		free(block);
 	}
 	xf_folders_free(gone->dirs, gone->dir_count);
-	free(gone->infos);
 	free(gone);
 }
 
@@ -940,6 +947,6 @@ xf_catalogue_for_conf(struct xf_catalogue *catalogue)
 const struct xf_plugin_info *
 xf_catalogue_loaded(const struct xf_catalogue *catalogue, size_t *count)
 {
-	*count = catalogue->info_count;
+	*count = atomic_load(&catalogue->info_count);
 	return catalogue->infos;
 }

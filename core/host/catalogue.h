@@ -52,7 +52,7 @@ struct xf_plugin_info {
 	uint32_t abi_minor;
 };
 
-/* Everything loaded so far, COUNT of them; the catalogue's own. */
+/* [any thread] Everything loaded so far, COUNT of them; the catalogue's own. */
 const struct xf_plugin_info *xf_catalogue_loaded(const struct xf_catalogue *catalogue, size_t *count);
 
 #endif
