@@ -138,7 +138,8 @@ uint32_t member_take(struct member *member, uint32_t count, uint64_t bytes, bool
 /* The last COUNT of those taken were not wanted after all; they go back as if they had never been out. */
 void member_untake(struct member *member, uint32_t count);
 
-void member_settle(struct member *member, const struct xf_settlement *settlements, uint32_t count);
+/* True: nothing is left of the subscription, waiting or handed out. */
+bool member_settle(struct member *member, const struct xf_settlement *settlements, uint32_t count);
 
 /* ---- Among the broker's own files ------------------------------------------------------ */
 

@@ -318,14 +318,14 @@ settled_locked(struct member *member, struct giving_up *g, struct entry *entry)
 	g->count++;
 }
 
-void
+bool
 member_settle(struct member *member, const struct xf_settlement *settlements, uint32_t count)
 {
 	struct broker *broker = member->broker;
 	struct ring *out = &member->out;
 	struct giving_up g = {NULL, 0};
 	uint64_t now = 0;
-	bool returned = false;
+	bool returned = false, empty;
 
 	pthread_mutex_lock(&broker->lock);
 	for (uint32_t i = 0; i < count; i++) {
@@ -361,5 +361,7 @@ member_settle(struct member *member, const struct xf_settlement *settlements, ui
 	broker_wake_producers_locked(broker);
 	if (returned)
 		broker_wake_members_locked(broker, member->queue);
+	empty = member->queue->unsettled == 0 && queue_pending(member->queue) == 0;
 	pthread_mutex_unlock(&broker->lock);
+	return empty;
 }

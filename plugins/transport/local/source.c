@@ -184,9 +184,8 @@ source_settle(void *instance, const struct xf_settlement *settlements, uint32_t 
 {
 	struct source *source = instance;
 
-	member_settle(&source->member, settlements, count);
 	/* nothing may be left to wake it for but to say so */
-	if (source->lag > 0 && member_sight(&source->member).lag == 0)
+	if (member_settle(&source->member, settlements, count) && source->lag > 0)
 		source->member.broker->host->wake(source->member.endpoint);
 }
 
