@@ -10,7 +10,7 @@
  *
  * Threads: the source's thread owns deliveries and legs. A leg that was sent belongs to the
  * sink's thread until it comes back through the inlet's inbox; meanwhile the source's thread touches only
- * its state word.
+ * its state word, and who needs it, which is nothing to the sink.
  */
 #ifndef XF_FLOW_DELIVERY_H
 #define XF_FLOW_DELIVERY_H

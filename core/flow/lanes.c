@@ -278,11 +278,11 @@ delivery_release(struct xf_lanes *lanes, struct xf_delivery *delivery)
 	lanes->ops->release(lanes->context, delivery);
 }
 
-/* A leg that was refused where another one may do keeps its reason for as long as it may be asked for. */
+/* One that is not gone may be its sink's: what it says of a result is looked at only once it is back. */
 static bool
-leg_reason_is_kept(const struct xf_leg *leg)
+leg_is_gone(const struct xf_leg *leg)
 {
-	return leg->need == XF_NEED_ANY && leg->result == XF_RESULT_REJECTED;
+	return leg->delivery == NULL;
 }
 
 static void
@@ -292,13 +292,14 @@ leg_free(struct xf_lanes *lanes, struct xf_leg *leg)
 
 	if (leg->need == XF_NEED_NOT && !leg->abandoned)
 		loose_count(lanes, leg, -1);
-	if (!leg_reason_is_kept(leg)) {
+	/* Where another one may do, a refusal keeps its reason for as long as it may be asked for. */
+	if (leg->need != XF_NEED_ANY || leg->result != XF_RESULT_REJECTED || !delivery->open) {
 		free(leg->reason);
 		leg->reason = NULL;
 	}
 	free(leg->wrapped);
 	leg->wrapped = NULL;
-	leg->delivery = NULL; /* it is gone */
+	leg->delivery = NULL;
 	if (leg->extra)
 		free(leg);
 	XF_ASSERT(delivery->out > 0);
@@ -334,7 +335,7 @@ reasons_free(const struct xf_lanes *lanes, struct xf_delivery *delivery)
 	for (unsigned i = 0; any && i < lanes->destination.sink_count; i++) {
 		struct xf_leg *leg = xf_delivery_leg(delivery, i);
 
-		if (!leg_reason_is_kept(leg))
+		if (!leg_is_gone(leg))
 			continue;
 		free(leg->reason);
 		leg->reason = NULL;
@@ -351,7 +352,7 @@ others_let_go(struct xf_lanes *lanes, struct xf_delivery *delivery, const struct
 	for (unsigned i = 0; i < lanes->destination.sink_count; i++) {
 		struct xf_leg *leg = xf_delivery_leg(delivery, i);
 
-		if (leg == but || leg->delivery == NULL)
+		if (leg == but || leg_is_gone(leg))
 			continue;
 		leg->need = XF_NEED_NOT;
 		loose_count(lanes, leg, 1);
@@ -396,13 +397,15 @@ static void
 leg_given_up(struct xf_lanes *lanes, struct xf_leg *leg)
 {
 	struct xf_delivery *delivery = leg->delivery;
-	struct xf_leg *refused = leg->result == XF_RESULT_REJECTED ? leg : NULL;
+	struct xf_leg *refused = leg->result == XF_RESULT_REJECTED ? leg : NULL, *other;
 
 	if (!leg_is_needed(leg) || (leg->need == XF_NEED_ANY && delivery->unconfirmed > 1))
 		return;
-	for (unsigned i = 0; leg->need == XF_NEED_ANY && refused == NULL && i < lanes->destination.sink_count; i++)
-		if (xf_delivery_leg(delivery, i)->result == XF_RESULT_REJECTED)
-			refused = xf_delivery_leg(delivery, i);
+	for (unsigned i = 0; leg->need == XF_NEED_ANY && refused == NULL && i < lanes->destination.sink_count; i++) {
+		other = xf_delivery_leg(delivery, i);
+		if (leg_is_gone(other) && other->result == XF_RESULT_REJECTED)
+			refused = other;
+	}
 	if (refused != NULL)
 		lanes->ops->refused(lanes->context, refused);
 }
