@@ -147,14 +147,14 @@ xf_way_wants(const struct xf_way *way)
 struct xf_delivery *
 xf_way_make(struct xf_way *way, const struct xf_incoming *message, struct xf_fields *fields, struct xf_error *error)
 {
-	struct xf_draft draft;
+	struct xf_draft *draft = &way->draft;
 
-	if (xf_maker_draft(&way->maker, message, &draft, error) != XF_OK) {
-		*fields = draft.fields;
+	if (xf_maker_draft(&way->maker, message, draft, error) != XF_OK) {
+		*fields = draft->fields;
 		return NULL;
 	}
-	xf_lanes_prefetch(&way->lanes, draft.bucket);
-	return xf_maker_make(&way->maker, message, &draft);
+	xf_lanes_prefetch(&way->lanes, draft->bucket);
+	return xf_maker_make(&way->maker, message, draft);
 }
 
 void

@@ -50,6 +50,7 @@ struct xf_way {
 	struct xf_lanes lanes;
 	struct xf_pipe *pipes; /* as the lanes number them */
 	struct xf_maker maker;
+	struct xf_draft draft; /* of the message at hand */
 	uint64_t now_ms;
 	uint64_t tick_at; /* when the lanes want to be looked at */
 	uint32_t knobs_version;
@@ -79,7 +80,7 @@ void xf_way_flush(struct xf_way *way);
 uint64_t xf_way_wants(const struct xf_way *way);
 
 /* MESSAGE has passed xf_accept_check(). Where it can go nowhere NULL is returned with the reason in ERROR and what it is known
- * by in FIELDS, which borrow from MESSAGE. With release set the payload was adopted. */
+ * by in FIELDS, which borrow from MESSAGE and, until the next one is made, from the way. With release set the payload was adopted. */
 struct xf_delivery *xf_way_make(struct xf_way *way, const struct xf_incoming *message, struct xf_fields *fields,
                                 struct xf_error *error);
 /* It may be settled before this returns. */
