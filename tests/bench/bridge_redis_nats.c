@@ -9,24 +9,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <hiredis/hiredis.h>
-
-#include "bridge.h"
-
-static redisReply *
-reply_next(redisContext *redis)
-{
-	void *reply = NULL;
-
-	if (redisGetReply(redis, &reply) != REDIS_OK)
-		bridge_fail("redis", redis->errstr);
-	return reply;
-}
+#include "jetstream.h"
+#include "redis.h"
 
 int
 main(int argc, char **argv)
 {
-	struct bridge bridge;
+	struct jetstream jetstream;
 	redisContext *redis;
 	uint64_t count;
 
@@ -35,22 +24,22 @@ main(int argc, char **argv)
 		return 2;
 	}
 	count = strtoull(argv[3], NULL, 10);
-	bridge_open(&bridge, argv[4], argv[5]);
-	redis = redisConnect("127.0.0.1", atoi(argv[1]));
-	if (redis == NULL || redis->err != 0)
-		bridge_fail("redis", redis != NULL ? redis->errstr : "no memory");
+	jetstream_open(&jetstream, argv[4], argv[5]);
+	redis = redis_connect(atoi(argv[1]));
 	freeReplyObject(redisCommand(redis, "SUBSCRIBE %s", argv[2]));
-	while (bridge.published < count) {
-		redisReply *reply = reply_next(redis);
+	while (jetstream.published < count) {
+		redisReply *reply = redis_reply(redis);
 
 		if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 3 || strcmp(reply->element[0]->str, "message") != 0)
 			bridge_fail("redis", "an unexpected answer");
-		if (bridge.published == 0)
-			bridge_begin(&bridge);
-		bridge_publish(&bridge, reply->element[2]->str, reply->element[2]->len, "");
+		if (jetstream.published == 0)
+			bridge_begin();
+		jetstream_publish(&jetstream, reply->element[2]->str, reply->element[2]->len, "");
 		freeReplyObject(reply);
 	}
-	bridge_end(&bridge);
+	jetstream_finish(&jetstream);
+	bridge_end(count);
 	redisFree(redis);
+	jetstream_close(&jetstream);
 	return 0;
 }
