@@ -245,6 +245,10 @@ test_deliver(void **state)
 	snprintf(since, sizeof(since), "deliver_since=%lldms", (long long)((int64_t)harness_now_ms() - middle_ms));
 	assert_int_equal(first_number(harness, OPTIONS("durable=since", since)), 11);
 
+	/* One that is ephemeral is gone with its source: its name begins anew, elsewhere. */
+	assert_int_equal(first_number(harness, OPTIONS("durable=brief", "ephemeral=true", "deliver_sequence=3")), 3);
+	assert_int_equal(first_number(harness, OPTIONS("durable=brief", "ephemeral=true", "deliver_sequence=4")), 4);
+
 	/* A consumer that is there began where it began. */
 	source = harness_source(harness, "r/from", "d.>", OPTIONS("durable=fresh", "deliver=all"));
 	expect_reason(source, "was created to deliver new");

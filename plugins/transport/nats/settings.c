@@ -132,6 +132,8 @@ const struct xf_option *const source_options[] = {
 	                                .help = "Instead of 'deliver': it begins with this sequence of the stream"),
 	[SOURCE_GROUP] = ROW(.type = XF_OPTION_STRING, .key = "group",
 	                     .help = "Queue group of a core subscription: its members share the messages"),
+	[SOURCE_EPHEMERAL] = ROW(.type = XF_OPTION_BOOL, .key = "ephemeral", .def = "false",
+	                         .help = "The consumer goes when the source ends, or is not heard of for a minute"),
 	NULL,
 };
 

@@ -40,6 +40,7 @@ enum {
 	SOURCE_DELIVER_SINCE,
 	SOURCE_DELIVER_SEQUENCE,
 	SOURCE_GROUP,
+	SOURCE_EPHEMERAL,
 };
 
 /* Rows of a sink's table. */

@@ -305,6 +305,8 @@ consumer_create(struct setup *setup, struct link *link)
 		text_quote(&body, setup->filter);
 	}
 	deliver_add(&body, want, setup->settings->host->wall_ms());
+	if (want->ephemeral)
+		text_printf(&body, ",\"inactive_threshold\":%lld", 60000ll * MS);
 	text_printf(&body,
 	            ",\"ack_policy\":\"explicit\",\"replay_policy\":\"instant\","
 	            "\"ack_wait\":%lld,\"max_deliver\":-1,\"max_ack_pending\":%lld,\"max_waiting\":512}}",

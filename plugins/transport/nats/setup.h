@@ -24,6 +24,7 @@ enum deliver {
 struct consumer_want {
 	char *stream; /* NULL: the one that stores SUBJECT */
 	char *durable;
+	bool ephemeral; /* it goes with its reader */
 	char *subject;
 	uint64_t ack_wait_ms;
 	bool ack_wait_given;

@@ -872,6 +872,18 @@ stop_return(struct source *source)
 	stop_wait(source, false, until + STOP_MS);
 }
 
+/* Nobody reads by it any more. What is unsettled is offered to others by the stream itself. */
+static void
+consumer_delete(struct source *source)
+{
+	char subject[512];
+
+	snprintf(subject, sizeof(subject), "%s.CONSUMER.DELETE.%s.%s", source->settings->api,
+	         source->setup.consumer.stream, source->want.durable);
+	link_publish(&source->link, (struct xf_str){subject, strlen(subject)}, (struct xf_str){NULL, 0}, NULL, 0);
+	link_flush(&source->link);
+}
+
 static void
 source_stop(void *instance)
 {
@@ -879,6 +891,8 @@ source_stop(void *instance)
 
 	if (source->mode == MODE_JETSTREAM && source->phase == PHASE_READY && !source->link.failed)
 		stop_return(source);
+	if (source->want.ephemeral && source->phase == PHASE_READY && !source->link.failed)
+		consumer_delete(source);
 	held_clear(source, false);
 	link_close(&source->link);
 	pulls_clear(&source->pulls);
@@ -969,6 +983,7 @@ source_create(const struct xf_host *host, struct xf_endpoint *endpoint, void *sh
 		source->want.stream = copy_string(value->str);
 	source->want.durable = durable_name(host->option(config, SOURCE_DURABLE)->str, info->route);
 	source->want.subject = copy_string(info->subject);
+	source->want.ephemeral = source->mode == MODE_JETSTREAM && host->option(config, SOURCE_EPHEMERAL)->i64 != 0;
 	value = host->option(config, SOURCE_ACK_WAIT);
 	source->want.ack_wait_ms = (uint64_t)value->i64;
 	source->want.ack_wait_given = value->present;
