@@ -5,8 +5,9 @@
  * subject. So most look-ups are one hash and one comparison, and literal patterns make nobody's walk longer. The trie
  * proper holds only patterns with wildcards, and costs nothing while there are none.
  *
- * All edges stand in one hash table, from (parent, text) to the node behind; only `*` and `>` are pointers
- * of the node. The table is probed linearly and has no tombstones: what stands behind a removed edge moves up.
+ * All edges stand in one hash table, from (parent, text) to the node behind; only `*` is a pointer of the node, and
+ * `>`, behind which nothing comes, is part of it. The table is probed linearly and has no tombstones: what stands
+ * behind a removed edge moves up.
  */
 #include "subjects.h"
 
@@ -19,18 +20,25 @@
 
 #define EDGES_MIN 16u
 
-/* Where a pattern, or the beginning of some, ends. */
+/* Those of a pattern; one, as there mostly is, stands where the others would be pointed to. */
+struct values {
+	union {
+		void *one;
+		void **many;
+	} at;
+	uint32_t count;
+	uint32_t size; /* 0: room for one */
+};
+
+/* Where a pattern, or the beginning of some, ends. With a short text it is one line of the cache: that is what a look-up
+ * among many waits for. */
 struct node {
+	struct values values; /* of the pattern that ends here */
+	struct values tail;   /* of the one that goes on with a last ">" */
+	struct node *star;    /* behind it a "*" */
 	struct node *parent;
-	struct node *star; /* behind it a "*" */
-	struct node *tail; /* behind it the last ">" */
-	size_t children;   /* edges, star and tail among them */
-	uint64_t hash;
-	size_t count;  /* of values: of the pattern that ends here */
-	size_t size;   /* 0: room for one, in the node */
-	void **values; /* &one while size is 0 */
-	void *one;
-	size_t len; /* of the text on the way here */
+	uint32_t children; /* edges, and the star */
+	uint32_t len;      /* of the text on the way here */
 	char text[];
 };
 
@@ -49,18 +57,29 @@ struct subjects {
 };
 
 static struct node *
-node_create(struct node *parent, const char *text, size_t len, uint64_t hash)
+node_create(struct node *parent, const char *text, size_t len)
 {
 	struct node *node = calloc(1, sizeof(*node) + len);
 
 	if (node == NULL)
 		return NULL;
 	node->parent = parent;
-	node->values = &node->one;
-	node->hash = hash;
-	node->len = len;
+	node->len = (uint32_t)len;
 	memcpy(node->text, text, len);
 	return node;
+}
+
+static void *const *
+values_items(const struct values *values)
+{
+	return values->size > 0 ? values->at.many : &values->at.one;
+}
+
+static void
+values_fini(struct values *values)
+{
+	if (values->size > 0)
+		free(values->at.many);
 }
 
 static void
@@ -69,9 +88,8 @@ node_free(struct node *node)
 	if (node == NULL)
 		return;
 	node_free(node->star);
-	node_free(node->tail);
-	if (node->size > 0)
-		free(node->values);
+	values_fini(&node->values);
+	values_fini(&node->tail);
 	free(node);
 }
 
@@ -84,8 +102,8 @@ subjects_create(void)
 		return NULL;
 	s->size = EDGES_MIN;
 	s->edges = calloc(s->size, sizeof(*s->edges));
-	s->literals = node_create(NULL, "", 0, 0);
-	s->root = node_create(NULL, "", 0, 0);
+	s->literals = node_create(NULL, "", 0);
+	s->root = node_create(NULL, "", 0);
 	if (s->edges == NULL || s->literals == NULL || s->root == NULL)
 		subjects_destroy(&s);
 	return s;
@@ -99,7 +117,7 @@ subjects_destroy(struct subjects **subjects)
 	*subjects = NULL;
 	if (s == NULL)
 		return;
-	/* each node hangs on one edge, or is the star or the tail of another */
+	/* each node hangs on one edge, or is the star of another */
 	for (size_t i = 0; s->edges != NULL && i < s->size; i++)
 		node_free(s->edges[i].node);
 	node_free(s->literals);
@@ -207,30 +225,30 @@ is_wild(struct xf_str pattern)
 
 /* What lies behind PARENT over TEXT; it is made if MAKE. NULL: it is not there, or no memory. */
 static struct node *
-node_step(struct subjects *s, struct node *parent, const char *text, size_t len, bool wild, bool make)
+node_step(struct subjects *s, struct node *parent, const char *text, size_t len, bool star, bool make)
 {
-	struct node **link = NULL, *node;
 	struct edge *edge;
+	struct node *node;
 	uint64_t hash;
 
-	if (wild && len == 1 && (text[0] == '*' || text[0] == '>')) {
-		link = text[0] == '*' ? &parent->star : &parent->tail;
-		if (*link == NULL && make && (*link = node_create(parent, text, len, 0)) != NULL)
-			parent->children++;
-		return *link;
-	}
+	if (star && parent->star != NULL)
+		return parent->star;
 	if (make && !edges_reserve(s))
 		return NULL;
 	hash = edge_hash(parent, text, len);
-	edge = edge_find(s, parent, text, len, hash);
-	if (edge->node != NULL || !make)
-		return edge->node;
-	node = node_create(parent, text, len, hash);
+	edge = star ? NULL : edge_find(s, parent, text, len, hash);
+	if (!make || (edge != NULL && edge->node != NULL))
+		return edge != NULL ? edge->node : NULL;
+	node = node_create(parent, text, len);
 	if (node == NULL)
 		return NULL;
-	*edge = (struct edge){hash, node};
-	s->used++;
 	parent->children++;
+	if (star) {
+		parent->star = node;
+	} else {
+		*edge = (struct edge){hash, node};
+		s->used++;
+	}
 	return node;
 }
 
@@ -238,77 +256,107 @@ node_step(struct subjects *s, struct node *parent, const char *text, size_t len,
 static void
 node_prune(struct subjects *s, struct node *node)
 {
-	while (node->parent != NULL && node->count == 0 && node->children == 0) {
+	while (node->parent != NULL && node->values.count == 0 && node->tail.count == 0 && node->children == 0) {
 		struct node *parent = node->parent;
 
 		if (parent->star == node)
 			parent->star = NULL;
-		else if (parent->tail == node)
-			parent->tail = NULL;
 		else
-			edge_remove(s, edge_find(s, parent, node->text, node->len, node->hash));
+			edge_remove(s, edge_find(s, parent, node->text, node->len,
+			                         edge_hash(parent, node->text, node->len)));
 		parent->children--;
 		node_free(node);
 		node = parent;
 	}
 }
 
-/* The node that PATTERN ends at. */
-static struct node *
-pattern_node(struct subjects *s, struct xf_str pattern, bool make)
+/* Where a pattern ends: its values, and the node that has them. */
+struct ending {
+	struct node *node;
+	struct values *values; /* NULL: it is not there, or no memory */
+};
+
+static struct ending
+pattern_find(struct subjects *s, struct xf_str pattern, bool make)
 {
 	struct node *node = s->root, *next;
 
-	if (!is_wild(pattern))
-		return node_step(s, s->literals, pattern.data, pattern.len, false, make);
+	if (!is_wild(pattern)) {
+		node = node_step(s, s->literals, pattern.data, pattern.len, false, make);
+		return (struct ending){node, node != NULL ? &node->values : NULL};
+	}
 	for (;;) {
 		size_t len = token_len(pattern.data, pattern.len);
 
-		next = node_step(s, node, pattern.data, len, true, make);
+		if (len == pattern.len && len == 1 && pattern.data[0] == '>')
+			return (struct ending){node, &node->tail};
+		next = node_step(s, node, pattern.data, len, len == 1 && pattern.data[0] == '*', make);
 		if (next == NULL) {
 			if (make)
 				node_prune(s, node);
-			return NULL;
+			return (struct ending){NULL, NULL};
 		}
 		node = next;
 		if (len == pattern.len)
-			return node;
+			return (struct ending){node, &node->values};
 		pattern.data += len + 1;
 		pattern.len -= len + 1;
 	}
 }
 
-/* Room for one more value. */
+/* ---- Values ---------------------------------------------------------------------------- */
+
 static bool
-values_reserve(struct node *node)
+values_add(struct values *values, void *value)
 {
-	size_t size = (node->count + 1) * 2;
+	uint32_t size = (values->count + 1) * 2;
 	void **grown;
 
-	if (node->count < (node->size > 0 ? node->size : 1))
+	if (values->count == 0 && values->size == 0) {
+		values->at.one = value;
+		values->count = 1;
 		return true;
-	grown = realloc(node->size > 0 ? node->values : NULL, size * sizeof(*grown));
-	if (grown == NULL)
-		return false;
-	if (node->size == 0)
-		grown[0] = node->one;
-	node->values = grown;
-	node->size = size;
+	}
+	if (values->count == (values->size > 0 ? values->size : 1)) {
+		grown = realloc(values->size > 0 ? values->at.many : NULL, size * sizeof(*grown));
+		if (grown == NULL)
+			return false;
+		if (values->size == 0)
+			grown[0] = values->at.one;
+		values->at.many = grown;
+		values->size = size;
+	}
+	values->at.many[values->count++] = value;
 	return true;
+}
+
+static bool
+values_remove(struct values *values, const void *value)
+{
+	void *const *items = values_items(values);
+
+	for (uint32_t i = 0; i < values->count; i++) {
+		if (items[i] != value)
+			continue;
+		values->count--;
+		if (values->size > 0)
+			values->at.many[i] = values->at.many[values->count];
+		return true;
+	}
+	return false;
 }
 
 bool
 subjects_add(struct subjects *subjects, struct xf_str pattern, void *value)
 {
-	struct node *node = pattern_node(subjects, pattern, true);
+	struct ending end = pattern_find(subjects, pattern, true);
 
-	if (node == NULL)
+	if (end.values == NULL)
 		return false;
-	if (!values_reserve(node)) {
-		node_prune(subjects, node);
+	if (!values_add(end.values, value)) {
+		node_prune(subjects, end.node);
 		return false;
 	}
-	node->values[node->count++] = value;
 	subjects->count++;
 	return true;
 }
@@ -316,36 +364,34 @@ subjects_add(struct subjects *subjects, struct xf_str pattern, void *value)
 bool
 subjects_remove(struct subjects *subjects, struct xf_str pattern, void *value)
 {
-	struct node *node = pattern_node(subjects, pattern, false);
+	struct ending end = pattern_find(subjects, pattern, false);
 
-	for (size_t i = 0; node != NULL && i < node->count; i++) {
-		if (node->values[i] != value)
-			continue;
-		node->values[i] = node->values[--node->count];
-		subjects->count--;
-		node_prune(subjects, node);
-		return true;
-	}
-	return false;
+	if (end.values == NULL || !values_remove(end.values, value))
+		return false;
+	subjects->count--;
+	node_prune(subjects, end.node);
+	return true;
 }
 
 void *const *
 subjects_under(const struct subjects *subjects, struct xf_str pattern, size_t *count)
 {
 	/* changes nothing, as nothing is made */
-	const struct node *node = pattern_node((struct subjects *)(uintptr_t)subjects, pattern, false);
+	struct ending end = pattern_find((struct subjects *)(uintptr_t)subjects, pattern, false);
 
-	*count = node != NULL ? node->count : 0;
-	return node != NULL && node->count > 0 ? node->values : NULL;
+	*count = end.values != NULL ? end.values->count : 0;
+	return *count > 0 ? values_items(end.values) : NULL;
 }
 
 /* ---- Look-up --------------------------------------------------------------------------- */
 
-static void **
-values_put(const struct node *node, void **out)
+static inline void **
+values_put(const struct values *values, void **out)
 {
-	for (size_t i = 0; i < node->count; i++)
-		*out++ = node->values[i];
+	void *const *items = values_items(values);
+
+	for (uint32_t i = 0; i < values->count; i++)
+		*out++ = items[i];
 	return out;
 }
 
@@ -358,13 +404,12 @@ walk(const struct subjects *s, const struct node *node, const char *rest, size_t
 		size_t len = token_len(rest, rest_len);
 		const struct node *next = NULL;
 
-		if (node->tail != NULL)
-			out = values_put(node->tail, out);
-		if (node->children > (node->star != NULL) + (size_t)(node->tail != NULL))
+		out = values_put(&node->tail, out);
+		if (node->children > (node->star != NULL))
 			next = edge_find(s, node, rest, len, edge_hash(node, rest, len))->node;
 		if (len == rest_len) {
-			out = next != NULL ? values_put(next, out) : out;
-			return node->star != NULL ? values_put(node->star, out) : out;
+			out = next != NULL ? values_put(&next->values, out) : out;
+			return node->star != NULL ? values_put(&node->star->values, out) : out;
 		}
 		rest += len + 1;
 		rest_len -= len + 1;
@@ -385,9 +430,9 @@ subjects_match(const struct subjects *subjects, struct xf_str subject, void **ou
 	if (subjects->literals->children > 0) {
 		literal = edge_find(subjects, subjects->literals, subject.data, subject.len,
 		                    edge_hash(subjects->literals, subject.data, subject.len))->node;
-		end = literal != NULL ? values_put(literal, end) : end;
+		end = literal != NULL ? values_put(&literal->values, end) : end;
 	}
-	if (subjects->root->children > 0)
+	if (subjects->root->children > 0 || subjects->root->tail.count > 0)
 		end = walk(subjects, subjects->root, subject.data, subject.len, end);
 	return (size_t)(end - out);
 }
