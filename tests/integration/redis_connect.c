@@ -85,7 +85,8 @@ test_tls_carries_all_modes(void **state)
 static void
 test_tls_payloads_of_all_sizes_arrive_in_order(void **state)
 {
-	static const size_t sizes[] = {0, 1, 127, 4096, 16384, 16385, 70000, 300000, 5 * 1024 * 1024, 2, 8 * 1024 * 1024, 3};
+	static const size_t sizes[] = {0,      1,      127,             4096, 16384,           16385,
+	                               70000, 300000, 5 * 1024 * 1024, 2,    8 * 1024 * 1024, 3};
 	const size_t count = sizeof(sizes) / sizeof(sizes[0]);
 	struct xf_broker *broker = xf_broker_start_tls("redis", false);
 	struct harness *h = harness_open("redis", OPTIONS(text("url=%s%s", xf_broker_url(broker), ""),
@@ -224,8 +225,10 @@ test_a_user_a_database_and_a_name(void **state)
 	char *out;
 
 	(void)state;
-	free(xf_broker_ctl(broker, OPTIONS("ACL", "SETUSER", "svc", "on", ">p@ss/wörd", "allkeys", "allchannels", "+@all")));
-	h = harness_open("redis", OPTIONS(text("url=redis://svc:p%%40ss%%2Fw%%C3%%B6rd@%s/3%s", xf_broker_url(broker) + 8, "")));
+	free(xf_broker_ctl(broker, OPTIONS("ACL", "SETUSER", "svc", "on", ">p@ss/wörd", "allkeys", "allchannels",
+	                                   "+@all")));
+	h = harness_open("redis", OPTIONS(text("url=redis://svc:p%%40ss%%2Fw%%C3%%B6rd@%s/3%s",
+	                                       xf_broker_url(broker) + 8, "")));
 	assert_carries(h);
 	sink = harness_sink(h, "orders/to", NULL, OPTIONS("mode=stream"));
 	assert_true(harness_wait_state(sink, XF_STATE_UP, DEADLINE));

@@ -63,7 +63,7 @@ fixture_open(struct fixture *f)
 
 	memset(f, 0, sizeof(*f));
 	for (unsigned i = 0; i < SERVERS; i++)
-		f->servers[i] = xf_broker_start("redis", OPTIONS("--repl-diskless-sync", "yes", "--repl-diskless-sync-delay", "0"));
+		f->servers[i] = xf_broker_start("redis", OPTIONS("--repl-diskless-sync-delay", "0"));
 	for (unsigned i = 1; i < SERVERS; i++)
 		free(xf_broker_ctl(f->servers[i], OPTIONS("REPLICAOF", "127.0.0.1", port_of(f->servers[0]))));
 	snprintf(monitor, sizeof(monitor), "sentinel monitor my-master 127.0.0.1 %s 2", port_of(f->servers[0]));

@@ -63,7 +63,9 @@ command_init(struct command *command, const struct xf_host *host, const struct x
 	};
 	unsigned verb = 0;
 
-	*command = (struct command){.mode = endpoint_mode(host, options), .separator = endpoint_separator(host, options)};
+	*command = (struct command){0};
+	command->mode = endpoint_mode(host, options);
+	command->separator = endpoint_separator(host, options);
 	if (command->mode == MODE_LIST)
 		verb = endpoint_pushes_left(host, options) ? 1 : 2;
 	command->verb = verbs[verb].text;

@@ -393,7 +393,8 @@ conn_flush(struct conn *conn, uint64_t now)
 	while (out->pos < out->len && !conn->failing) {
 		const char *data = out->data + out->pos;
 		size_t size = out->len - out->pos;
-		ssize_t n = conn->tls != NULL ? tls_write(conn->tls, data, size) : send(conn->fd, data, size, MSG_NOSIGNAL);
+		ssize_t n = conn->tls != NULL ? tls_write(conn->tls, data, size)
+		                              : send(conn->fd, data, size, MSG_NOSIGNAL);
 
 		if (n > 0) {
 			out->pos += (size_t)n;
@@ -624,7 +625,8 @@ master_check(struct conn *conn, uint64_t now)
 
 	if (master == NULL)
 		return;
-	conn_lose(conn, now, "the sentinels made %s:%s the master in the place of %s", master->host, master->port, conn->who);
+	conn_lose(conn, now, "the sentinels made %s:%s the master in the place of %s", master->host, master->port,
+	          conn->who);
 	conn->master = *master;
 	conn->found = true;
 	conn->retry_at = now;

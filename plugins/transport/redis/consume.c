@@ -17,9 +17,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "connection.h"
+#include "entry.h"
 #include "fields.h"
 #include "sight.h"
 #include "source.h"
@@ -34,7 +34,6 @@
 #define POLL_MS 10u
 #define STOP_MS 500u
 #define ASKED_MAX 64u /* commands without a reply; a power of two */
-#define ID_MAX 48u
 #define REPLY_MAX (16 * 1024 * 1024) /* bytes that are asked for at once, about */
 #define ENTRY_SIZE_FIRST (64 * 1024) /* until it is known better */
 
@@ -54,12 +53,6 @@ asks_for_entries(enum asked asked)
 {
 	return asked <= ASKED_AGAIN;
 }
-
-/* An entry's id. */
-struct entry_id {
-	uint64_t ms;
-	uint64_t seq;
-};
 
 enum slot_state {
 	SLOT_FREE,
@@ -111,7 +104,7 @@ struct consumer {
 	enum asked reading_of; /* which of them */
 	bool history;         /* still to be read */
 	struct entry_id seen; /* the last of the history */
-	char claim_from[ID_MAX];
+	char claim_from[ENTRY_ID_MAX];
 	bool claiming; /* more to be taken over, from claim_from on */
 	bool claim_unknown; /* the server is too old */
 	uint64_t claim_at;
@@ -207,30 +200,6 @@ id_known(const struct consumer *c, struct entry_id id)
 		if (c->slots[i].state != SLOT_FREE && c->slots[i].id.ms == id.ms && c->slots[i].id.seq == id.seq)
 			return true;
 	return false;
-}
-
-static bool
-id_read(const char *text, size_t len, struct entry_id *id)
-{
-	uint64_t parts[2] = {0, 0};
-	unsigned part = 0;
-
-	for (size_t i = 0; i < len; i++) {
-		if (text[i] == '-' && part == 0 && i > 0)
-			part = 1;
-		else if (text[i] >= '0' && text[i] <= '9')
-			parts[part] = parts[part] * 10 + (uint64_t)(text[i] - '0');
-		else
-			return false;
-	}
-	*id = (struct entry_id){parts[0], parts[1]};
-	return part == 1;
-}
-
-static size_t
-id_write(char *out, struct entry_id id)
-{
-	return (size_t)snprintf(out, ID_MAX, "%llu-%llu", (unsigned long long)id.ms, (unsigned long long)id.seq);
 }
 
 /* ---- Birth and death ------------------------------------------------------------------ */
@@ -353,7 +322,7 @@ word(const char *text)
 static struct xf_str
 number_word(char *out, uint64_t number)
 {
-	return (struct xf_str){out, (uint64_t)snprintf(out, ID_MAX, "%llu", (unsigned long long)number)};
+	return (struct xf_str){out, (uint64_t)snprintf(out, ENTRY_ID_MAX, "%llu", (unsigned long long)number)};
 }
 
 static void
@@ -382,7 +351,7 @@ wanted(const struct consumer *c, uint32_t max)
 static void
 read_send(struct consumer *c, uint64_t now)
 {
-	char count[ID_MAX], block[ID_MAX], from[ID_MAX];
+	char count[ENTRY_ID_MAX], block[ENTRY_ID_MAX], from[ENTRY_ID_MAX];
 	struct xf_str words[12] = {word("XREADGROUP"), word("GROUP"), c->group, c->name, word("COUNT"),
 	                           number_word(count, wanted(c, READ_MAX))};
 	int n = 6;
@@ -394,7 +363,7 @@ read_send(struct consumer *c, uint64_t now)
 	words[n++] = word("STREAMS");
 	words[n++] = (struct xf_str){c->key, c->key_len};
 	if (c->history)
-		words[n++] = (struct xf_str){from, id_write(from, c->seen)};
+		words[n++] = (struct xf_str){from, entry_id_write(from, c->seen)};
 	else
 		words[n++] = word(">");
 	c->reading = command_send(c, c->history ? ASKED_HISTORY : ASKED_READ, n, words, now);
@@ -404,7 +373,7 @@ read_send(struct consumer *c, uint64_t now)
 static void
 claim_send(struct consumer *c, uint64_t now)
 {
-	char idle[ID_MAX], count[ID_MAX];
+	char idle[ENTRY_ID_MAX], count[ENTRY_ID_MAX];
 	const struct xf_str words[] = {
 		word("XAUTOCLAIM"), {c->key, c->key_len}, c->group, c->name, number_word(idle, c->claim_idle_ms),
 		word(c->claim_from), word("COUNT"), number_word(count, wanted(c, CLAIM_MAX))};
@@ -416,10 +385,10 @@ claim_send(struct consumer *c, uint64_t now)
 static bool
 own_claim_send(struct consumer *c, struct entry_id id, bool content, uint64_t now)
 {
-	char text[ID_MAX];
+	char text[ENTRY_ID_MAX];
 	const struct xf_str words[] = {
 		word("XCLAIM"), {c->key, c->key_len}, c->group, c->name, word("0"),
-		{text, id_write(text, id)}, word("JUSTID")};
+		{text, entry_id_write(text, id)}, word("JUSTID")};
 
 	return command_send(c, content ? ASKED_AGAIN : ASKED_OTHER, content ? 6 : 7, words, now);
 }
@@ -432,7 +401,7 @@ acks_send(struct consumer *c, uint64_t now)
 	while (sent < c->ack_count && !asked_full(c)) {
 		size_t n = c->ack_count - sent < ACK_MAX ? c->ack_count - sent : ACK_MAX;
 		char *at = conn_reserve(&c->conn, 4 * RESP_HEAD_MAX + RESP_BULK_SIZE(c->key_len) +
-		                                          RESP_BULK_SIZE(c->group.len) + n * RESP_BULK_SIZE(ID_MAX));
+		                                          RESP_BULK_SIZE(c->group.len) + n * RESP_BULK_SIZE(ENTRY_ID_MAX));
 
 		if (at == NULL)
 			break;
@@ -441,8 +410,8 @@ acks_send(struct consumer *c, uint64_t now)
 		at = resp_put_bulk(at, c->key, c->key_len);
 		at = resp_put_bulk(at, c->group.data, c->group.len);
 		for (size_t i = 0; i < n; i++) {
-			char text[ID_MAX];
-			size_t len = id_write(text, c->acks[sent + i]);
+			char text[ENTRY_ID_MAX];
+			size_t len = entry_id_write(text, c->acks[sent + i]);
 
 			at = resp_put_bulk(at, text, len);
 		}
@@ -482,49 +451,6 @@ batch_emit(struct consumer *c)
 	c->credit -= c->count < c->credit ? c->count : c->credit;
 	c->count = 0;
 	c->header_count = 0;
-}
-
-static bool
-is_name(const struct resp_token *token, struct xf_str name)
-{
-	return name.len > 0 && token->len == name.len && memcmp(token->data, name.data, name.len) == 0;
-}
-
-static void
-header_add(struct consumer *c, struct xf_incoming *m, const struct resp_token *name, const struct resp_token *value)
-{
-	struct xf_str text = {name->data, name->len};
-
-	if (text.len > 2 && memcmp(text.data, "h:", 2) == 0) {
-		text.data += 2;
-		text.len -= 2;
-	}
-	if (text.len == 12 && strncasecmp(text.data, "Content-Type", 12) == 0) {
-		m->content_type = (struct xf_str){value->data, value->len};
-		return;
-	}
-	c->headers[c->header_count + m->header_count] = (struct xf_header){text, {value->data, value->len}};
-	m->header_count++;
-}
-
-static void
-field_add(struct consumer *c, struct xf_incoming *m, const struct resp_token *name, const struct resp_token *value)
-{
-	struct xf_str text = {value->data, value->len};
-
-	if (is_name(name, c->fields[FIELD_PAYLOAD])) {
-		m->payload = text.data;
-		m->payload_size = text.len;
-	} else if (is_name(name, c->fields[FIELD_ID])) {
-		if (text.len > 0)
-			m->id = text; /* else the entry's */
-	} else if (is_name(name, c->fields[FIELD_KEY])) {
-		m->key = text;
-	} else if (is_name(name, c->fields[FIELD_REPLY])) {
-		m->reply = text;
-	} else if (!is_name(name, c->fields[FIELD_SUBJECT])) { /* which is the key of the stream */
-		header_add(c, m, name, value);
-	}
 }
 
 /* Room for COUNT headers of the next message; those of the batch stay where they are, or have been emitted. */
@@ -582,58 +508,38 @@ entry_slot(struct consumer *c, struct entry_id id)
 	return slot_take(c, id);
 }
 
-/* One entry, whole, of SIZE bytes: [id, [name, value, ...]], or with nil where it was deleted. False: malformed. */
+/* One entry, whole, of SIZE bytes. False: malformed. */
 static bool
 entry_take(struct consumer *c, const char *data, size_t size)
 {
-	struct resp_token head, id_text, list;
-	struct entry_id id;
+	struct entry entry;
 	struct xf_incoming *m;
-	size_t need, at = 0;
 	uint32_t slot;
 
-	at += (size_t)resp_token_read(data, size, &head, &need);
-	if (head.number == -1) {
-		c->deleted++; /* XAUTOCLAIM of 6.2 says so */
+	if (!entry_open(&entry, data, size))
+		return false;
+	if (entry.deleted && entry.id_text.len == 0) {
+		c->deleted++; /* XAUTOCLAIM of 6.2 says no more */
 		return true;
 	}
-	if (head.type != '*' || head.number != 2)
-		return false;
-	at += (size_t)resp_token_read(data + at, size - at, &id_text, &need);
-	if (id_text.type != '$' || !id_read(id_text.data, id_text.len, &id))
-		return false;
-	at += (size_t)resp_token_read(data + at, size - at, &list, &need);
 	c->entries_taken++;
-	c->seen = id;
-	if (list.number <= 0) {
-		ack_add(c, id); /* deleted, and still pending: over */
+	c->seen = entry.id;
+	if (entry.deleted) {
+		ack_add(c, entry.id); /* and still pending: over */
 		c->deleted++;
 		return true;
 	}
-	if (list.type != '*' || list.number % 2 != 0)
-		return false;
-	if (!headers_room(c, (uint32_t)list.number / 2))
+	if (!headers_room(c, entry.fields))
 		return true; /* stays pending */
 	m = &c->batch[c->count];
 	*m = (struct xf_incoming){
 		.subject = c->subject,
-		.id = {id_text.data, id_text.len},
 		.headers = c->headers + c->header_count,
 		.flags = c->entries_of == ASKED_READ ? 0 : XF_MESSAGE_REDELIVERED,
-		.time_ms = (int64_t)id.ms,
 	};
-	for (int64_t i = 0; i < list.number; i += 2) {
-		struct resp_token name, value;
-
-		at += (size_t)resp_token_read(data + at, size - at, &name, &need);
-		if (name.type != '$')
-			return false;
-		at += (size_t)resp_token_read(data + at, size - at, &value, &need);
-		if (value.type != '$')
-			return false;
-		field_add(c, m, &name, &value);
-	}
-	slot = entry_slot(c, id);
+	if (!entry_read(&entry, c->fields, c->headers + c->header_count, m))
+		return false;
+	slot = entry_slot(c, entry.id);
 	if (slot == NO_SLOT)
 		return true;
 	m->handle = slot_handle(c, slot);
@@ -774,9 +680,9 @@ reply_begin(struct consumer *c, uint64_t now, size_t *need)
 	conn_consume(conn, (size_t)n);
 	if (asked == ASKED_GROUP) {
 		if (data[0] == '+' && c->been_up)
-			c->host->log(c->endpoint, XF_LOG_WARN, c->from_new
-			             ? "the stream or its group was gone; the group is made again and begins with what comes now"
-			             : "the stream or its group was gone; the group is made again and begins with all that is there");
+			c->host->log(c->endpoint, XF_LOG_WARN,
+			             c->from_new ? "the stream's group was gone; made again, it begins with what comes now"
+			                         : "the stream's group was gone; made again, it begins with all that is there");
 		c->been_up = true;
 		c->up = true;
 		c->history = true;

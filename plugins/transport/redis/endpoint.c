@@ -32,7 +32,8 @@ const struct xf_option push_option = {
 	.key = "push",
 	.def = "left",
 	.values = ends,
-	.help = "The end of a list at which messages are pushed, left (LPUSH) or right (RPUSH); they are taken at the other",
+	.help = "The end of a list at which messages are pushed, left (LPUSH) or right (RPUSH); they are taken at the "
+	        "other",
 };
 
 static const struct mode_row shared_rows[] = {

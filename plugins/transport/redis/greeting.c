@@ -159,7 +159,8 @@ role_read(struct conn *conn, const redisReply *reply, uint64_t now)
 
 	if (role == NULL || role->type != REDIS_REPLY_STRING || strcmp(role->str, "master") == 0)
 		return true;
-	conn_lose(conn, now, "%s is no master but a %s%s", conn->who, strcmp(role->str, "slave") == 0 ? "replica" : role->str,
+	conn_lose(conn, now, "%s is no master but a %s%s", conn->who,
+	          strcmp(role->str, "slave") == 0 ? "replica" : role->str,
 	          conn->found ? "; the sentinels have not settled yet" : "");
 	return false;
 }
@@ -169,8 +170,8 @@ cluster_read(struct conn *conn, const redisReply *reply, uint64_t now)
 {
 	if (reply->type != REDIS_REPLY_STRING || strstr(reply->str, "cluster_enabled:1") == NULL)
 		return true;
-	conn_blocked(conn, now, "%s: a Redis Cluster is not supported; point the url at a single server, or at sentinels",
-	             conn->who);
+	conn_blocked(conn, now,
+	             "%s: a Redis Cluster is not supported; point the url at a single server, or at sentinels", conn->who);
 	return false;
 }
 

@@ -28,8 +28,8 @@ static const struct xf_option option_url = {
 	.type = XF_OPTION_URL,
 	.flags = XF_OPTION_REQUIRED | XF_OPTION_LIST,
 	.key = "url",
-	.help = "The server, redis://[user:password@]host[:port][/db] or rediss:// with TLS, or several to try in order; or "
-	        "sentinels, redis+sentinel://host[:port][,host...]/MASTER[/db]; or unix:///path",
+	.help = "The server, redis://[user:password@]host[:port][/db] or rediss:// with TLS, or several to try in "
+	        "order; or sentinels, redis+sentinel://host[:port][,host...]/MASTER[/db]; or unix:///path",
 };
 static const struct xf_option option_user = {
 	.struct_size = sizeof(struct xf_option),
@@ -147,7 +147,8 @@ settings_read(const struct xf_host *host, const struct xf_config *config, struct
 	if (at->server_count == 0)
 		return settings_fail(error, "url: names no server");
 	if (beside_read(host->option(config, ROW_USER)->str, at->user, sizeof(at->user), "user", error) < 0 ||
-	    beside_read(host->option(config, ROW_PASSWORD)->str, at->password, sizeof(at->password), "password", error) < 0)
+	    beside_read(host->option(config, ROW_PASSWORD)->str, at->password, sizeof(at->password), "password",
+	                error) < 0)
 		return -1;
 	if (at->user[0] != '\0' && at->password[0] == '\0')
 		return settings_fail(error, "user: needs a password, beside it or in the url");

@@ -89,8 +89,8 @@ sight_ask(struct sight *sight, struct conn *conn, uint64_t now)
 	const char *numsub[] = {"PUBSUB", "NUMSUB", sight->key}, *numpat[] = {"PUBSUB", "NUMPAT"};
 	const char *xlen[] = {"XLEN", sight->key}, *groups[] = {"XINFO", "GROUPS", sight->key};
 	const char *llen[] = {"LLEN", sight->key}, *second[] = {"LLEN", sight->second};
-	const size_t third_len[] = {6, 6, sight->key_len}, lens[] = {4, sight->key_len}, second_len[] = {4, sight->second_len};
-	const size_t groups_len[] = {5, 6, sight->key_len};
+	const size_t numsub_len[] = {6, 6, sight->key_len}, groups_len[] = {5, 6, sight->key_len};
+	const size_t lens[] = {4, sight->key_len}, second_len[] = {4, sight->second_len};
 	bool fine;
 
 	sight->question = 0;
@@ -99,7 +99,7 @@ sight_ask(struct sight *sight, struct conn *conn, uint64_t now)
 	sight->at = now + INTERVAL_MS;
 	sight->asked = 2;
 	if (sight->mode == MODE_PUBSUB) {
-		fine = conn_command(conn, 3, numsub, third_len, now) && conn_command(conn, 2, numpat, NULL, now);
+		fine = conn_command(conn, 3, numsub, numsub_len, now) && conn_command(conn, 2, numpat, NULL, now);
 	} else if (sight->mode == MODE_STREAM) {
 		fine = conn_command(conn, 2, xlen, lens, now) && conn_command(conn, 3, groups, groups_len, now);
 	} else {
@@ -216,8 +216,8 @@ trimming_note(struct sight *sight, struct conn *conn, const struct group *group)
 
 	if (trimmed > sight->trimmed) {
 		snprintf(text, sizeof(text),
-		         "%llu entries were trimmed away from the stream before group '%.*s' read them; raise maxlen where "
-		         "they are added", (unsigned long long)(trimmed - sight->trimmed),
+		         "%llu entries were trimmed away from the stream before group '%.*s' read them; "
+		         "raise maxlen where they are added", (unsigned long long)(trimmed - sight->trimmed),
 		         (int)(group->name.len < 64 ? group->name.len : 64), group->name.data);
 		conn->host->log(conn->endpoint, XF_LOG_WARN, text);
 	}

@@ -93,9 +93,7 @@ checked(const struct xf_host *host, const struct xf_config *transport, const str
 	if (endpoint_check(host, transport, endpoint, source_rows, settings, error) < 0)
 		return -1;
 	if (endpoint_mode(host, endpoint) != MODE_PUBSUB && info != NULL && has_wildcard(info->subject))
-		return settings_fail(error, "subject: a %s is one key, so a pattern cannot be read with 'mode: %s'; name several "
-		                            "sources under 'from'",
-		                     endpoint_mode(host, endpoint) == MODE_STREAM ? "stream" : "list",
+		return settings_fail(error, "subject: 'mode: %s' reads one key, no pattern; name several sources under 'from'",
 		                     endpoint_mode(host, endpoint) == MODE_STREAM ? "stream" : "list");
 	return 0;
 }

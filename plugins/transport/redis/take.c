@@ -18,11 +18,11 @@
  * A settled message is removed by its content. Of equal messages any will do: they have no ids.
  */
 #include <poll.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "kept.h"
 #include "sight.h"
 #include "source.h"
 
@@ -56,30 +56,6 @@ struct asked_entry {
 	uint32_t slot; /* of an ACK */
 };
 
-/* A payload, shared by the slot and the core. */
-struct kept {
-	atomic_uint holds;
-	uint32_t hash;
-	size_t size;
-	char data[];
-};
-
-enum slot_state {
-	SLOT_FREE,
-	SLOT_OUT,   /* emitted, not settled */
-	SLOT_AGAIN, /* settled with RETRY: offered again at again_at */
-	SLOT_DONE,  /* settled; LREM is not known to have been done */
-};
-
-struct slot {
-	struct kept *kept;
-	uint64_t again_at;
-	uint32_t turn; /* part of the handle, so that an old one is told from a new one */
-	uint32_t next; /* free list */
-	enum slot_state state;
-	bool seen; /* in the history */
-};
-
 struct taker {
 	const struct xf_host *host;
 	struct xf_endpoint *endpoint;
@@ -100,12 +76,7 @@ struct taker {
 	uint64_t beat_ms;
 	uint32_t block_ms;
 
-	struct slot *slots;
-	uint32_t slot_count;
-	uint32_t free_first;
-	uint32_t out;
-	uint32_t again;
-	uint32_t done;
+	struct slots slots;
 	uint64_t again_next; /* the earliest again_at, or before */
 	uint32_t *acks;      /* slots that are DONE and whose LREM was not sent */
 	size_t ack_count, ack_size;
@@ -133,92 +104,7 @@ struct taker {
 	struct xf_incoming batch[BATCH];
 };
 
-/* ---- Payloads and slots ---------------------------------------------------------------------- */
-
-#define NO_SLOT UINT32_MAX
-
-static uint32_t
-hash_of(const char *data, size_t size)
-{
-	uint32_t hash = 2166136261u;
-
-	/* Enough to tell most apart; equality decides. */
-	for (size_t i = 0; i < size; i += 1 + size / 256)
-		hash = (hash ^ (unsigned char)data[i]) * 16777619u;
-	return hash ^ (uint32_t)size;
-}
-
-static struct kept *
-kept_create(const char *data, size_t size)
-{
-	struct kept *kept = malloc(sizeof(*kept) + size);
-
-	if (kept == NULL)
-		return NULL;
-	atomic_init(&kept->holds, 1);
-	kept->size = size;
-	kept->hash = hash_of(data, size);
-	if (size > 0)
-		memcpy(kept->data, data, size);
-	return kept;
-}
-
-static void
-kept_drop(void *context)
-{
-	struct kept *kept = context;
-
-	if (atomic_fetch_sub_explicit(&kept->holds, 1, memory_order_acq_rel) == 1)
-		free(kept);
-}
-
-static bool
-slots_grow(struct taker *t)
-{
-	uint32_t count = t->slot_count > 0 ? t->slot_count * 2 : 256;
-	struct slot *slots = realloc(t->slots, count * sizeof(*slots));
-
-	if (slots == NULL)
-		return false;
-	for (uint32_t i = t->slot_count; i < count; i++)
-		slots[i] = (struct slot){.next = i + 1 < count ? i + 1 : NO_SLOT};
-	t->free_first = t->slot_count;
-	t->slots = slots;
-	t->slot_count = count;
-	return true;
-}
-
-/* Takes KEPT. */
-static uint32_t
-slot_take(struct taker *t, struct kept *kept)
-{
-	struct slot *slot;
-	uint32_t i;
-
-	if (t->free_first == NO_SLOT && !slots_grow(t))
-		return NO_SLOT;
-	i = t->free_first;
-	slot = &t->slots[i];
-	t->free_first = slot->next;
-	slot->kept = kept;
-	slot->state = SLOT_OUT;
-	slot->seen = true;
-	t->out++;
-	return i;
-}
-
-static void
-slot_done(struct taker *t, uint32_t i)
-{
-	struct slot *slot = &t->slots[i];
-
-	kept_drop(slot->kept);
-	slot->kept = NULL;
-	slot->state = SLOT_FREE;
-	slot->next = t->free_first;
-	t->free_first = i;
-	t->done--;
-}
+/* ---- Acknowledgements -------------------------------------------------------------------------- */
 
 static void
 ack_add(struct taker *t, uint32_t slot)
@@ -244,10 +130,7 @@ taker_destroy(void *instance)
 
 	conn_fini(&t->conn);
 	sight_fini(&t->sight);
-	for (uint32_t i = 0; i < t->slot_count; i++)
-		if (t->slots[i].kept != NULL)
-			kept_drop(t->slots[i].kept);
-	free(t->slots);
+	slots_fini(&t->slots);
 	free(t->acks);
 	free(t->keys);
 	free((char *)(uintptr_t)t->dead.data);
@@ -302,11 +185,13 @@ taker_create(const struct source_making *making, struct xf_error *error)
 	t->out_end = left ? "RIGHT" : "LEFT";
 	t->in_end = left ? "LEFT" : "RIGHT";
 	t->claim_idle_ms = (uint64_t)making->host->option(making->config, SOURCE_CLAIM_IDLE)->i64;
-	t->beat_ms = t->claim_idle_ms > 0 && t->claim_idle_ms / 4 < BEAT_MAX_MS ? t->claim_idle_ms / 4 + 1 : BEAT_MAX_MS;
+	t->beat_ms = BEAT_MAX_MS;
+	if (t->claim_idle_ms > 0 && t->claim_idle_ms / 4 < BEAT_MAX_MS)
+		t->beat_ms = t->claim_idle_ms / 4 + 1;
 	t->block_ms = making->settings->heartbeat_ms < BLOCK_MAX_MS ? making->settings->heartbeat_ms : BLOCK_MAX_MS;
 	if (t->beat_ms < t->block_ms)
 		t->block_ms = (uint32_t)t->beat_ms;
-	t->free_first = NO_SLOT;
+	slots_init(&t->slots);
 	t->size = SIZE_FIRST;
 	t->burst = 1;
 	t->history = -1;
@@ -434,13 +319,11 @@ static void
 waiting_send(struct taker *t, uint64_t now)
 {
 	char seconds[24];
-	struct xf_str block = {seconds, 0};
-	const struct xf_str words[] = {word("BLMOVE"), t->list, t->processing, word(t->out_end), word(t->in_end), block};
-	struct xf_str sent[6];
+	int n = snprintf(seconds, sizeof(seconds), "%u.%03u", t->block_ms / 1000, t->block_ms % 1000);
+	const struct xf_str words[] = {word("BLMOVE"),  t->list,         t->processing,
+	                               word(t->out_end), word(t->in_end), {seconds, (uint64_t)n}};
 
-	memcpy(sent, words, sizeof(sent));
-	sent[5].len = (uint64_t)snprintf(seconds, sizeof(seconds), "%u.%03u", t->block_ms / 1000, t->block_ms % 1000);
-	command_send(t, ASKED_MESSAGE, 0, 6, sent, now);
+	command_send(t, ASKED_MESSAGE, 0, 6, words, now);
 }
 
 static void
@@ -449,7 +332,7 @@ acks_send(struct taker *t, uint64_t now)
 	size_t sent = 0;
 
 	while (sent < t->ack_count && asked_room(t) > 16 && t->conn.phase == CONN_READY) {
-		const struct kept *kept = t->slots[t->acks[sent]].kept;
+		const struct kept *kept = t->slots.at[t->acks[sent]].kept;
 		/* From the end where the oldest are. */
 		const struct xf_str words[] = {word("LREM"), t->processing, word(t->out_end[0] == 'R' ? "-1" : "1"),
 		                               {kept->data, kept->size}};
@@ -485,11 +368,11 @@ batch_emit(struct taker *t)
 static void
 slot_emit(struct taker *t, uint32_t i, uint32_t flags)
 {
-	struct slot *slot = &t->slots[i];
+	struct slot *slot = &t->slots.at[i];
 	struct kept *kept = slot->kept;
 
 	slot->turn++;
-	atomic_fetch_add_explicit(&kept->holds, 1, memory_order_relaxed);
+	kept_hold(kept);
 	t->batch[t->count++] = (struct xf_incoming){
 		.handle = (uint64_t)slot->turn << 32 | i,
 		.subject = t->subject,
@@ -510,17 +393,17 @@ again_emit(struct taker *t, uint64_t now)
 {
 	uint64_t next = UINT64_MAX;
 
-	if (t->again == 0 || now < t->again_next)
+	if (t->slots.again == 0 || now < t->again_next)
 		return;
-	for (uint32_t i = 0; i < t->slot_count; i++) {
-		struct slot *slot = &t->slots[i];
+	for (uint32_t i = 0; i < t->slots.count; i++) {
+		struct slot *slot = &t->slots.at[i];
 
 		if (slot->state != SLOT_AGAIN)
 			continue;
 		if (slot->again_at <= now && can_take(t)) {
 			slot->state = SLOT_OUT;
-			t->again--;
-			t->out++;
+			t->slots.again--;
+			t->slots.out++;
 			slot_emit(t, i, XF_MESSAGE_REDELIVERED);
 		} else if (slot->again_at < next) {
 			next = slot->again_at;
@@ -534,10 +417,10 @@ again_emit(struct taker *t, uint64_t now)
 static bool
 history_known(struct taker *t, const char *data, size_t size)
 {
-	uint32_t hash = hash_of(data, size);
+	uint32_t hash = kept_hash(data, size);
 
-	for (uint32_t i = 0; i < t->slot_count; i++) {
-		struct slot *slot = &t->slots[i];
+	for (uint32_t i = 0; i < t->slots.count; i++) {
+		struct slot *slot = &t->slots.at[i];
 
 		if (slot->state == SLOT_FREE || slot->seen || slot->kept->hash != hash || slot->kept->size != size ||
 		    memcmp(slot->kept->data, data, size) != 0)
@@ -551,8 +434,8 @@ history_known(struct taker *t, const char *data, size_t size)
 static void
 history_begin(struct taker *t, int64_t length)
 {
-	for (uint32_t i = 0; i < t->slot_count; i++)
-		t->slots[i].seen = false;
+	for (uint32_t i = 0; i < t->slots.count; i++)
+		t->slots.at[i].seen = false;
 	t->ack_count = 0;
 	t->history = length;
 }
@@ -561,13 +444,13 @@ static void
 history_end(struct taker *t)
 {
 	t->reviewed = true;
-	for (uint32_t i = 0; i < t->slot_count; i++) {
-		if (t->slots[i].state != SLOT_DONE)
+	for (uint32_t i = 0; i < t->slots.count; i++) {
+		if (t->slots.at[i].state != SLOT_DONE)
 			continue;
-		if (t->slots[i].seen)
+		if (t->slots.at[i].seen)
 			ack_add(t, i);
 		else
-			slot_done(t, i); /* it was removed; only the answer was lost */
+			slot_free(&t->slots, i); /* it was removed; only the answer was lost */
 	}
 }
 
@@ -586,7 +469,7 @@ message_take(struct taker *t, enum asked what, const char *data, size_t size, ui
 	}
 	kept = kept_create(data, size);
 	if (kept != NULL)
-		slot = slot_take(t, kept);
+		slot = slot_take(&t->slots, kept);
 	if (slot == NO_SLOT) {
 		free(kept);
 		conn_lose(&t->conn, now, "no memory for a message of %zu bytes", size);
@@ -693,7 +576,7 @@ burst_done(struct taker *t, enum asked what, uint64_t now)
 	} else if (what == ASKED_MESSAGE) {
 		t->sight.drained &= t->empty;
 		t->burst = t->empty ? 1 : t->burst * 2 < BURST_MAX ? t->burst * 2 : BURST_MAX;
-		t->read_at = t->empty && t->out + t->again + t->done > 0 ? now + POLL_MS : now;
+		t->read_at = t->empty && t->slots.out + t->slots.again + t->slots.done > 0 ? now + POLL_MS : now;
 	}
 }
 
@@ -740,7 +623,7 @@ reply_take(struct taker *t, struct asked_entry asked, const char *data, size_t s
 	else if (asked.what <= ASKED_CLAIM)
 		return move_take(t, asked.what, &token, now);
 	else if (asked.what == ASKED_ACK)
-		slot_done(t, asked.slot);
+		slot_free(&t->slots, asked.slot);
 	else if (asked.what == ASKED_LENGTH && token.type == ':')
 		length_take(t, token.number);
 	else if (asked.what == ASKED_TIME)
@@ -792,7 +675,7 @@ input_take(struct taker *t, uint64_t now)
 	return true;
 }
 
-/* ---- The loop --------------------------------------------------------------------------------------------------- */
+/* ---- The loop ------------------------------------------------------------------------------------ */
 
 /* How many messages to ask for at once. */
 static uint32_t
@@ -820,7 +703,7 @@ messages_ask(struct taker *t, uint64_t now)
 	} else if (t->dead.len > 0) {
 		moves_send(t, ASKED_CLAIM, t->dead, burst_size(t, BURST_MAX), now);
 	} else if (now >= t->read_at) {
-		if (t->empty && t->out == 0 && t->again == 0 && t->done == 0)
+		if (t->empty && t->slots.out == 0 && t->slots.again == 0 && t->slots.done == 0)
 			waiting_send(t, now);
 		else
 			moves_send(t, ASKED_MESSAGE, t->list, burst_size(t, t->burst), now);
@@ -839,7 +722,7 @@ sight_look(struct taker *t, uint64_t now)
 {
 	uint32_t replies;
 
-	if (t->settled && t->sight.drained && t->out == 0 && t->again == 0 && t->done == 0) {
+	if (t->settled && t->sight.drained && t->slots.out == 0 && t->slots.again == 0 && t->slots.done == 0) {
 		t->settled = false;
 		sight_hasten(&t->sight, now);
 	}
@@ -942,7 +825,7 @@ taker_work(void *instance, struct xf_work *work)
 		work_until(work, t->read_at, now);
 	if (t->up)
 		work_until(work, t->beat_at, now);
-	if (t->again > 0 && can_take(t))
+	if (t->slots.again > 0 && can_take(t))
 		work_until(work, t->again_next, now);
 }
 
@@ -954,25 +837,26 @@ taker_settle(void *instance, const struct xf_settlement *settlements, uint32_t c
 
 	for (uint32_t i = 0; i < count; i++) {
 		uint32_t index = (uint32_t)settlements[i].handle;
-		struct slot *slot = index < t->slot_count ? &t->slots[index] : NULL;
+		struct slot *slot = index < t->slots.count ? &t->slots.at[index] : NULL;
 
-		if (slot == NULL || slot->state != SLOT_OUT || ((uint64_t)slot->turn << 32 | index) != settlements[i].handle)
+		if (slot == NULL || slot->state != SLOT_OUT ||
+		    ((uint64_t)slot->turn << 32 | index) != settlements[i].handle)
 			continue;
 		switch (settlements[i].outcome) {
 		case XF_SETTLE_RETRY:
 			slot->state = SLOT_AGAIN;
 			slot->again_at = now + settlements[i].delay_ms;
-			if (t->again == 0 || slot->again_at < t->again_next)
+			if (t->slots.again == 0 || slot->again_at < t->again_next)
 				t->again_next = slot->again_at;
-			t->out--;
-			t->again++;
+			t->slots.out--;
+			t->slots.again++;
 			break;
 		case XF_SETTLE_EXTEND:
 			break; /* this consumer is seen to be alive, and that is enough */
 		default:
 			slot->state = SLOT_DONE;
-			t->out--;
-			t->done++;
+			t->slots.out--;
+			t->slots.done++;
 			if (t->reviewed)
 				ack_add(t, index); /* else at the end of the history */
 			break;
@@ -990,12 +874,12 @@ taker_stop(void *instance)
 
 	t->credit = 0;
 	/* In the middle of a history nothing can be removed: the next start goes on with it. */
-	while (t->reviewed && !conn->failing && t->done > 0 && now < end) {
+	while (t->reviewed && !conn->failing && t->slots.done > 0 && now < end) {
 		struct pollfd poll_fd = {.fd = conn->fd, .events = POLLIN};
 
 		acks_send(t, now);
 		conn_flush(conn, now);
-		if (conn->phase != CONN_READY || t->held) /* held: the answers stand behind messages that nobody takes */
+		if (conn->phase != CONN_READY || t->held) /* the answers stand behind what nobody takes */
 			break;
 		if (conn_unwritten(conn) > 0)
 			poll_fd.events |= POLLOUT;

@@ -125,6 +125,8 @@ server_read(struct xf_str text, const char *default_port, struct place *place, s
 	}
 	if (name.len == 0)
 		return settings_fail(error, "url: no host in it");
+	if (memchr(name.data, ',', name.len) != NULL)
+		return settings_fail(error, "url: a host with a comma; several servers are a list of urls");
 	digits = port != NULL ? str_between(port, end) : (struct xf_str){default_port, strlen(default_port)};
 	if (digits_value(digits, 65535) <= 0)
 		return settings_fail(error, "url: the port is no number from 1 to 65535");
