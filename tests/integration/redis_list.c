@@ -295,6 +295,41 @@ test_credit_in_messages_and_bytes(void **state)
 	fixture_close(&f);
 }
 
+/* Two routes of one server. */
+static void
+test_two_share_a_list(void **state)
+{
+	struct harness_endpoint *other;
+	struct fixture f;
+	unsigned char seen[1000] = {0};
+
+	(void)state;
+	fixture_open(&f);
+	f.source = harness_source(f.harness, "one/from", "q.1", list);
+	other = harness_source(f.harness, "two/from", "q.1", list);
+	assert_true(harness_wait_state(f.source, XF_STATE_UP, DEADLINE));
+	assert_true(harness_wait_state(other, XF_STATE_UP, DEADLINE));
+	harness_window(f.source, 50, 1 << 20);
+	harness_settle_auto(f.source, XF_SETTLE_ACK, true);
+	harness_settle_auto(other, XF_SETTLE_ACK, true);
+	publish_many(f.sink, 0, 1000);
+	assert_true(wait_length(&f, "q.1", 0));
+	for (unsigned i = 0; harness_received(f.source) + harness_received(other) < 1000; i++) {
+		assert_in_range(i, 0, 1000);
+		harness_sleep_ms(20);
+	}
+	for (size_t i = 0; i < harness_received(f.source); i++)
+		seen[number_of(f.source, i)]++;
+	for (size_t i = 0; i < harness_received(other); i++)
+		seen[number_of(other, i)]++;
+	for (unsigned i = 0; i < 1000; i++)
+		assert_int_equal(seen[i], 1);
+	assert_true(harness_wait_settled(f.source, DEADLINE));
+	assert_true(harness_wait_settled(other, DEADLINE));
+	harness_destroy(&other);
+	fixture_close(&f);
+}
+
 static void
 test_killed_under_load(void **state)
 {
@@ -368,6 +403,7 @@ main(void)
 		cmocka_unit_test(test_a_cut_connection_repeats_nothing_under_way),
 		cmocka_unit_test(test_what_the_dead_left_is_taken_over),
 		cmocka_unit_test(test_credit_in_messages_and_bytes),
+		cmocka_unit_test(test_two_share_a_list),
 		cmocka_unit_test(test_killed_under_load),
 		cmocka_unit_test(test_what_is_no_list_is_blocked),
 	};

@@ -19,7 +19,7 @@ static const struct xf_option option_consumer = {
 	.type = XF_OPTION_STRING,
 	.key = "consumer",
 	.help = "Name within the group, or of the list's processing list, the same after a restart and no other's; "
-	        "default: server.name",
+	        "default: server.name (a list's: server.name:ROUTE/PLACE)",
 };
 static const char *const delivers[] = {"all", "new", NULL};
 static const struct xf_option option_deliver = {

@@ -63,8 +63,9 @@ struct taker {
 	struct sight sight;
 
 	struct xf_str subject;
-	struct xf_str name;
-	char *keys;                /* the memory of all four */
+	struct xf_str name;        /* of this consumer */
+	char *name_text;           /* where it is made here */
+	char *keys;                /* the memory of the next three */
 	struct xf_str list;
 	struct xf_str processing;  /* own */
 	struct xf_str registry;
@@ -132,9 +133,30 @@ taker_destroy(void *instance)
 	sight_fini(&t->sight);
 	slots_fini(&t->slots);
 	free(t->acks);
+	free(t->name_text);
 	free(t->keys);
 	free((char *)(uintptr_t)t->dead.data);
 	free(t);
+}
+
+/* `consumer`, else SERVER:ENDPOINT: two routes of a server may share a list, but never a processing list. */
+static bool
+name_make(struct taker *t, const struct source_making *making)
+{
+	struct xf_str server = source_consumer(making), place = making->info->name;
+	char *at;
+
+	t->name = server;
+	if (making->host->option(making->config, SOURCE_CONSUMER)->str.len > 0)
+		return true;
+	t->name_text = malloc(server.len + 1 + place.len);
+	if (t->name_text == NULL)
+		return false;
+	at = resp_put(t->name_text, server.data, server.len);
+	*at++ = ':';
+	resp_put(at, place.data, place.len);
+	t->name = (struct xf_str){t->name_text, server.len + 1 + place.len};
+	return true;
 }
 
 /* "KEY", "KEY:processing", "KEY:processing:CONSUMER", one behind the other. */
@@ -181,7 +203,6 @@ taker_create(const struct source_making *making, struct xf_error *error)
 	t->host = making->host;
 	t->endpoint = making->endpoint;
 	t->subject = making->info->subject;
-	t->name = source_consumer(making);
 	t->out_end = left ? "RIGHT" : "LEFT";
 	t->in_end = left ? "LEFT" : "RIGHT";
 	t->claim_idle_ms = (uint64_t)making->host->option(making->config, SOURCE_CLAIM_IDLE)->i64;
@@ -196,7 +217,7 @@ taker_create(const struct source_making *making, struct xf_error *error)
 	t->burst = 1;
 	t->history = -1;
 	sight_init(&t->sight, MODE_LIST, true, (struct xf_str){NULL, 0});
-	if (!keys_make(t, endpoint_separator(making->host, making->config))) {
+	if (!name_make(t, making) || !keys_make(t, endpoint_separator(making->host, making->config))) {
 		settings_fail(error, "no memory");
 		taker_destroy(t);
 		return NULL;
