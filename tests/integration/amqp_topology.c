@@ -445,6 +445,34 @@ test_sight(void **state)
 	harness_close(&h);
 }
 
+/* What waits here for credit counts as well, and is no reason not to look. */
+static void
+test_sight_held_back(void **state)
+{
+	struct harness *h = transport();
+	struct harness_endpoint *sink = harness_sink(h, "sink", "held", OPTIONS("declare=true")), *source;
+	uint32_t all = XF_SIGHT_DEPTH | XF_SIGHT_LAG | XF_SIGHT_CONSUMERS;
+	unsigned i;
+
+	(void)state;
+	for (i = 0; i < 30; i++)
+		harness_publish_text(sink, "held", "x");
+	assert_true(harness_wait_completed(sink, 30, WAIT_MS));
+	source = harness_source(h, "source", "held", OPTIONS("prefetch=20"));
+	harness_window(source, 3, 1 << 20);
+	assert_true(harness_wait_received(source, 3, WAIT_MS));
+	assert_sight(source, all, 30, 1);
+	assert_sight(source, all, 30, 1);
+	harness_settle_auto(source, XF_SETTLE_ACK, true);
+	harness_settle_range(source, 0, 3, XF_SETTLE_ACK);
+	assert_true(harness_wait_received(source, 30, WAIT_MS));
+	harness_settle_range(source, 0, harness_received(source), XF_SETTLE_ACK); /* those from before auto */
+	assert_sight(source, all, 0, 1);
+	harness_destroy(&source);
+	harness_destroy(&sink);
+	harness_close(&h);
+}
+
 /* Looking at a queue that is missing costs the endpoint nothing; when it comes, it is seen. */
 static void
 test_sight_of_nothing(void **state)
@@ -577,6 +605,7 @@ main(void)
 		cmocka_unit_test(test_mismatch),
 		cmocka_unit_test(test_returns_of_twins),
 		cmocka_unit_test(test_sight),
+		cmocka_unit_test(test_sight_held_back),
 		cmocka_unit_test(test_sight_of_nothing),
 		cmocka_unit_test(test_private_queues),
 		cmocka_unit_test(test_several_hosts),

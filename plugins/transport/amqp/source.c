@@ -4,7 +4,7 @@
  * A delivery is parsed where it was read and handed in from there; only one that comes in several
  * frames, or with a frame of another channel in between, is put together in memory of its own, which
  * the core then adopts. Without credit, parsing stops in front of a delivery and the bytes stay where
- * they are: in the read buffer, then in the socket, then with the broker. So memory is bounded by one
+ * they are: in the read buffer, until that is full, then in the socket, then with the broker. So memory is bounded by one
  * buffer and one message, whatever the prefetch.
  *
  * What is unacknowledged, and how acks go out, is in acks.h.
@@ -594,12 +594,12 @@ assembly_feed(struct source *source, const struct codec_frame *frame)
 		wire_fail(&source->wire, "the broker sent a method within a delivery");
 }
 
-/* A look at the queue is over. */
+/* A look at the queue is over, with so many deliveries read that wait for credit. */
 static void
-sight_report(struct source *source)
+sight_report(struct source *source, uint32_t waiting)
 {
 	const struct sight *seen = &source->sight;
-	uint64_t lag = seen->messages + source->acks.used;
+	uint64_t lag = seen->messages + source->acks.used + waiting;
 	struct xf_sight sight = {
 		.struct_size = sizeof(sight),
 		.known = XF_SIGHT_DEPTH | XF_SIGHT_LAG | XF_SIGHT_CONSUMERS,
@@ -642,7 +642,7 @@ frame_take(struct source *source)
 			return false;
 		wire_consume(wire, frame.total);
 		if (sight_frame(&source->sight, &frame))
-			sight_report(source);
+			sight_report(source, 0);
 	} else if (frame.channel != WIRE_CHANNEL) {
 		wire_fail(wire, "the broker used channel %u, which is not open", frame.channel);
 	} else if (source->phase == PHASE_CLOSING && frame.type != CODEC_FRAME_METHOD) {
@@ -684,6 +684,27 @@ frame_take(struct source *source)
 	return !wire->failed && !source->stalled;
 }
 
+/* Held back in front of a delivery: what has been read behind it is looked through for answers about the queue. */
+static void
+sight_ahead(struct source *source)
+{
+	uint32_t waiting = source->assembly.active ? 1 : 0;
+	struct codec_frame frame;
+	bool over = false;
+	size_t behind;
+
+	for (behind = 0; wire_peek(&source->wire, behind, &frame) == CODEC_OK; behind += frame.total) {
+		if (frame.method == CODEC_BASIC_DELIVER)
+			waiting++;
+		if (frame.channel != WIRE_CHANNEL_SIGHT)
+			continue;
+		over = sight_frame(&source->sight, &frame) || over;
+		wire_void(&source->wire, behind);
+	}
+	if (over)
+		sight_report(source, waiting);
+}
+
 static void
 input_read(struct source *source, struct xf_work *work)
 {
@@ -699,11 +720,13 @@ input_read(struct source *source, struct xf_work *work)
 		if (source->wire.failed)
 			return;
 		/* Control frames behind a delivery that waits for credit wait with it. */
-		again = news == WIRE_SOME && !source->stalled && reads < READS_PER_WORK;
+		again = news == WIRE_SOME && (!source->stalled || !wire_full(&source->wire)) && reads < READS_PER_WORK;
 		if (again)
 			news = wire_read(&source->wire);
 		reads++;
 	} while (again && news != WIRE_NOTHING);
+	if (source->stalled)
+		sight_ahead(source);
 	source->more = news == WIRE_SOME; /* stopped before the socket was empty */
 	if (source->more && !source->stalled)
 		work->timeout_ms = 0;
@@ -842,6 +865,12 @@ source_away(struct source *source)
 	wire_drop(&source->wire);
 }
 
+static bool
+source_reading(const struct source *source)
+{
+	return !source->stalled || !wire_full(&source->wire);
+}
+
 /* Writes the acks that are due. Where nothing is left, a look at the queue tells whether that was all. */
 static void
 acks_tend(struct source *source, uint64_t now)
@@ -871,7 +900,7 @@ source_tend(struct source *source, struct xf_work *work, uint64_t now)
 	} else if (source->phase == PHASE_WAITING) {
 		wire_call_at(work, now, source->retry_at_ms);
 	}
-	tick = wire_tick(wire, now, !source->stalled);
+	tick = wire_tick(wire, now, source_reading(source));
 	if (tick < work->timeout_ms)
 		work->timeout_ms = tick;
 	wire_flush(wire);
@@ -916,7 +945,7 @@ source_work(void *instance, struct xf_work *work)
 
 	source->look_ms = now + work->timeout_ms;
 	work->fd = wire->fd;
-	work->events = wire_events(wire, !source->stalled);
+	work->events = wire_events(wire, source_reading(source));
 }
 
 static void

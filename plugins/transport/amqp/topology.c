@@ -269,11 +269,11 @@ void
 topology_mismatch(struct xf_str name, struct xf_str words, char *reason, size_t size)
 {
 	if (words.len > 0 && memmem(words.data, words.len, "inequivalent", 12) != NULL)
-		snprintf(reason, size, "queue '%.*s' exists in another form (%.*s); say what it is with queue_type, "
-		         "arguments, exclusive and auto_delete, or leave out 'declare'",
+		snprintf(reason, size, "queue '%.*s' exists in another form; say what it is with queue_type, arguments, "
+		         "exclusive and auto_delete, or leave out 'declare' (%.*s)",
 		         SETTINGS_STR(name), SETTINGS_STR(words));
 	else
-		snprintf(reason, size, "the broker does not create queue '%.*s' (%.*s); change its queue_type or arguments",
+		snprintf(reason, size, "the broker does not create queue '%.*s'; change its queue_type or arguments (%.*s)",
 		         SETTINGS_STR(name), SETTINGS_STR(words));
 }
 
@@ -283,8 +283,8 @@ exchange_refused(const struct topology *topology, const struct codec_close *clos
 	if (close->code == 404)
 		snprintf(reason, size, "no exchange '%s'; create it, or set declare: true", topology->exchange);
 	else if (close->code == 406)
-		snprintf(reason, size, "exchange '%s' exists in another form (%.*s); say what it is with exchange_type, or "
-		         "leave out 'declare'", topology->exchange, SETTINGS_STR(close->text));
+		snprintf(reason, size, "exchange '%s' exists in another form; say what it is with exchange_type, or "
+		         "leave out 'declare' (%.*s)", topology->exchange, SETTINGS_STR(close->text));
 	else
 		snprintf(reason, size, "exchange '%s': %u %.*s", topology->exchange, close->code, SETTINGS_STR(close->text));
 }
@@ -303,8 +303,8 @@ queue_refused(const struct topology *topology, const struct codec_close *close, 
 		snprintf(reason, size, "no permission for queue '%s': %.*s; grant it to user '%s'", queue,
 		         SETTINGS_STR(close->text), user);
 	else if (close->code == 405)
-		snprintf(reason, size, "queue '%s' belongs to another connection alone (%.*s); it is free once that ends, or "
-		         "take another name", queue, SETTINGS_STR(close->text));
+		snprintf(reason, size, "queue '%s' belongs to another connection alone; it is free once that ends, or take "
+		         "another name (%.*s)", queue, SETTINGS_STR(close->text));
 	else if (close->code == 406 && close->method == CODEC_QUEUE_DECLARE)
 		topology_mismatch(settings_str(queue), close->text, reason, size);
 	else

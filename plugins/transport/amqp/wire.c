@@ -311,6 +311,21 @@ wire_read(struct wire *wire)
 	return WIRE_NOTHING;
 }
 
+bool
+wire_full(const struct wire *wire)
+{
+	return wire->in_end - wire->in_start == WIRE_IN_SIZE;
+}
+
+void
+wire_void(struct wire *wire, size_t behind)
+{
+	uint8_t *frame = wire->in + wire->in_start + behind;
+
+	frame[0] = CODEC_FRAME_HEARTBEAT;
+	frame[1] = frame[2] = 0; /* the channel */
+}
+
 enum codec_status
 wire_peek(struct wire *wire, size_t behind, struct codec_frame *frame)
 {

@@ -114,6 +114,12 @@ enum wire_news {
 	WIRE_SOME,    /* read, and there may be more */
 };
 
+/* There is no room to read more before something is consumed. */
+bool wire_full(const struct wire *wire);
+
+/* The frame at BEHIND bytes after the unread start means nothing any more: it becomes a heartbeat. */
+void wire_void(struct wire *wire, size_t behind);
+
 /* Reads once. Moves what is unread: pointers into it die. */
 enum wire_news wire_read(struct wire *wire);
 
