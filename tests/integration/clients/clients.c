@@ -98,11 +98,26 @@ rabbit_declare(struct rabbit *rabbit, const char *queue)
 }
 
 void
+rabbit_exchange(struct rabbit *rabbit, const char *exchange)
+{
+	amqp_exchange_declare(rabbit->connection, 1, amqp_cstring_bytes(exchange), amqp_cstring_bytes("topic"), 0, 1, 0, 0,
+	                      amqp_empty_table);
+	rabbit_check(amqp_get_rpc_reply(rabbit->connection), "exchange");
+}
+
+void
 rabbit_bind(struct rabbit *rabbit, const char *queue, const char *exchange, const char *key)
 {
 	amqp_queue_bind(rabbit->connection, 1, amqp_cstring_bytes(queue), amqp_cstring_bytes(exchange),
 	                amqp_cstring_bytes(key), amqp_empty_table);
 	rabbit_check(amqp_get_rpc_reply(rabbit->connection), "bind");
+}
+
+void
+rabbit_delete(struct rabbit *rabbit, const char *queue)
+{
+	amqp_queue_delete(rabbit->connection, 1, amqp_cstring_bytes(queue), 0, 0);
+	rabbit_check(amqp_get_rpc_reply(rabbit->connection), "delete");
 }
 
 uint64_t
@@ -209,20 +224,28 @@ rabbit_publish(struct rabbit *rabbit, const char *exchange, struct xf_str routin
 }
 
 static void
-number_publish(struct rabbit *rabbit, const char *queue, const struct ledger *ledger, uint32_t number)
+number_publish(struct rabbit *rabbit, const char *exchange, const char *routing_key, const struct ledger *ledger,
+               uint32_t number)
 {
 	char payload[LEDGER_PAYLOAD], id[32], key[16];
 
 	ledger_message(ledger, number, payload, id, key);
-	rabbit_publish(rabbit, "", xf_str(queue), payload, sizeof(payload), id, xf_str(key));
+	rabbit_publish(rabbit, exchange, xf_str(routing_key), payload, sizeof(payload), id, xf_str(key));
+}
+
+void
+rabbit_feed_exchange(struct rabbit *rabbit, const char *exchange, const char *routing_key, const struct ledger *ledger,
+                     uint32_t first, uint32_t end)
+{
+	for (uint32_t number = first; number < end; number++)
+		number_publish(rabbit, exchange, routing_key, ledger, number);
+	rabbit_confirm(rabbit);
 }
 
 void
 rabbit_feed(struct rabbit *rabbit, const char *queue, const struct ledger *ledger, uint32_t first, uint32_t end)
 {
-	for (uint32_t number = first; number < end; number++)
-		number_publish(rabbit, queue, ledger, number);
-	rabbit_confirm(rabbit);
+	rabbit_feed_exchange(rabbit, "", queue, ledger, first, end);
 }
 
 static struct xf_buffer
@@ -312,7 +335,7 @@ feeder_run(void *arg)
 		uint64_t due = feeder->first + (xf_now_ms() - begin) * feeder->rate / 1000;
 
 		for (; number < feeder->end && number < due; number++)
-			number_publish(rabbit, feeder->queue, feeder->ledger, number);
+			number_publish(rabbit, "", feeder->queue, feeder->ledger, number);
 		atomic_store(&feeder->sent, number - feeder->first);
 		usleep(2000);
 	}
@@ -434,22 +457,56 @@ cache_publish(struct cache *cache, const char *channel, const void *payload, siz
 	return receivers;
 }
 
-void
-cache_feed(struct cache *cache, const char *stream, const struct ledger *ledger, uint32_t first, uint32_t end)
+enum way {
+	WAY_STREAM,
+	WAY_CHANNEL,
+	WAY_LIST,
+};
+
+static void
+number_send(struct cache *cache, enum way way, const char *name, const struct ledger *ledger, uint32_t number)
+{
+	char payload[LEDGER_PAYLOAD], id[32], key[16];
+
+	ledger_message(ledger, number, payload, id, key);
+	if (way == WAY_STREAM)
+		redisAppendCommand(cache->context, "XADD %s * payload %b id %s h:key %s", name, payload, sizeof(payload), id,
+		                   key);
+	else
+		redisAppendCommand(cache->context, way == WAY_LIST ? "LPUSH %s %b" : "PUBLISH %s %b", name, payload,
+		                   sizeof(payload));
+}
+
+static void
+cache_send(struct cache *cache, enum way way, const char *name, const struct ledger *ledger, uint32_t first,
+           uint32_t end)
 {
 	uint32_t number = first, waiting = 0;
 
 	while (number < end || waiting > 0) {
-		for (; number < end && waiting < 512; number++, waiting++) {
-			char payload[LEDGER_PAYLOAD], id[32], key[16];
-
-			ledger_message(ledger, number, payload, id, key);
-			redisAppendCommand(cache->context, "XADD %s * payload %b id %s h:key %s", stream, payload,
-			                   sizeof(payload), id, key);
-		}
+		for (; number < end && waiting < 512; number++, waiting++)
+			number_send(cache, way, name, ledger, number);
 		for (; waiting > 0; waiting--)
 			freeReplyObject(reply_next(cache));
 	}
+}
+
+void
+cache_feed(struct cache *cache, const char *stream, const struct ledger *ledger, uint32_t first, uint32_t end)
+{
+	cache_send(cache, WAY_STREAM, stream, ledger, first, end);
+}
+
+void
+cache_feed_channel(struct cache *cache, const char *channel, const struct ledger *ledger, uint32_t first, uint32_t end)
+{
+	cache_send(cache, WAY_CHANNEL, channel, ledger, first, end);
+}
+
+void
+cache_feed_list(struct cache *cache, const char *list, const struct ledger *ledger, uint32_t first, uint32_t end)
+{
+	cache_send(cache, WAY_LIST, list, ledger, first, end);
 }
 
 static void
@@ -468,6 +525,8 @@ entry_hand(const redisReply *entry, arrival_fn *each, void *arg)
 			arrival.size = value->len;
 		} else if (strcmp(name, "id") == 0) {
 			id = value->str; /* a copy's is the message's own: Redis drops no duplicates */
+		} else if (strcmp(name, "reply") == 0) {
+			arrival.reply = value->str;
 		} else if (strcmp(name, "h:key") == 0) {
 			arrival.key = value->str;
 		} else if (strcmp(name, "h:Crossfade-Id") == 0) {
@@ -500,6 +559,52 @@ cache_read(struct cache *cache, const char *stream, arrival_fn *each, void *arg)
 		read += count;
 		if (count == 0)
 			return read;
+	}
+}
+
+static void
+bare_hand(const redisReply *payload, arrival_fn *each, void *arg)
+{
+	each(arg, &(struct arrival){.payload = payload->str, .size = payload->len, .bare = true});
+}
+
+uint64_t
+cache_read_list(struct cache *cache, const char *list, arrival_fn *each, void *arg)
+{
+	redisReply *all = reply_check(cache, redisCommand(cache->context, "LRANGE %s 0 -1", list));
+	uint64_t count = all->elements;
+
+	for (uint64_t i = count; i > 0; i--)
+		bare_hand(all->element[i - 1], each, arg);
+	freeReplyObject(all);
+	return count;
+}
+
+struct cache *
+cache_subscribe(const char *url, const char *channel)
+{
+	struct cache *cache = cache_open(url);
+
+	freeReplyObject(reply_check(cache, redisCommand(cache->context, "SUBSCRIBE %s", channel)));
+	return cache;
+}
+
+uint64_t
+cache_heard(struct cache *cache, const char *end, arrival_fn *each, void *arg)
+{
+	uint64_t heard = 0;
+
+	for (;;) {
+		redisReply *push = reply_next(cache);
+		bool last = push->elements == 3 && strcmp(push->element[2]->str, end) == 0;
+
+		if (!last) {
+			bare_hand(push->element[2], each, arg);
+			heard++;
+		}
+		freeReplyObject(push);
+		if (last)
+			return heard;
 	}
 }
 
@@ -551,6 +656,31 @@ jet_create(struct jet *jet, const char *stream, const char *subject)
 	config.Subjects = &subject;
 	config.SubjectsLen = 1;
 	JET(js_AddStream(NULL, jet->js, &config, NULL, NULL));
+}
+
+void
+jet_delete(struct jet *jet, const char *stream)
+{
+	natsStatus status = js_DeleteStream(jet->js, stream, NULL, NULL);
+
+	if (status != NATS_NOT_FOUND)
+		JET(status);
+}
+
+void
+jet_feed(struct jet *jet, const char *subject, const struct ledger *ledger, uint32_t first, uint32_t end)
+{
+	for (uint32_t number = first; number < end; number++) {
+		char payload[LEDGER_PAYLOAD], id[32], key[16];
+		natsMsg *msg = NULL;
+
+		ledger_message(ledger, number, payload, id, key);
+		JET(natsMsg_Create(&msg, subject, NULL, payload, sizeof(payload)));
+		JET(natsMsgHeader_Set(msg, "Nats-Msg-Id", id));
+		JET(natsMsgHeader_Set(msg, "key", key));
+		JET(js_PublishMsg(NULL, jet->js, msg, NULL, NULL));
+		natsMsg_Destroy(msg);
+	}
 }
 
 uint64_t
@@ -617,4 +747,39 @@ jet_read(struct jet *jet, const char *stream, arrival_fn *each, void *arg)
 	natsSubscription_Unsubscribe(subscription);
 	natsSubscription_Destroy(subscription);
 	return read;
+}
+
+struct ears {
+	natsSubscription *subscription;
+};
+
+struct ears *
+jet_listen(struct jet *jet, const char *subject)
+{
+	struct ears *ears = xf_alloc(sizeof(*ears));
+
+	JET(natsConnection_SubscribeSync(&ears->subscription, jet->connection, subject));
+	JET(natsConnection_Flush(jet->connection));
+	return ears;
+}
+
+void
+jet_answer(struct jet *jet, struct ears *ears, const char *answer)
+{
+	natsMsg *question = NULL;
+
+	JET(natsSubscription_NextMsg(&question, ears->subscription, ANSWER_SECONDS * 1000));
+	if (natsMsg_GetReply(question) == NULL)
+		fail_msg("nobody waits for an answer");
+	JET(natsConnection_PublishString(jet->connection, natsMsg_GetReply(question), answer));
+	JET(natsConnection_Flush(jet->connection));
+	natsMsg_Destroy(question);
+}
+
+void
+ears_close(struct ears **ears)
+{
+	natsSubscription_Destroy((*ears)->subscription);
+	free(*ears);
+	*ears = NULL;
 }

@@ -25,7 +25,9 @@ struct rabbit;
 struct rabbit *rabbit_open(const char *url);
 void rabbit_close(struct rabbit **rabbit);
 void rabbit_declare(struct rabbit *rabbit, const char *queue);
+void rabbit_exchange(struct rabbit *rabbit, const char *exchange); /* durable, topic */
 void rabbit_bind(struct rabbit *rabbit, const char *queue, const char *exchange, const char *key);
+void rabbit_delete(struct rabbit *rabbit, const char *queue); /* if it is there */
 uint64_t rabbit_count(struct rabbit *rabbit, const char *queue);
 
 /* Transient, which is quick: no test kills the broker that feeds. With an id where it is not NULL, and a header `key`
@@ -35,6 +37,8 @@ void rabbit_publish(struct rabbit *rabbit, const char *exchange, struct xf_str r
 
 /* Messages FIRST to END of the ledger, as fast as the broker takes them; returns once all are confirmed. */
 void rabbit_feed(struct rabbit *rabbit, const char *queue, const struct ledger *ledger, uint32_t first, uint32_t end);
+void rabbit_feed_exchange(struct rabbit *rabbit, const char *exchange, const char *routing_key,
+                          const struct ledger *ledger, uint32_t first, uint32_t end);
 
 /* Waits until the broker has confirmed all that was published. */
 void rabbit_confirm(struct rabbit *rabbit);
@@ -72,6 +76,20 @@ void cache_feed(struct cache *cache, const char *stream, const struct ledger *le
 
 uint64_t cache_read(struct cache *cache, const char *stream, arrival_fn *each, void *arg);
 
+/* PUBLISH; LPUSH: payloads alone. */
+void cache_feed_channel(struct cache *cache, const char *channel, const struct ledger *ledger, uint32_t first,
+                        uint32_t end);
+void cache_feed_list(struct cache *cache, const char *list, const struct ledger *ledger, uint32_t first, uint32_t end);
+
+/* Looks at a list in the order in which workers will take it, with RPOP. */
+uint64_t cache_read_list(struct cache *cache, const char *list, arrival_fn *each, void *arg);
+
+/* A connection that hears a channel, from now on, and can do nothing else. */
+struct cache *cache_subscribe(const char *url, const char *channel);
+
+/* All that it has heard up to the payload END, which somebody published last. */
+uint64_t cache_heard(struct cache *cache, const char *end, arrival_fn *each, void *arg);
+
 /* ---- NATS ------------------------------------------------------------------------------------------ */
 
 struct jet;
@@ -82,9 +100,23 @@ void jet_close(struct jet **jet);
 /* SUBJECT alone. */
 void jet_create(struct jet *jet, const char *stream, const char *subject);
 
+void jet_delete(struct jet *jet, const char *stream); /* if it is there */
+
+/* To whatever stream stores SUBJECT; returns once all are confirmed. */
+void jet_feed(struct jet *jet, const char *subject, const struct ledger *ledger, uint32_t first, uint32_t end);
+
 /* Messages in the stream; 0 where there is no such stream. */
 uint64_t jet_count(struct jet *jet, const char *stream);
 uint64_t jet_read(struct jet *jet, const char *stream, arrival_fn *each, void *arg);
+
+/* A service on a core subject. */
+struct ears;
+
+struct ears *jet_listen(struct jet *jet, const char *subject);
+void ears_close(struct ears **ears);
+
+/* Waits for a question, and answers it. */
+void jet_answer(struct jet *jet, struct ears *ears, const char *answer);
 
 /* ---- into a ledger ----------------------------------------------------------------------------------- */
 

@@ -33,6 +33,7 @@ struct ledger {
 	uint32_t *next[2]; /* by key: number within the key that may come next */
 	uint64_t reordered[2];
 	uint64_t corrupted, unexpected;
+	bool json;
 	unsigned told; /* of what is wrong, on the terminal */
 };
 
@@ -76,6 +77,12 @@ ledger_reset(struct ledger *ledger)
 }
 
 void
+ledger_json(struct ledger *ledger)
+{
+	ledger->json = true;
+}
+
+void
 ledger_message(const struct ledger *ledger, uint32_t number, char payload[LEDGER_PAYLOAD], char id[32], char key[16])
 {
 	struct stamp stamp = {
@@ -86,13 +93,19 @@ ledger_message(const struct ledger *ledger, uint32_t number, char payload[LEDGER
 		.within = number / ledger->keys,
 	};
 
+	snprintf(id, 32, "%u-%u", ledger->producer, number);
+	snprintf(key, 16, "k%u", stamp.key);
+	if (ledger->json) {
+		int len = snprintf(payload, LEDGER_PAYLOAD, "{\"id\":\"%s\",\"customer\":\"%s\"}", id, key);
+
+		memset(payload + len, ' ', (size_t)(LEDGER_PAYLOAD - len));
+		return;
+	}
 	for (size_t i = sizeof(stamp); i < LEDGER_PAYLOAD; i++)
 		payload[i] = (char)(number + i * 7);
 	memcpy(payload, &stamp, sizeof(stamp));
 	stamp.checksum = XXH3_64bits(payload + sizeof(stamp.checksum), LEDGER_PAYLOAD - sizeof(stamp.checksum));
 	memcpy(payload, &stamp, sizeof(stamp));
-	snprintf(id, 32, "%u-%u", ledger->producer, number);
-	snprintf(key, 16, "k%u", stamp.key);
 }
 
 static void
@@ -106,6 +119,26 @@ wrong(struct ledger *ledger, int side, const char *what, const struct arrival *a
 		        arrival->copy ? arrival->copy : "-");
 }
 
+/* False: it is none of a ledger's. */
+static bool
+stamp_read(const struct ledger *ledger, const struct arrival *arrival, struct stamp *stamp)
+{
+	char text[LEDGER_PAYLOAD + 1] = "";
+
+	if (!ledger->json) {
+		memcpy(stamp, arrival->payload, sizeof(*stamp));
+		return stamp->magic == MAGIC &&
+		       stamp->checksum == XXH3_64bits((const char *)arrival->payload + sizeof(stamp->checksum),
+		                                      LEDGER_PAYLOAD - sizeof(stamp->checksum));
+	}
+	memcpy(text, arrival->payload, LEDGER_PAYLOAD);
+	if (sscanf(text, "{\"id\":\"%u-%u\",\"customer\":\"k%u\"}", &stamp->producer, &stamp->number,
+	           &stamp->key) != 3)
+		return false;
+	stamp->within = stamp->number / ledger->keys;
+	return true;
+}
+
 /* What is wrong with it, or NULL. */
 static const char *
 arrival_check(const struct ledger *ledger, const struct arrival *arrival, struct stamp *stamp)
@@ -114,18 +147,18 @@ arrival_check(const struct ledger *ledger, const struct arrival *arrival, struct
 
 	if (arrival->size != LEDGER_PAYLOAD)
 		return "the size";
-	memcpy(stamp, arrival->payload, sizeof(*stamp));
-	if (stamp->magic != MAGIC ||
-	    stamp->checksum != XXH3_64bits((const char *)arrival->payload + sizeof(stamp->checksum),
-	                                   LEDGER_PAYLOAD - sizeof(stamp->checksum)))
-		return "the checksum";
+	if (!stamp_read(ledger, arrival, stamp))
+		return "the stamp";
 	if (stamp->producer != ledger->producer || stamp->number >= ledger->count)
 		return NULL;
 	ledger_message(ledger, stamp->number, expected, id, key);
 	if (memcmp(expected, arrival->payload, LEDGER_PAYLOAD) != 0)
 		return "the payload";
-	if (arrival->key == NULL || strcmp(arrival->key, key) != 0)
+	/* From a broker without headers comes none. */
+	if (arrival->key == NULL ? !ledger->json : strcmp(arrival->key, key) != 0)
 		return "the key";
+	if (arrival->bare)
+		return NULL;
 	if (arrival->id == NULL || strcmp(arrival->id, id) != 0)
 		return "the id";
 	snprintf(dedup, sizeof(dedup), "%s%s", id, arrival->copy != NULL ? "/copy" : "");

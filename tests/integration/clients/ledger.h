@@ -4,6 +4,9 @@
  * Message N of COUNT has key N mod KEYS and number N / KEYS within it. Its payload says so, with a checksum over all of
  * it; its id is "PRODUCER-N". Whoever reads a broker hands in every message in the broker's order.
  *
+ * With ledger_json() payloads are JSON objects that carry `id` and `customer` (the key) themselves, as they have to where
+ * brokers without headers are between.
+ *
  * Threads: whoever has it.
  */
 #ifndef XF_TESTS_LEDGER_H
@@ -25,7 +28,9 @@ struct arrival {
 	const char *dedup; /* the id that the broker knows it by; NULL: none */
 	const char *key;   /* the header `key`; NULL: none */
 	const char *copy;  /* Crossfade-Copy; NULL: none */
+	const char *reply; /* where an answer is wanted; of entries in Redis alone */
 	int64_t time_ms;   /* when the broker stored it; 0: it does not say */
+	bool bare;         /* there is no place for headers */
 };
 
 struct ledger_sum {
@@ -46,6 +51,9 @@ struct ledger;
 
 struct ledger *ledger_create(uint32_t producer, uint32_t count, uint32_t keys);
 void ledger_destroy(struct ledger **ledger);
+
+/* Before the first message. */
+void ledger_json(struct ledger *ledger);
 
 /* Writes message NUMBER. */
 void ledger_message(const struct ledger *ledger, uint32_t number, char payload[LEDGER_PAYLOAD], char id[32], char key[16]);
