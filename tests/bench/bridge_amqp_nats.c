@@ -92,7 +92,7 @@ main(int argc, char **argv)
 		return 2;
 	}
 	count = strtoull(argv[3], NULL, 10);
-	jetstream_open(&jetstream, argv[4], NULL);
+	jetstream_open(&jetstream, argv[4], "BENCH", "bench.out", NULL);
 	source_open(&source, atoi(argv[1]), argv[2]);
 	while (jetstream.published < count) {
 		amqp_envelope_t envelope;

@@ -50,14 +50,14 @@ progress_map(const char *path)
 }
 
 void
-jetstream_open(struct jetstream *jetstream, const char *url, const char *progress)
+jetstream_open(struct jetstream *jetstream, const char *url, const char *stream, const char *subject,
+               const char *progress)
 {
-	static const char *subjects[] = {"bench.out"};
-	jsStreamConfig stream;
+	jsStreamConfig config;
 	jsErrCode code = 0;
 	jsOptions options;
 
-	*jetstream = (struct jetstream){.bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
+	*jetstream = (struct jetstream){.subject = subject, .bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
 	if (progress != NULL)
 		jetstream->progress = progress_map(progress);
 	jetstream_need(natsConnection_ConnectTo(&jetstream->connection, url), "connect");
@@ -67,12 +67,12 @@ jetstream_open(struct jetstream *jetstream, const char *url, const char *progres
 	options.PublishAsync.AckHandler = confirm;
 	options.PublishAsync.AckHandlerClosure = jetstream;
 	jetstream_need(natsConnection_JetStream(&jetstream->js, jetstream->connection, &options), "JetStream");
-	jsStreamConfig_Init(&stream);
-	stream.Name = "BENCH";
-	stream.Subjects = subjects;
-	stream.SubjectsLen = 1;
-	stream.Storage = js_FileStorage;
-	jetstream_need(js_AddStream(NULL, jetstream->js, &stream, NULL, &code), "stream");
+	jsStreamConfig_Init(&config);
+	config.Name = stream;
+	config.Subjects = &jetstream->subject;
+	config.SubjectsLen = 1;
+	config.Storage = js_FileStorage;
+	jetstream_need(js_AddStream(NULL, jetstream->js, &config, NULL, &code), "stream");
 }
 
 void
@@ -82,7 +82,7 @@ jetstream_publish(struct jetstream *jetstream, const void *data, size_t size, co
 
 	jsPubOptions_Init(&options);
 	options.MsgId = *id != '\0' ? id : NULL;
-	jetstream_need(js_PublishAsync(jetstream->js, "bench.out", data, (int)size, &options), "publish");
+	jetstream_need(js_PublishAsync(jetstream->js, jetstream->subject, data, (int)size, &options), "publish");
 	jetstream->published++;
 }
 

@@ -1,6 +1,6 @@
 /*
- * jetstream.h - a bridge's JetStream side, by nats.c: asynchronous publishes into the stream BENCH, and how far they
- * are confirmed.
+ * jetstream.h - a bridge's JetStream side, by nats.c: asynchronous publishes into a stream, and how far they are
+ * confirmed.
  */
 #ifndef BENCH_JETSTREAM_H
 #define BENCH_JETSTREAM_H
@@ -14,6 +14,7 @@
 struct jetstream {
 	natsConnection *connection;
 	jsCtx *js;
+	const char *subject;
 	int bell;                   /* an eventfd, rung once some confirmations came or all that are wanted are here */
 	uint64_t published;         /* the bridge's thread */
 	_Atomic uint64_t confirmed; /* the library's thread writes; in order, as the server answers one connection */
@@ -23,8 +24,9 @@ struct jetstream {
 
 void jetstream_need(natsStatus status, const char *what);
 
-/* Connects, and makes the stream BENCH for bench.out, in files. PROGRESS: a file of eight bytes, or NULL. */
-void jetstream_open(struct jetstream *jetstream, const char *url, const char *progress);
+/* Connects, and makes STREAM for SUBJECT, in files. PROGRESS: a file of eight bytes, or NULL. */
+void jetstream_open(struct jetstream *jetstream, const char *url, const char *stream, const char *subject,
+                    const char *progress);
 /* ID: "" for none. Blocks while the window is full. */
 void jetstream_publish(struct jetstream *jetstream, const void *data, size_t size, const char *id);
 uint64_t jetstream_confirmed(const struct jetstream *jetstream);

@@ -87,7 +87,7 @@ redis_batch_entry(const redisReply *batch, size_t i, struct redis_entry *entry)
 			entry->payload = value;
 		else if (strcmp(fields->element[f]->str, "id") == 0)
 			entry->message_id = value->str;
-		else if (strcmp(fields->element[f]->str, "h:key") == 0)
+		else if (strcmp(fields->element[f]->str, "key") == 0)
 			entry->key = value->str;
 	}
 	if (entry->payload == NULL || entry->id->len >= REDIS_ID_MAX)

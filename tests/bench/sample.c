@@ -4,7 +4,8 @@
  *   bench-sample SOCKET EVERY_MS SECONDS UNTIL SERIES...
  *
  * One line per reading of /metrics: the time in seconds, the server's CPU seconds and resident bytes, and for each
- * SERIES the sum of all samples whose line begins so. It ends once the first SERIES has reached UNTIL, or after SECONDS:
+ * SERIES the sum of all samples whose line begins so. The CPU is that of all threads but those that answer HTTP, since
+ * what they do is this program's doing: where messages are few, reading would cost more than they do. It ends once the first SERIES has reached UNTIL, or after SECONDS:
  * then with status 1, unless UNTIL is 0. The file that BENCH_PROGRESS in the environment names, if any, holds the first
  * series as eight bytes all the while, for who paces a source (publish_redis.c).
  *
@@ -12,6 +13,7 @@
  * when its end was noticed. The time of a reading is the middle of its request; where the machine was
  * too busy to answer within SLOW_NS the reading is not to be trusted to fractions of a window, and is left out.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
@@ -48,13 +50,15 @@ fail(const char *what)
 	exit(2);
 }
 
-/* The whole answer, head included, as a string. */
-static void
+/* The whole answer, head included, as a string. Returns the server's process id. */
+static int
 metrics_get(const char *path, struct answer *answer)
 {
 	static const char request[] = "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct ucred peer = {0};
+	socklen_t peer_size = sizeof(peer);
 	ssize_t n;
 
 	if (strlen(path) >= sizeof(address.sun_path)) {
@@ -63,6 +67,8 @@ metrics_get(const char *path, struct answer *answer)
 	}
 	strcpy(address.sun_path, path);
 	if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)) != 0)
+		fail(path);
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &peer_size) != 0)
 		fail(path);
 	if (write(fd, request, sizeof(request) - 1) != (ssize_t)sizeof(request) - 1)
 		fail("request");
@@ -85,6 +91,52 @@ metrics_get(const char *path, struct answer *answer)
 		errno = EPROTO;
 		fail("answer");
 	}
+	return peer.pid;
+}
+
+/* Of one thread; 0 where it has just ended, or answers HTTP. */
+static uint64_t
+thread_cpu_ns(int pid, const char *thread)
+{
+	char path[96], name[32] = "";
+	unsigned long long ns = 0;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%.16s/comm", pid, thread);
+	file = fopen(path, "re");
+	if (file == NULL || fgets(name, sizeof(name), file) == NULL)
+		name[0] = '\0';
+	if (file != NULL)
+		fclose(file);
+	if (name[0] == '\0' || strncmp(name, "MHD-", 4) == 0)
+		return 0;
+	snprintf(path, sizeof(path), "/proc/%d/task/%.16s/schedstat", pid, thread);
+	file = fopen(path, "re");
+	if (file == NULL)
+		return 0;
+	if (fscanf(file, "%llu", &ns) != 1)
+		ns = 0;
+	fclose(file);
+	return ns;
+}
+
+static double
+cpu_seconds(int pid)
+{
+	struct dirent *entry;
+	uint64_t ns = 0;
+	char path[32];
+	DIR *tasks;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", pid);
+	tasks = opendir(path);
+	if (tasks == NULL)
+		fail(path);
+	while ((entry = readdir(tasks)) != NULL)
+		if (entry->d_name[0] != '.')
+			ns += thread_cpu_ns(pid, entry->d_name);
+	closedir(tasks);
+	return (double)ns / 1e9;
 }
 
 static double
@@ -134,6 +186,7 @@ main(int argc, char **argv)
 	_Atomic uint64_t *progress = progress_map();
 	uint64_t every, begin, end, next;
 	double until, first = 0;
+	int pid;
 
 	if (argc < 6) {
 		fprintf(stderr, "usage: bench-sample SOCKET EVERY_MS SECONDS UNTIL SERIES...\n");
@@ -147,13 +200,13 @@ main(int argc, char **argv)
 		struct timespec wait;
 
 		begin = now_ns();
-		metrics_get(argv[1], &answer);
+		pid = metrics_get(argv[1], &answer);
 		first = series_sum(&answer, argv[5]);
 		if (progress != NULL)
 			atomic_store(progress, (uint64_t)first);
 		if (now_ns() - begin < SLOW_NS || (until > 0 && first >= until)) {
 			printf("%.6f %.6f %.0f", (double)(begin + (now_ns() - begin) / 2) / 1e9,
-			       series_sum(&answer, "crossfade_process_cpu_seconds_total"),
+			       cpu_seconds(pid),
 			       series_sum(&answer, "crossfade_process_resident_memory_bytes"));
 			for (int i = 5; i < argc; i++)
 				printf(" %.0f", series_sum(&answer, argv[i]));

@@ -8,24 +8,14 @@
 # RUN differs from measurement to measurement, for consumers that remember where they were. $size, $count and the
 # brokers' URLs $redis, $nats, $amqp are set.
 
-# Fills a source through the server: SINK is a sink as a YAML map, on the transport whose YAML is $2.
-fill() { # SINK TRANSPORT
-	server_start <<-END
-		transports:
-		  load: {plugin: probe}
-		  $2
-		routes:
-		  - name: fill
-		    from: {transport: load, count: $count, keys: 1000, size: $size}
-		    to: $1
-	END
-	sample 100 300 "$count" "$(acked fill)" >/dev/null || fail "the source was not filled"
-	server_stop
+# Messages as an application sends them: a payload, an id, and with KEYED a key, of 1,000.
+fill() { # URL NAME [KEYED]
+	"$bin/bench-fill" "$1" "$2" "$count" "$size" ${3:+1000} || fail "the source was not filled"
 }
 
 pair_server() { # NAME RUN
 	server_start < <("${1}_yaml" "$2")
-	sample 20 300 "$count" "$(acked main)" >"$work/readings" || fail "the source was not drained: $(tail -n 1 "$work/readings")"
+	sample 50 300 "$count" "$(acked main)" >"$work/readings" || fail "the source was not drained: $(tail -n 1 "$work/readings")"
 	server_stop
 	span "$count" <"$work/readings"
 }
@@ -63,7 +53,7 @@ pair() { # NAME COUNT TITLE
 # ---- amqp-jetstream ---------------------------------------------------------------------------------
 
 amqp_jetstream_fill() {
-	fill '{transport: rabbit, subject: bench.in, declare: true}' "rabbit: {plugin: amqp, url: \"$amqp\"}"
+	fill "$amqp" bench.in
 	nats=$(fresh nats)
 }
 
@@ -100,8 +90,7 @@ case_amqp_jetstream() {
 jetstream_amqp_fill() {
 	[[ $filled != "$size" ]] || return 0
 	nats=$(fresh nats)
-	fill '{transport: source, subject: bench.in}' \
-		"source: {plugin: nats, url: \"$nats\", streams: [{name: IN, subjects: [bench.in], storage: file}]}"
+	fill "$nats" bench.in
 	filled=$size
 }
 
@@ -135,10 +124,10 @@ case_jetstream_amqp() {
 # ---- redis-stream-amqp ------------------------------------------------------------------------------
 
 # The stream stays; each measurement has a group of its own.
-redis_stream_fill() {
+redis_stream_fill() { # [KEYED]
 	[[ $filled != "$size" ]] || return 0
 	redis=$(fresh redis)
-	fill '{transport: source, mode: stream, subject: bench.in}' "source: {plugin: redis, url: \"$redis\"}"
+	fill "$redis" bench.in "${1:-}"
 	filled=$size
 }
 
@@ -176,7 +165,7 @@ case_redis_stream_amqp() {
 # ---- dual, split ------------------------------------------------------------------------------------
 
 both_fill() {
-	redis_stream_fill
+	redis_stream_fill keyed
 	nats=$(fresh nats)
 }
 
@@ -190,7 +179,7 @@ both_yaml() { # RUN TO
 		    old: {transport: redis, mode: stream, subject: bench.out}
 		    new: {transport: jetstream, subject: bench.out}
 		    percent: 25
-		    key: "{header.key}"
+		    key: "{key}"
 		routes:
 		  - name: main
 		    from: {transport: redis, mode: stream, subject: bench.in, group: $1}
