@@ -250,7 +250,7 @@ stale_socket_is_replaced(void **state)
 	assert_int_equal(access(sock, F_OK), 0);
 	server_start(f);
 	kill(f->pid, SIGHUP);
-	log_wait(f, "reload is not built yet");
+	log_wait(f, "reloaded by=SIGHUP");
 	kill(f->pid, SIGINT);
 	assert_int_equal(server_wait(f), 0);
 	assert_log(f, "stopped, all settled");
