@@ -510,6 +510,102 @@ test_garbage(void **state)
 	codec_buffer_fini(&buffer);
 }
 
+/* Tables are written as they are read, and the methods that log in and declare carry them whole. */
+static void
+test_tables_are_written(void **state)
+{
+	struct codec_buffer inner = {0}, table = {0}, out = {0};
+	struct codec_cursor at;
+	struct codec_frame frame;
+	struct codec_value value;
+	struct xf_str name, text;
+	size_t offset = 0;
+
+	(void)state;
+	assert_int_equal(codec_buffer_bytes(&table).len, 0);
+	assert_true(codec_put_bool(&inner, "basic.nack", true));
+	assert_true(codec_put_text(&table, "x-queue-type", STR("quorum")));
+	assert_true(codec_put_number(&table, "x-max-length", -5));
+	assert_true(codec_put_table(&table, "capabilities", codec_buffer_bytes(&inner)));
+
+	assert_true(codec_write_queue_declare(&out, 3, STR("q"), CODEC_QUEUE_DURABLE | CODEC_QUEUE_AUTO_DELETE,
+	                                      codec_buffer_bytes(&table)));
+	frame_next(&out, &offset, &frame);
+	assert_int_equal(frame.channel, 3);
+	assert_int_equal(frame.method, CODEC_QUEUE_DECLARE);
+	at = codec_arguments(&frame);
+	codec_u16(&at);
+	assert_str(codec_short(&at), "q");
+	assert_int_equal(codec_u8(&at), 2 | 8);
+	text = codec_long(&at);
+	assert_false(at.bad);
+	assert_true(at.at == at.end);
+	at = codec_cursor(text.data, text.len);
+	assert_true(codec_field_next(&at, &name, &value));
+	assert_str(name, "x-queue-type");
+	assert_str(value.bytes, "quorum");
+	assert_true(codec_field_next(&at, &name, &value));
+	assert_int_equal(value.number, -5);
+	assert_true(codec_field_next(&at, &name, &value));
+	assert_int_equal(value.kind, CODEC_TABLE);
+	assert_int_equal(value.bytes.len, 1 + 10 + 2);
+	assert_false(codec_field_next(&at, &name, &value));
+	assert_false(at.bad);
+
+	assert_true(codec_write_start_ok(&out, codec_buffer_bytes(&table), "PLAIN", (struct xf_str){"\0u\0p", 4}));
+	frame_next(&out, &offset, &frame);
+	assert_int_equal(frame.channel, 0);
+	at = codec_arguments(&frame);
+	assert_int_equal(codec_long(&at).len, table.end);
+	assert_str(codec_short(&at), "PLAIN");
+	assert_int_equal(codec_long(&at).len, 4);
+	assert_str(codec_short(&at), "en_US");
+	codec_buffer_fini(&inner);
+	codec_buffer_fini(&table);
+	codec_buffer_fini(&out);
+}
+
+/* What the broker says while somebody logs in, whole and cut short at every byte. */
+static void
+test_login_methods(void **state)
+{
+	static const uint8_t start[] = {1, 0, 0, 0, 0, 0, 26, 0, 10, 0, 10, 0, 9, 0, 0, 0, 0, 0, 0, 0, 5,
+	                                'P', 'L', 'A', 'I', 'N', 0, 0, 0, 2, 'e', 'n', 0, CODEC_FRAME_END};
+	static const uint8_t tune[] = {1, 0, 0, 0, 0, 0, 12, 0, 10, 0, 30, 7, 255, 0, 2, 0, 0, 0, 60, CODEC_FRAME_END};
+	static const uint8_t queue[] = {1, 0, 3, 0, 0, 0, 14, 0, 50, 0, 11, 1, 'q', 0, 0, 1, 2, 0, 0, 0, 3, CODEC_FRAME_END};
+	struct codec_frame frame = {0};
+	struct codec_tune tuned;
+	struct codec_queue seen;
+	struct xf_str mechanisms;
+	uint32_t size;
+
+	(void)state;
+	assert_int_equal(codec_frame_read(start, sizeof(start), 4096, &frame), CODEC_OK);
+	assert_true(codec_start_read(&frame, &mechanisms));
+	assert_str(mechanisms, "PLAIN");
+	assert_int_equal(codec_frame_read(tune, sizeof(tune), 4096, &frame), CODEC_OK);
+	assert_true(codec_tune_read(&frame, &tuned));
+	assert_int_equal(tuned.channel_max, 2047);
+	assert_int_equal(tuned.frame_max, 131072);
+	assert_int_equal(tuned.heartbeat, 60);
+	assert_int_equal(codec_frame_read(queue, sizeof(queue), 4096, &frame), CODEC_OK);
+	assert_true(codec_queue_read(&frame, &seen));
+	assert_str(seen.name, "q");
+	assert_int_equal(seen.messages, 258);
+	assert_int_equal(seen.consumers, 3);
+
+	for (size = 4; size < 14; size++) {
+		uint8_t *copy = tight_copy(queue + 7, size);
+
+		frame = (struct codec_frame){.payload = copy, .size = size};
+		assert_false(codec_queue_read(&frame, &seen));
+		assert_false(codec_start_read(&frame, &mechanisms));
+		if (size < 12)
+			assert_false(codec_tune_read(&frame, &tuned));
+		free(copy);
+	}
+}
+
 int
 main(void)
 {
@@ -524,6 +620,7 @@ main(void)
 		cmocka_unit_test(test_table),
 		cmocka_unit_test(test_properties_cut_short),
 		cmocka_unit_test(test_garbage),
+		cmocka_unit_test(test_tables_are_written), cmocka_unit_test(test_login_methods),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
