@@ -67,9 +67,11 @@ xf_inbox_take(struct xf_inbox *inbox)
 {
 	struct xf_node *chain, *last, *later = NULL;
 
-	if (atomic_load_explicit(&inbox->top, memory_order_relaxed) == NULL)
+	if (atomic_load(&inbox->top) == NULL)
 		return NULL;
 	chain = atomic_exchange(&inbox->top, NULL);
+	if (chain == NULL) /* another one was quicker */
+		return NULL;
 	last = chain->last;
 	while (chain != NULL) {
 		struct xf_node *earlier = chain->chain;

@@ -1,7 +1,8 @@
 /*
  * inbox.h - how threads hand things to each other: a queue of chains, and a bell.
  *
- * Any number of threads push chains of nodes; one thread takes all that is there.
+ * Any number of threads push chains of nodes; one thread takes all that is there, and alone sleeps. (Once it has
+ * ended, others may take what comes late.)
  * Chains of one producer come out in the order they went in. Nothing is
  * allocated and no lock is taken: a push is one compare-and-swap for a whole chain, whose
  * nodes but the first and last are not touched, and a system call only where the taker sleeps.

@@ -39,6 +39,7 @@ struct xf_sink {
 	_Atomic uint32_t out; /* tokens taken and not completed */
 	_Atomic uint32_t gate;
 	_Atomic bool refuses; /* has failed a leg in this generation: lanes are looked at */
+	_Atomic bool stopped; /* nobody looks into the inbox any more: whoever sends takes it back */
 	uint32_t generation;
 	bool publishing; /* the plugin is in publish(): its state takes effect after it */
 	bool up, fell;   /* as it says; and whether it was DOWN since the gate was last set */
@@ -108,6 +109,20 @@ queue_bounce(struct xf_sink *sink)
 
 	while ((leg = queue_pop(sink)) != NULL)
 		leg_bounce(&returning, leg);
+	returning_flush(&returning);
+}
+
+/* What has come since the sink stopped. On any thread that sends. */
+static void
+inbox_bounce(struct xf_sink *sink)
+{
+	struct xf_leg *leg = (struct xf_leg *)xf_inbox_take(&sink->runner.inbox), *next;
+	struct returning returning = {NULL, NULL, NULL};
+
+	for (; leg != NULL; leg = next) {
+		next = (struct xf_leg *)leg->node.next;
+		leg_bounce(&returning, leg);
+	}
 	returning_flush(&returning);
 }
 
@@ -463,7 +478,12 @@ sink_thread_stop(struct xf_runner *runner)
 	struct xf_sink *sink = (struct xf_sink *)runner;
 
 	sink->ops->stop(runner->instance);
+	/* For inlets that go on it is down: what they have they hold, for another sink. */
+	sink->up = false;
+	gate_set(sink, false);
 	sink_complete_rest(sink);
+	/* In this order, and the other way round in xf_sink_send(): so one of the two finds what comes meanwhile. */
+	atomic_store(&sink->stopped, true);
 	queue_take_inbox(sink);
 	queue_bounce(sink);
 }
@@ -543,6 +563,8 @@ void
 xf_sink_send(struct xf_sink *sink, struct xf_leg *first, struct xf_leg *last)
 {
 	xf_inbox_push(&sink->runner.inbox, &first->node, &last->node);
+	if (atomic_load(&sink->stopped))
+		inbox_bounce(sink);
 }
 
 uint32_t

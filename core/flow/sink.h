@@ -39,7 +39,7 @@ xf_sink_connections(const struct xf_conf_endpoint *conf)
 }
 
 void xf_sink_start(struct xf_sink *sink);
-/* Every leg has gone back to its inlet's inbox when this returns. */
+/* Every leg has gone back to its inlet's inbox when this returns; one that is sent later goes back at once. */
 void xf_sink_stop(struct xf_sink *sink);
 
 /* [any] Legs FIRST .. LAST, chained by node.next, in order. */

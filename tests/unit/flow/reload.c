@@ -1,0 +1,428 @@
+/*
+ * Another configuration while messages are under way, by sources and sinks that do as each test says: a sink that takes all
+ * and confirms nothing, a source that is busy, routes that read a migration and remember what they have had.
+ *
+ * An endpoint is known by its transport's name, and what it is told and has done outlives its instances, as a broker would.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "flow/flow.h"
+#include "host/host.h"
+
+#define MESSAGES 4096
+#define ENDS 8
+#define PATIENCE_S 60 /* past it the whole test ends: something waits for ever */
+
+/* What is atomic the test reads, or sets to steer; the rest is the running instance's. */
+struct end {
+	char name[16];
+
+	/* as a source */
+	_Atomic uint32_t to_emit; /* new messages */
+	uint32_t emitted;
+	uint32_t hops; /* of its messages; 0: they say nothing */
+	uint32_t again[MESSAGES], again_count;
+	bool open[MESSAGES];
+	_Atomic bool at_end; /* tells so */
+	_Atomic uint32_t busy_ms; /* each call to work() */
+	_Atomic uint32_t acked, rejected, retried;
+
+	/* as a sink */
+	_Atomic bool keeps; /* completes nothing */
+	_Atomic bool down;
+	_Atomic uint32_t room; /* takes so many at once; 0: all */
+	_Atomic uint32_t code; /* of its answers; 0: STORED */
+	_Atomic uint32_t stored, taken;
+	uint32_t hops_seen;
+	uint32_t latest;
+	_Atomic bool overtaken;
+	bool has[MESSAGES];
+};
+
+struct instance {
+	const struct xf_host *host;
+	struct xf_endpoint *endpoint;
+	struct end *end;
+	bool up;
+	uint64_t out[MESSAGES];
+	uint32_t number[MESSAGES], out_count;
+};
+
+static struct end ends[ENDS];
+
+static void
+nap_ms(long ms)
+{
+	struct timespec time = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+
+	nanosleep(&time, NULL);
+}
+
+static void
+assert_becomes(_Atomic uint32_t *number, uint32_t expected)
+{
+	for (int i = 0; i < 2000 && *number != expected; i++)
+		nap_ms(5);
+	assert_int_equal(*number, expected);
+}
+
+static struct end *
+end_of(const char *name)
+{
+	for (size_t i = 0; i < ENDS; i++) {
+		if (ends[i].name[0] == '\0')
+			snprintf(ends[i].name, sizeof(ends[i].name), "%s", name);
+		if (strcmp(ends[i].name, name) == 0)
+			return &ends[i];
+	}
+	fail();
+	return NULL;
+}
+
+static int32_t
+instance_create(const struct xf_host *host, struct xf_endpoint *endpoint, void *shared, const struct xf_config *transport,
+                const struct xf_config *config, const struct xf_endpoint_info *info, void **out, struct xf_error *error)
+{
+	struct instance *instance = xf_alloc(sizeof(*instance));
+	char name[16];
+
+	(void)shared, (void)transport, (void)config, (void)error;
+	snprintf(name, sizeof(name), "%.*s", XF_STR_ARG(info->transport));
+	*instance = (struct instance){.host = host, .endpoint = endpoint, .end = end_of(name)};
+	*out = instance;
+	return 0;
+}
+
+static void
+instance_ignore(void *instance)
+{
+	(void)instance;
+}
+
+/* ---- The source ------------------------------------------------------------------------------- */
+
+static void
+source_start(void *context)
+{
+	struct instance *instance = context;
+
+	instance->host->state(instance->endpoint, XF_STATE_UP, NULL);
+}
+
+static void
+source_emit(struct instance *instance, uint32_t number)
+{
+	char id[32], payload[16], hops[16];
+	struct xf_header header = {xf_str("Crossfade-Hops"), {hops, 0}};
+	struct xf_incoming message = {.handle = number, .subject = xf_str("orders")};
+
+	snprintf(id, sizeof(id), "id-%u", number);
+	message.id = xf_str(id);
+	message.payload_size = (uint64_t)snprintf(payload, sizeof(payload), "%u", number);
+	message.payload = payload;
+	if (instance->end->hops > 0) {
+		header.value.len = (uint64_t)snprintf(hops, sizeof(hops), "%u", instance->end->hops);
+		message.headers = &header;
+		message.header_count = 1;
+	}
+	instance->end->open[number] = true;
+	assert_int_equal(instance->host->emit(instance->endpoint, &message, sizeof(message), 1), 1);
+}
+
+static void
+source_work(void *context, struct xf_work *work)
+{
+	struct instance *instance = context;
+	struct end *end = instance->end;
+
+	work->timeout_ms = 1;
+	if (end->busy_ms > 0)
+		nap_ms(end->busy_ms);
+	if (end->at_end)
+		instance->host->sight(instance->endpoint,
+		                      &(struct xf_sight){.struct_size = sizeof(struct xf_sight), .known = XF_SIGHT_LAG});
+	for (uint32_t credit = work->credit_messages; credit > 0; credit--) {
+		if (end->again_count > 0) {
+			source_emit(instance, end->again[--end->again_count]);
+		} else if (end->to_emit > 0) {
+			source_emit(instance, end->emitted++);
+			end->to_emit--;
+		} else
+			break;
+	}
+}
+
+static void
+source_settle(void *context, const struct xf_settlement *settlements, uint32_t count)
+{
+	struct end *end = ((struct instance *)context)->end;
+
+	for (uint32_t i = 0; i < count; i++) {
+		uint32_t number = (uint32_t)settlements[i].handle;
+
+		if (settlements[i].outcome == XF_SETTLE_EXTEND)
+			continue;
+		assert_true(end->open[number]);
+		end->open[number] = false;
+		if (settlements[i].outcome == XF_SETTLE_RETRY)
+			end->again[end->again_count++] = number;
+		*(settlements[i].outcome == XF_SETTLE_ACK      ? &end->acked
+		  : settlements[i].outcome == XF_SETTLE_REJECT ? &end->rejected
+		                                               : &end->retried) += 1;
+	}
+}
+
+/* What is not settled the broker offers again. */
+static void
+source_stop(void *context)
+{
+	struct end *end = ((struct instance *)context)->end;
+
+	for (uint32_t number = end->emitted; number-- > 0;) {
+		if (end->open[number])
+			end->again[end->again_count++] = number;
+		end->open[number] = false;
+	}
+}
+
+/* ---- The sink --------------------------------------------------------------------------------- */
+
+static void
+out_complete(struct instance *instance, uint32_t code, const char *reason)
+{
+	struct end *end = instance->end;
+
+	for (uint32_t i = 0; i < instance->out_count; i++) {
+		struct xf_result result = {.token = instance->out[i], .code = code, .reason = xf_str(reason)};
+		uint32_t number = instance->number[i];
+
+		if (code == XF_RESULT_STORED && !end->has[number]) {
+			end->overtaken = end->overtaken || number < end->latest;
+			end->latest = number;
+			end->has[number] = true;
+			end->stored++;
+		}
+		instance->host->complete(instance->endpoint, &result, 1);
+	}
+	instance->out_count = 0;
+}
+
+static void
+sink_work(void *context, struct xf_work *work)
+{
+	struct instance *instance = context;
+	struct end *end = instance->end;
+
+	work->timeout_ms = 1;
+	if (end->down != !instance->up) {
+		instance->up = !end->down;
+		out_complete(instance, XF_RESULT_UNKNOWN, "the connection broke");
+		instance->host->state(instance->endpoint, end->down ? XF_STATE_DOWN : XF_STATE_UP, NULL);
+	}
+	if (!end->keeps)
+		out_complete(instance, end->code > 0 ? end->code : XF_RESULT_STORED, end->code > 0 ? "as told" : "");
+	work->room = (end->room > 0 ? end->room : MESSAGES) - instance->out_count;
+}
+
+static uint32_t
+sink_publish(void *context, const struct xf_outgoing *messages, uint32_t stride, uint32_t count)
+{
+	struct instance *instance = context;
+
+	for (uint32_t i = 0; i < count; i++) {
+		const struct xf_outgoing *message = (const void *)((const char *)messages + (size_t)i * stride);
+
+		instance->out[instance->out_count] = message->token;
+		instance->number[instance->out_count++] = (uint32_t)strtoul(message->payload, NULL, 10);
+		instance->end->taken++;
+		for (uint32_t h = 0; h < message->header_count; h++)
+			if (xf_str_is(message->headers[h].name, "Crossfade-Hops"))
+				instance->end->hops_seen = (uint32_t)strtoul(message->headers[h].value.data, NULL, 10);
+	}
+	return count;
+}
+
+static void
+sink_stop(void *context)
+{
+	out_complete(context, XF_RESULT_UNKNOWN, "stopped");
+}
+
+static uint64_t
+end_traits(const struct xf_host *host, const struct xf_config *transport, const struct xf_config *endpoint)
+{
+	(void)host, (void)transport, (void)endpoint;
+	return XF_TRAIT_IDS | XF_TRAIT_HEADERS;
+}
+
+static const struct xf_source_ops source_ops = {
+	.struct_size = sizeof(source_ops),
+	.traits = end_traits,
+	.create = instance_create,
+	.start = source_start,
+	.work = source_work,
+	.settle = source_settle,
+	.stop = source_stop,
+	.destroy = free,
+};
+
+static const struct xf_sink_ops sink_ops = {
+	.struct_size = sizeof(sink_ops),
+	.traits = end_traits,
+	.create = instance_create,
+	.start = instance_ignore,
+	.work = sink_work,
+	.publish = sink_publish,
+	.stop = sink_stop,
+	.destroy = free,
+};
+
+static const struct xf_transport_class scripted = {
+	.head = {sizeof(scripted), XF_KIND_TRANSPORT, "scripted", "does as it is told"},
+	.source = &source_ops,
+	.sink = &sink_ops,
+};
+
+/* ---- The flow ----------------------------------------------------------------------------------- */
+
+static struct world {
+	char folder[64];
+	const struct xf_conf *conf;
+	struct xf_state *state;
+	struct xf_flow *flow;
+} world;
+
+static const struct xf_transport_class *
+class_find(void *context, const char *name, struct xf_error *error)
+{
+	(void)context, (void)name, (void)error;
+	return &scripted;
+}
+
+/* TEXT is what follows the server and the transports s, t, a, b, c, d. */
+static const struct xf_conf *
+conf_make(const char *text)
+{
+	const struct xf_conf_catalogue catalogue = {.transport = class_find, .host = xf_host()};
+	char *whole = xf_format("server: {name: test, data_dir: %s}\n"
+	                        "transports: {s: {plugin: scripted}, t: {plugin: scripted}, a: {plugin: scripted}, "
+	                        "b: {plugin: scripted}, c: {plugin: scripted}, d: {plugin: scripted}}\n%s",
+	                        world.folder, text);
+	struct xf_buffer errors = {0};
+	const struct xf_conf *conf = xf_conf_load_text("test.yaml", xf_str(whole), &catalogue, &errors);
+
+	if (conf == NULL)
+		fail_msg("%.*s", (int)errors.len, errors.data);
+	xf_buffer_fini(&errors);
+	free(whole);
+	return conf;
+}
+
+static void
+world_make(const char *text)
+{
+	struct xf_error error;
+
+	memset(ends, 0, sizeof(ends));
+	alarm(PATIENCE_S);
+	snprintf(world.folder, sizeof(world.folder), "/tmp/xf-reload-XXXXXX");
+	assert_non_null(mkdtemp(world.folder));
+	world.conf = conf_make(text);
+	world.state = xf_state_open(world.folder, &error);
+	assert_non_null(world.state);
+	world.flow = xf_flow_create(world.conf, world.state, &error);
+	assert_non_null(world.flow);
+}
+
+static void
+world_start(void)
+{
+	xf_flow_start(world.flow);
+	for (int i = 0; i < 2000 && !xf_flow_ready(world.flow); i++)
+		nap_ms(5);
+	assert_true(xf_flow_ready(world.flow));
+}
+
+static enum xf_status
+reload(const char *text)
+{
+	const struct xf_conf *conf = conf_make(text);
+	struct xf_reload_report report;
+	struct xf_error error;
+	enum xf_status status = xf_flow_reload(world.flow, conf, &report, &error);
+
+	if (status != XF_OK)
+		xf_conf_destroy(&conf);
+	xf_reload_report_fini(&report);
+	return status;
+}
+
+/* Ends all within TIMEOUT_MS, with LEFT messages that are not settled. */
+static void
+world_fini(uint64_t timeout_ms, uint64_t left)
+{
+	char command[128];
+
+	assert_int_equal(xf_flow_drain(world.flow, timeout_ms), left);
+	xf_flow_destroy(&world.flow);
+	xf_state_close(&world.state);
+	xf_conf_destroy(&world.conf);
+	snprintf(command, sizeof(command), "rm -rf '%s'", world.folder);
+	assert_int_equal(system(command), 0);
+	alarm(0);
+}
+
+/* ---- Tests -------------------------------------------------------------------------------------- */
+
+#define HANG(ONE, TWO) \
+	"routes: [{name: r, from: {transport: s}, key: \"{id}\", to: {transport: " ONE "}}, " \
+	"{name: q, from: {transport: t}, to: {transport: " TWO "}}]"
+
+/* Takes a few, confirms nothing, and says that it is up: what it is left with goes the new way, in order. */
+static void
+a_sink_that_hangs_is_left(void **state)
+{
+	static const char *const hanging[] = {"a", "c"};
+
+	(void)state;
+	world_make(HANG("a", "c"));
+	for (size_t i = 0; i < 2; i++) {
+		end_of(hanging[i])->keeps = true;
+		end_of(hanging[i])->room = 10;
+	}
+	world_start();
+	end_of("s")->to_emit = end_of("t")->to_emit = 500;
+	assert_becomes(&end_of("a")->taken, 10);
+	assert_becomes(&end_of("c")->taken, 10);
+	assert_int_equal(reload(HANG("b", "d")), XF_OK);
+	end_of("t")->to_emit = 500;
+	assert_becomes(&end_of("s")->acked, 500);
+	assert_becomes(&end_of("t")->acked, 1000);
+	assert_int_equal(end_of("b")->stored, 500);
+	assert_int_equal(end_of("d")->stored, 1000);
+	assert_false(end_of("d")->overtaken);
+	world_fini(10000, 0);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_sink_that_hangs_is_left),
+	};
+
+	xf_log_setup(XF_LOG_ERROR, false);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
