@@ -269,6 +269,7 @@ reload_apply(struct reload *reload)
 
 		if (is_changed(move)) {
 			xf_route_stop_left(move->old, move->new);
+			xf_route_go_over(move->old, move->new);
 		} else if (move->new == NULL) {
 			xf_route_stop_sources(move->old);
 			xf_route_stop_sinks(move->old);

@@ -290,19 +290,6 @@ sleep_ms(unsigned ms)
 	nanosleep(&time, NULL);
 }
 
-static void
-source_take_over(struct xf_route_source *new, struct xf_route_source *old)
-{
-	struct xf_way *left;
-
-	xf_inlet_offer(old->inlet, new->way);
-	while ((left = xf_inlet_left(old->inlet)) == NULL)
-		sleep_ms(1);
-	xf_way_destroy(&left);
-	*new = *old;
-	*old = (struct xf_route_source){.inlet = NULL};
-}
-
 /* For a moment both are there, and a message may come through both. */
 static void
 lossy_take_over(struct xf_route *new, struct xf_route *old)
@@ -335,13 +322,30 @@ xf_route_stop_left(struct xf_route *old, struct xf_route *new)
 	xf_route_stop_sinks(old);
 }
 
+/* Each in its own time: a source that is slow to come back to its loop keeps no other waiting. */
+void
+xf_route_go_over(struct xf_route *old, const struct xf_route *new)
+{
+	for (size_t i = 0; i < new->conf->source_count; i++)
+		if (is_kept(new, i))
+			xf_inlet_offer(old->sources[i].inlet, new->sources[i].way);
+	for (size_t i = 0; i < new->conf->source_count; i++) {
+		struct xf_way *left = NULL;
+
+		while (is_kept(new, i) && (left = xf_inlet_left(old->sources[i].inlet)) == NULL)
+			sleep_ms(1);
+		xf_way_destroy(&left);
+	}
+}
+
 void
 xf_route_take_over(struct xf_route *new, struct xf_route *old)
 {
 	for (size_t i = 0; i < new->conf->source_count; i++) {
-		if (is_kept(new, i))
-			source_take_over(&new->sources[i], &old->sources[i]);
-		else if (!is_lossy(new, i))
+		if (is_kept(new, i)) {
+			new->sources[i] = old->sources[i];
+			old->sources[i] = (struct xf_route_source){.inlet = NULL};
+		} else if (!is_lossy(new, i))
 			xf_inlet_start(new->sources[i].inlet);
 	}
 	if (new->paused != old->paused)

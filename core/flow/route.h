@@ -67,12 +67,13 @@ void xf_route_stop_sinks(struct xf_route *route);
 /*
  * The steps of taking over, for NEW made with `from` OLD; sinks of NEW run. leave: nothing new comes in through what is
  * kept, and what is not kept drains. left: that is done. stop_left: ends what is not kept, sinks included; sources that
- * cannot be held back start first. take_over: whatever is still open goes the new way, and the other new sources
- * start; OLD is to be destroyed then.
+ * cannot be held back start first. go_over: whatever is still open goes the new way, as soon as its sources come back to their
+ * loops. take_over, which does not wait: what is kept is NEW's, and the other new sources start; OLD is to be destroyed then.
  */
 void xf_route_leave(struct xf_route *old, const struct xf_route *new);
 bool xf_route_left(const struct xf_route *old, const struct xf_route *new);
 void xf_route_stop_left(struct xf_route *old, struct xf_route *new);
+void xf_route_go_over(struct xf_route *old, const struct xf_route *new);
 void xf_route_take_over(struct xf_route *new, struct xf_route *old);
 
 /* Each sink that it needs where its knobs stand, and each source, was up once. */

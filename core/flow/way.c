@@ -317,7 +317,8 @@ xf_way_status(const struct xf_way *way, uint64_t oldest_ms, struct xf_route_stat
 
 	xf_histogram_read(&way->lanes.handover, &handover);
 	xf_histogram_add(&status->handover, &handover);
-	for (unsigned sink = 0; sink < way->lanes.sink_count; sink++)
+	/* In a reload an inlet has its new way a moment before its route is another. */
+	for (unsigned sink = 0; sink < way->lanes.sink_count && sink < status->leg_count; sink++)
 		leg_status_add(&status->legs[sink], &way->lanes.sinks[sink].counters, oldest_ms);
 }
 

@@ -416,11 +416,47 @@ a_sink_that_hangs_is_left(void **state)
 	world_fini(10000, 0);
 }
 
+static void *
+reload_run(void *text)
+{
+	assert_int_equal(reload(text), XF_OK);
+	return NULL;
+}
+
+/* Whoever looks is not kept waiting by a source that does not come back to its loop. */
+static void
+a_busy_source_keeps_nobody_out(void **state)
+{
+	pthread_t thread;
+	uint64_t longest = 0, until;
+
+	(void)state;
+	world_make("routes: [{name: r, from: {transport: s}, to: {transport: a}}]");
+	world_start();
+	end_of("s")->busy_ms = 1500;
+	nap_ms(50);
+	assert_int_equal(pthread_create(&thread, NULL, reload_run,
+	                                (void *)"routes: [{name: r, from: {transport: s}, to: {transport: b}}]"), 0);
+	for (until = xf_now_ms() + 6000; xf_now_ms() < until; nap_ms(10)) {
+		uint64_t began = xf_now_ms();
+
+		xf_flow_enter(world.flow);
+		xf_flow_leave(world.flow);
+		if (xf_now_ms() - began > longest)
+			longest = xf_now_ms() - began;
+	}
+	pthread_join(thread, NULL);
+	assert_in_range(longest, 0, 500);
+	end_of("s")->busy_ms = 0;
+	world_fini(10000, 0);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_sink_that_hangs_is_left),
+		cmocka_unit_test(a_busy_source_keeps_nobody_out),
 	};
 
 	xf_log_setup(XF_LOG_ERROR, false);
