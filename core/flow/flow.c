@@ -134,11 +134,12 @@ failed:
 void
 xf_flow_start(struct xf_flow *flow)
 {
-	pthread_mutex_lock(&flow->reload_lock); /* whoever asks for a reload may be there before */
+	pthread_mutex_lock(&flow->reload_lock); /* whoever asks for a reload may be there already, and is refused till this is done */
 	for (size_t i = 0; i < flow->route_count; i++)
 		xf_route_start_sinks(flow->routes[i]);
 	for (size_t i = 0; i < flow->route_count; i++)
 		xf_route_start_sources(flow->routes[i]);
+	flow->started = true;
 	pthread_mutex_unlock(&flow->reload_lock);
 }
 

@@ -20,6 +20,7 @@ struct xf_flow {
 	struct xf_route **routes;
 	size_t route_count;
 	pthread_mutex_t reload_lock;
+	bool started; /* under reload_lock */
 	pthread_mutex_t control_lock;
 	pthread_rwlock_t parts_lock;
 	_Atomic bool was_up; /* once; what breaks later is for health to tell */

@@ -337,6 +337,8 @@ xf_flow_reload(struct xf_flow *flow, const struct xf_conf *conf, struct xf_reloa
 	reload.holder = xf_holder_create(conf, true);
 	if (atomic_load(&flow->draining))
 		status = xf_error_set(error, "this server is stopping");
+	else if (!flow->started)
+		status = xf_error_set(error, "this server is starting");
 	if (status == XF_OK)
 		status = migrations_make(&reload, error);
 	if (status == XF_OK)

@@ -451,12 +451,25 @@ a_busy_source_keeps_nobody_out(void **state)
 	world_fini(10000, 0);
 }
 
+static void
+nothing_is_reloaded_before_the_start(void **state)
+{
+	(void)state;
+	world_make("routes: [{name: r, from: {transport: s}, to: {transport: a}}]");
+	assert_int_equal(reload("routes: [{name: r, from: {transport: s}, to: {transport: b}}]"), XF_FAILED);
+	world_start();
+	end_of("s")->to_emit = 10;
+	assert_becomes(&end_of("a")->stored, 10);
+	world_fini(10000, 0);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_sink_that_hangs_is_left),
 		cmocka_unit_test(a_busy_source_keeps_nobody_out),
+		cmocka_unit_test(nothing_is_reloaded_before_the_start),
 	};
 
 	xf_log_setup(XF_LOG_ERROR, false);
