@@ -73,12 +73,13 @@ way_setup_fill(const struct xf_route *route, struct xf_way_setup *setup)
 	}
 }
 
-/* The source of FROM that source INDEX of CONF goes on with, or NULL. */
+/* The source of FROM that source INDEX of ROUTE goes on with, or NULL. It knows what its route does, so that must be the same. */
 static struct xf_route_source *
-source_kept(struct xf_route *from, const struct xf_conf_route *conf, size_t index)
+source_kept(struct xf_route *from, const struct xf_route *route, size_t index)
 {
-	if (from == NULL || (conf->sources[index].migration != NULL && conf->drain_first != from->conf->drain_first) || from->conf->source_count != conf->source_count ||
-	    !xf_digest_equal(from->conf->sources[index].digest, conf->sources[index].digest))
+	if (from == NULL || from->conf->source_count != route->conf->source_count || from->seen != route->seen ||
+	    from->backlog != route->backlog ||
+	    !xf_digest_equal(from->conf->sources[index].digest, route->conf->sources[index].digest))
 		return NULL;
 	return &from->sources[index];
 }
@@ -86,7 +87,7 @@ source_kept(struct xf_route *from, const struct xf_conf_route *conf, size_t inde
 static enum xf_status
 source_create(struct xf_route *route, const struct xf_route_setup *setup, size_t index, struct xf_error *error)
 {
-	struct xf_route_source *source = &route->sources[index], *kept = source_kept(setup->from, route->conf, index);
+	struct xf_route_source *source = &route->sources[index], *kept = source_kept(setup->from, route, index);
 	struct xf_inlet_setup inlet = {
 		.source = &route->conf->sources[index],
 		.rejects = setup->rejects,
@@ -125,14 +126,23 @@ xf_route_reads(const struct xf_conf_route *conf)
 	return migration;
 }
 
+/* Of the same migration, what was had and what waits is the same. */
+static bool
+knows_the_same(const struct xf_route *route, const struct xf_route_setup *setup)
+{
+	const struct xf_conf_migration *read = setup->from != NULL ? xf_route_reads(setup->from->conf) : NULL;
+
+	return read != NULL && setup->reads != NULL && strcmp(read->name, setup->reads->conf->name) == 0 &&
+	       setup->from->conf->drain_first == route->conf->drain_first;
+}
+
 /* Sources that are kept go on with what they know. */
 static void
 knowledge_set(struct xf_route *route, const struct xf_route_setup *setup)
 {
 	const struct xf_route *from = setup->from;
 
-	if (from != NULL && from->seen != NULL && setup->reads != NULL &&
-	    (from->backlog != NULL) == route->conf->drain_first) {
+	if (knows_the_same(route, setup)) {
 		route->seen = from->seen;
 		route->backlog = from->backlog;
 		route->borrows = true;

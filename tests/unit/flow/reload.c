@@ -463,6 +463,30 @@ nothing_is_reloaded_before_the_start(void **state)
 	world_fini(10000, 0);
 }
 
+#define MIGRATION(NAME) "migrations: {" NAME ": {old: {transport: s}, new: {transport: t}}}\n"
+
+/* A plain source beside the migration stays, and the migration goes. */
+static void
+another_migration_is_read(void **state)
+{
+	(void)state;
+	world_make(MIGRATION("m") "routes: [{name: r, from: [{migration: m, drain_first: true}, {transport: c}], "
+	                          "to: {transport: a}}]");
+	world_start();
+	end_of("c")->to_emit = 10;
+	assert_becomes(&end_of("a")->stored, 10);
+	assert_int_equal(reload(MIGRATION("n") "routes: [{name: r, from: [{migration: n, drain_first: true}, "
+	                                       "{transport: c}], to: {transport: a}}]"), XF_OK);
+	nap_ms(50);
+	end_of("c")->to_emit = 10;
+	assert_becomes(&end_of("a")->stored, 20);
+	assert_int_equal(reload(MIGRATION("n") "routes: [{name: r, from: [{migration: n}, {transport: c}], "
+	                                       "to: {transport: a}}]"), XF_OK);
+	end_of("c")->to_emit = 10;
+	assert_becomes(&end_of("a")->stored, 30);
+	world_fini(10000, 0);
+}
+
 int
 main(void)
 {
@@ -470,6 +494,7 @@ main(void)
 		cmocka_unit_test(a_sink_that_hangs_is_left),
 		cmocka_unit_test(a_busy_source_keeps_nobody_out),
 		cmocka_unit_test(nothing_is_reloaded_before_the_start),
+		cmocka_unit_test(another_migration_is_read),
 	};
 
 	xf_log_setup(XF_LOG_ERROR, false);
