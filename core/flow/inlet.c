@@ -224,14 +224,28 @@ static const struct xf_way_ops way_ops = {
 
 /* ---- Accepting ----------------------------------------------------------------------------- */
 
-static void
+static bool
 message_reject(struct xf_inlet *inlet, const struct xf_incoming *message, const struct xf_fields *fields,
                const char *reason)
 {
-	if (reject_keep(inlet, fields, reason))
+	bool kept = reject_keep(inlet, fields, reason);
+
+	if (kept)
 		settlement_add(inlet, message->handle, XF_SETTLE_REJECT, 0);
 	else
 		hand_back(inlet, message->handle);
+	return kept;
+}
+
+/* One that was under way, and that a new way refuses. */
+static void
+message_reject_late(struct xf_inlet *inlet, const struct xf_incoming *message, const struct xf_fields *fields,
+                    const char *reason)
+{
+	bool kept = message_reject(inlet, message, fields, reason);
+
+	if (inlet->seen != NULL)
+		xf_seen_leave(inlet->seen, message->id, kept);
 }
 
 static uint64_t
@@ -304,7 +318,10 @@ message_route(struct xf_inlet *inlet, const struct xf_incoming *message, bool fr
 	bool adopted;
 
 	if (delivery == NULL) {
-		message_reject(inlet, message, &fields, error.text);
+		if (fresh)
+			message_reject(inlet, message, &fields, error.text);
+		else
+			message_reject_late(inlet, message, &fields, error.text);
 		return false;
 	}
 	adopted = delivery->release != NULL;
@@ -529,7 +546,7 @@ parked_reroute(struct xf_inlet *inlet, struct xf_way *old)
 		xf_way_unmake(old, before, headers, &message);
 		parked->delivery = xf_way_make(inlet->way, &message, &fields, &error);
 		if (parked->delivery == NULL)
-			message_reject(inlet, &message, &fields, error.text);
+			message_reject_late(inlet, &message, &fields, error.text);
 		if ((parked->delivery == NULL || parked->delivery->release == NULL) && message.release != NULL)
 			message.release(message.release_context);
 		xf_maker_release(&old->maker, before);
@@ -695,6 +712,20 @@ inlet_thread_start(struct xf_runner *runner)
 	((struct xf_inlet *)runner)->ops->start(runner->instance);
 }
 
+/* What is not settled now its broker offers again, perhaps to the source that comes after this one. */
+static void
+seen_forget(struct xf_inlet *inlet)
+{
+	if (inlet->seen == NULL)
+		return;
+	for (const struct xf_delivery *at = inlet->way->lanes.oldest; at != NULL; at = at->newer)
+		xf_seen_leave(inlet->seen, at->id, false);
+	for (const struct xf_delivery *at = inlet->late_first; at != NULL; at = at->waiting_next)
+		xf_seen_leave(inlet->seen, at->id, false);
+	for (const struct parked *at = inlet->parked_first; at != NULL; at = at->next)
+		xf_seen_leave(inlet->seen, at->delivery->id, false);
+}
+
 static void
 inlet_thread_stop(struct xf_runner *runner)
 {
@@ -703,6 +734,7 @@ inlet_thread_stop(struct xf_runner *runner)
 	legs_take(inlet);
 	xf_way_flush(inlet->way);
 	settlements_flush(inlet);
+	seen_forget(inlet);
 	inlet->ops->stop(runner->instance);
 	numbers_publish(inlet);
 }

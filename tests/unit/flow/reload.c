@@ -465,6 +465,43 @@ nothing_is_reloaded_before_the_start(void **state)
 
 #define MIGRATION(NAME) "migrations: {" NAME ": {old: {transport: s}, new: {transport: t}}}\n"
 
+/* What was given up is no duplicate when its broker offers it again. */
+static void
+what_a_source_gave_up_is_not_under_way(void **state)
+{
+	(void)state;
+	world_make(MIGRATION("m") "routes: [{name: r, from: {migration: m}, max_in_flight: 100, to: {transport: a}}]");
+	end_of("a")->keeps = true;
+	world_start();
+	end_of("s")->to_emit = 50;
+	assert_becomes(&end_of("a")->taken, 50);
+	/* The source is told of the bound, so it is another. */
+	assert_int_equal(reload(MIGRATION("m") "routes: [{name: r, from: {migration: m}, max_in_flight: 200, "
+	                                       "to: {transport: b}}]"), XF_OK);
+	assert_becomes(&end_of("b")->stored, 50);
+	assert_becomes(&end_of("s")->acked, 50);
+	world_fini(10000, 0);
+}
+
+/* What the new way refuses is done with: the other side's is a duplicate. */
+static void
+what_the_new_way_refuses_is_not_under_way(void **state)
+{
+	(void)state;
+	world_make(MIGRATION("m") "routes: [{name: r, from: {migration: m}, to: {transport: a}}]");
+	end_of("a")->down = true;
+	xf_flow_start(world.flow);
+	end_of("s")->to_emit = 50;
+	nap_ms(200);
+	assert_int_equal(reload(MIGRATION("m") "routes: [{name: r, from: {migration: m}, key: \"{header.none}\", "
+	                                       "to: {transport: b}}]"), XF_OK);
+	assert_becomes(&end_of("s")->rejected, 50);
+	assert_int_equal(reload(MIGRATION("m") "routes: [{name: r, from: {migration: m}, to: {transport: b}}]"), XF_OK);
+	end_of("t")->to_emit = 50;
+	assert_becomes(&end_of("t")->acked, 50);
+	world_fini(10000, 0);
+}
+
 /* A plain source beside the migration stays, and the migration goes. */
 static void
 another_migration_is_read(void **state)
@@ -494,6 +531,8 @@ main(void)
 		cmocka_unit_test(a_sink_that_hangs_is_left),
 		cmocka_unit_test(a_busy_source_keeps_nobody_out),
 		cmocka_unit_test(nothing_is_reloaded_before_the_start),
+		cmocka_unit_test(what_a_source_gave_up_is_not_under_way),
+		cmocka_unit_test(what_the_new_way_refuses_is_not_under_way),
 		cmocka_unit_test(another_migration_is_read),
 	};
 
