@@ -79,7 +79,7 @@ struct xf_inlet {
 	_Atomic bool intake_ended; /* the source had a turn in which it was draining */
 	/* for others to read */
 	_Atomic uint64_t accepted, acked, rejected, overflow, filtered, redelivered, copies, duplicates;
-	_Atomic uint64_t in_flight, bytes, oldest_ms;
+	_Atomic uint64_t in_flight, to_settle, bytes, oldest_ms;
 	_Atomic bool blocked_by_rejects;
 };
 
@@ -651,7 +651,9 @@ numbers_publish(struct xf_inlet *inlet)
 	atomic_store_explicit(&inlet->bytes, xf_maker_bytes(&inlet->way->maker), memory_order_relaxed);
 	atomic_store_explicit(&inlet->oldest_ms, lanes->oldest != NULL ? lanes->oldest->accepted_ms : 0,
 	                      memory_order_relaxed);
-	atomic_store_explicit(&inlet->in_flight, route_open(inlet), memory_order_release);
+	atomic_store_explicit(&inlet->in_flight, route_open(inlet), memory_order_relaxed);
+	/* What is parked its broker has still, and the other side may not come to its end any more. */
+	atomic_store_explicit(&inlet->to_settle, route_open(inlet) - (inlet->lossy ? 0 : inlet->parked), memory_order_release);
 }
 
 /* Not to sleep past what is to be done at a certain time. */
@@ -863,7 +865,7 @@ xf_inlet_drain(struct xf_inlet *inlet)
 bool
 xf_inlet_drained(const struct xf_inlet *inlet)
 {
-	return atomic_load(&inlet->intake_ended) && xf_inlet_in_flight(inlet) == 0;
+	return atomic_load(&inlet->intake_ended) && atomic_load_explicit(&inlet->to_settle, memory_order_acquire) == 0;
 }
 
 uint64_t

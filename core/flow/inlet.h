@@ -37,7 +37,8 @@ void xf_inlet_stop(struct xf_inlet *inlet);
 struct xf_runner *xf_inlet_runner(struct xf_inlet *inlet);
 void xf_inlet_pause(struct xf_inlet *inlet, bool paused);
 void xf_inlet_drain(struct xf_inlet *inlet);
-bool xf_inlet_drained(const struct xf_inlet *inlet); /* takes nothing in any more, and nothing is in flight */
+/* Takes nothing in any more, and nothing is in flight but what waits for the other side of a migration, which its broker has. */
+bool xf_inlet_drained(const struct xf_inlet *inlet);
 uint64_t xf_inlet_in_flight(const struct xf_inlet *inlet);
 uint32_t xf_inlet_knobs_version(struct xf_inlet *inlet); /* the newest that it follows */
 bool xf_inlet_was_up(const struct xf_inlet *inlet);

@@ -524,6 +524,33 @@ another_migration_is_read(void **state)
 	world_fini(10000, 0);
 }
 
+static void
+share_set(uint32_t percent)
+{
+	const struct xf_migration_change change = {.has_percent = true, .force = true, .to = {.percent = percent}};
+	struct xf_migration_effect effect;
+	struct xf_error error;
+
+	assert_int_equal(xf_flow_migration_set(world.flow, 0, &change, "test", &effect, &error), XF_OK);
+}
+
+/* What waits for the other side is not under way: its broker has it. */
+static void
+a_drain_does_not_wait_for_what_waits(void **state)
+{
+	(void)state;
+	world_make(MIGRATION("m") "routes: [{name: r, from: {migration: m, drain_first: true}, to: {transport: a}}]");
+	world_start();
+	share_set(10000);
+	nap_ms(50);
+	end_of("t")->to_emit = 10;
+	nap_ms(200);
+	assert_int_equal(end_of("a")->stored, 0);
+	assert_int_equal(end_of("t")->acked, 0);
+	alarm(10);
+	world_fini(60000, 10);
+}
+
 int
 main(void)
 {
@@ -534,6 +561,7 @@ main(void)
 		cmocka_unit_test(what_a_source_gave_up_is_not_under_way),
 		cmocka_unit_test(what_the_new_way_refuses_is_not_under_way),
 		cmocka_unit_test(another_migration_is_read),
+		cmocka_unit_test(a_drain_does_not_wait_for_what_waits),
 	};
 
 	xf_log_setup(XF_LOG_ERROR, false);
