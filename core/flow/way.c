@@ -163,11 +163,24 @@ xf_way_accept(struct xf_way *way, struct xf_delivery *delivery)
 	xf_lanes_accept(&way->lanes, delivery, way->now_ms);
 }
 
+/* As the maker wrote it: from 1 to 16. */
+static unsigned
+hops_read(struct xf_str text)
+{
+	unsigned hops = 0;
+
+	for (uint64_t i = 0; i < text.len; i++)
+		hops = hops * 10 + (unsigned)(text.data[i] - '0');
+	XF_ASSERT(hops >= 1 && hops <= 16);
+	return hops;
+}
+
 void
 xf_way_unmake(struct xf_way *from, struct xf_delivery *delivery, struct xf_header *headers,
               struct xf_incoming *message)
 {
-	static const char digits[] = "0123456789";
+	static const char *const fewer[] = {"0", "1", "2",  "3",  "4",  "5",  "6",  "7",
+	                                   "8", "9", "10", "11", "12", "13", "14", "15"};
 
 	*message = (struct xf_incoming){
 		.handle = delivery->handle,
@@ -189,8 +202,8 @@ xf_way_unmake(struct xf_way *from, struct xf_delivery *delivery, struct xf_heade
 	for (uint32_t i = 0; i < delivery->header_count; i++) {
 		headers[i] = delivery->headers[i];
 		/* This server has counted itself; it does so once. */
-		if (xf_str_is(headers[i].name, "Crossfade-Hops") && headers[i].value.len == 1 && headers[i].value.data[0] > '0')
-			headers[i].value.data = &digits[headers[i].value.data[0] - '1'];
+		if (xf_str_is(headers[i].name, "Crossfade-Hops"))
+			headers[i].value = xf_str(fewer[hops_read(headers[i].value) - 1]);
 	}
 	if (delivery->release != NULL)
 		from->maker.adopted_bytes -= delivery->payload_size;

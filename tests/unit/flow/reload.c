@@ -463,6 +463,27 @@ nothing_is_reloaded_before_the_start(void **state)
 	world_fini(10000, 0);
 }
 
+/* This server counts itself once, however often a message under way is made anew. */
+static void
+a_message_that_goes_the_new_way_has_hopped_once(void **state)
+{
+	static const uint32_t hops[] = {9, 15};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(hops) / sizeof(hops[0]); i++) {
+		world_make("routes: [{name: r, from: {transport: s}, to: {transport: a}}]");
+		end_of("a")->down = true;
+		end_of("s")->hops = hops[i];
+		xf_flow_start(world.flow);
+		end_of("s")->to_emit = 1;
+		nap_ms(200);
+		assert_int_equal(reload("routes: [{name: r, from: {transport: s}, to: {transport: b}}]"), XF_OK);
+		assert_becomes(&end_of("s")->acked, 1);
+		assert_int_equal(end_of("b")->hops_seen, hops[i] + 1);
+		world_fini(10000, 0);
+	}
+}
+
 #define MIGRATION(NAME) "migrations: {" NAME ": {old: {transport: s}, new: {transport: t}}}\n"
 
 /* What was given up is no duplicate when its broker offers it again. */
@@ -558,6 +579,7 @@ main(void)
 		cmocka_unit_test(a_sink_that_hangs_is_left),
 		cmocka_unit_test(a_busy_source_keeps_nobody_out),
 		cmocka_unit_test(nothing_is_reloaded_before_the_start),
+		cmocka_unit_test(a_message_that_goes_the_new_way_has_hopped_once),
 		cmocka_unit_test(what_a_source_gave_up_is_not_under_way),
 		cmocka_unit_test(what_the_new_way_refuses_is_not_under_way),
 		cmocka_unit_test(another_migration_is_read),
