@@ -137,10 +137,11 @@ routes_make(struct reload *reload, struct xf_error *error)
 	return XF_OK;
 }
 
-/* What was made and is not needed. */
+/* What was made and is not needed. Nobody looks meanwhile: transports that were opened are closed. */
 static void
 reload_undo(struct reload *reload)
 {
+	pthread_rwlock_wrlock(&reload->flow->parts_lock);
 	for (size_t i = 0; i < reload->count; i++)
 		if (reload->moves[i].new != reload->moves[i].old)
 			xf_route_destroy(&reload->moves[i].new);
@@ -150,6 +151,7 @@ reload_undo(struct reload *reload)
 		if (xf_flow_migration_find(reload->flow, xf_str(name)) == SIZE_MAX)
 			free(reload->migrations[i]);
 	}
+	pthread_rwlock_unlock(&reload->flow->parts_lock);
 }
 
 /* ---- Going over ---------------------------------------------------------------------------------------- */

@@ -45,7 +45,7 @@ transport_is(const struct xf_transport *transport, const struct xf_conf_transpor
 const struct xf_transport *
 xf_transport_find(const struct xf_transports *transports, const struct xf_conf_transport *conf)
 {
-	const struct xf_transport *at = transports->first;
+	const struct xf_transport *at = atomic_load(&transports->first);
 
 	while (at != NULL && !transport_is(at, conf))
 		at = at->next;
@@ -56,7 +56,7 @@ struct xf_transport *
 xf_transport_use(struct xf_transports *transports, const struct xf_conf_transport *conf, struct xf_holder *holder,
                  struct xf_error *error)
 {
-	struct xf_transport *transport = transports->first;
+	struct xf_transport *transport = atomic_load(&transports->first);
 
 	while (transport != NULL && !transport_is(transport, conf))
 		transport = transport->next;
@@ -70,8 +70,8 @@ xf_transport_use(struct xf_transports *transports, const struct xf_conf_transpor
 		}
 		transport = xf_alloc(sizeof(*transport));
 		*transport = (struct xf_transport){
-			.conf = conf, .holder = xf_holder_keep(holder), .shared = shared, .next = transports->first};
-		transports->first = transport;
+			.conf = conf, .holder = xf_holder_keep(holder), .shared = shared, .next = atomic_load(&transports->first)};
+		atomic_store(&transports->first, transport);
 	}
 	transport->users++;
 	return transport;
@@ -80,13 +80,18 @@ xf_transport_use(struct xf_transports *transports, const struct xf_conf_transpor
 void
 xf_transport_release(struct xf_transports *transports, struct xf_transport *transport)
 {
-	struct xf_transport **at = &transports->first;
+	struct xf_transport *before;
 
 	if (transport == NULL || --transport->users > 0)
 		return;
-	while (*at != transport)
-		at = &(*at)->next;
-	*at = transport->next;
+	before = atomic_load(&transports->first);
+	if (before == transport) {
+		atomic_store(&transports->first, transport->next);
+	} else {
+		while (before->next != transport)
+			before = before->next;
+		before->next = transport->next;
+	}
 	if (transport->conf->class->close != NULL)
 		transport->conf->class->close(transport->shared);
 	xf_holder_release(&transport->holder);

@@ -4,10 +4,13 @@
  * A reload leaves alone what has not changed, and that goes on pointing into the configuration it was made from; so a
  * configuration lives as long as somebody holds it.
  *
- * Threads: one at a time; the holder of the flow's control lock.
+ * Threads: use and release on one at a time, which holds the flow's reload lock; release of what others may be looking at
+ * under its parts lock, too. find: any, under its parts lock.
  */
 #ifndef XF_FLOW_TRANSPORTS_H
 #define XF_FLOW_TRANSPORTS_H
+
+#include <stdatomic.h>
 
 #include "conf/conf.h"
 
@@ -32,7 +35,7 @@ struct xf_transport {
 };
 
 struct xf_transports {
-	struct xf_transport *first;
+	_Atomic(struct xf_transport *) first; /* new ones come in front */
 };
 
 /* The transport of CONF, opened if it is not: one of the same name and digest is the same. Given back with
