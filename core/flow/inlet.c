@@ -197,10 +197,9 @@ way_settle(void *context, struct xf_delivery *delivery)
 }
 
 static void
-way_refused(void *context, struct xf_leg *leg, const char *sink)
+way_refused(void *context, struct xf_delivery *delivery, const struct xf_leg *leg, const char *sink)
 {
 	struct xf_inlet *inlet = context;
-	struct xf_delivery *delivery = leg->delivery;
 	struct xf_fields fields = {
 		.subject = delivery->subject,
 		.id = delivery->id,

@@ -407,7 +407,7 @@ leg_given_up(struct xf_lanes *lanes, struct xf_leg *leg)
 			refused = other;
 	}
 	if (refused != NULL)
-		lanes->ops->refused(lanes->context, refused);
+		lanes->ops->refused(lanes->context, delivery, refused);
 }
 
 static void

@@ -73,8 +73,9 @@ struct xf_lanes_ops {
 	void (*send)(void *context, struct xf_leg *leg);
 	/* Every leg that must confirm has: settle. Once per delivery. */
 	void (*settle)(void *context, struct xf_delivery *delivery);
-	/* The sink refused for good a LEG that its delivery waits for. Called before the delivery is settled. */
-	void (*refused)(void *context, struct xf_leg *leg);
+	/* The sink refused for good a LEG that DELIVERY waits for. Called before it is settled. LEG may be done with, and its
+	 * own delivery cleared, where others have been waited for since. */
+	void (*refused)(void *context, struct xf_delivery *delivery, const struct xf_leg *leg);
 	/* Settled and no leg out: the memory may go. The last call for a delivery. */
 	void (*release)(void *context, struct xf_delivery *delivery);
 };

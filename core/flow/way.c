@@ -35,11 +35,11 @@ lanes_settle(void *context, struct xf_delivery *delivery)
 }
 
 static void
-lanes_refused(void *context, struct xf_leg *leg)
+lanes_refused(void *context, struct xf_delivery *delivery, const struct xf_leg *leg)
 {
 	struct xf_way *way = context;
 
-	way->ops->refused(way->context, leg, xf_sink_name(way->pipes[leg->pipe].sink));
+	way->ops->refused(way->context, delivery, leg, xf_sink_name(way->pipes[leg->pipe].sink));
 }
 
 static void

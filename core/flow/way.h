@@ -30,8 +30,8 @@ struct xf_way_setup {
 struct xf_way_ops {
 	/* Every leg that must confirm has: settle. Once per delivery. */
 	void (*settle)(void *context, struct xf_delivery *delivery);
-	/* The sink refuses for good a LEG that its delivery waits for, before the leg counts as done. */
-	void (*refused)(void *context, struct xf_leg *leg, const char *sink);
+	/* The sink refuses for good a LEG that DELIVERY waits for, before it is settled (lanes.h). */
+	void (*refused)(void *context, struct xf_delivery *delivery, const struct xf_leg *leg, const char *sink);
 };
 
 /* The way to one connection of a sink. */

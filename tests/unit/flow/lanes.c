@@ -571,18 +571,11 @@ world_settle(void *context, struct xf_delivery *delivery)
 }
 
 static void
-world_refused(void *context, struct xf_leg *leg)
+world_refused(void *context, struct xf_delivery *delivery, const struct xf_leg *leg)
 {
-	/* A leg that is gone says no more than why. */
-	struct xf_delivery *delivery = NULL;
-
 	CHECK(context == &world);
-	for (unsigned i = 0; i < world.accepted; i++)
-		for (unsigned l = 0; world.messages[i].delivery != NULL && l < sink_count(); l++)
-			if (leg->delivery == world.messages[i].delivery ||
-			    (scenario->to == XF_TO_ALL && xf_delivery_leg(world.messages[i].delivery, l) == leg))
-				delivery = world.messages[i].delivery;
-	CHECK(delivery != NULL && delivery->open);
+	CHECK(delivery->open && world.messages[index_of(delivery)].delivery == delivery);
+	CHECK(leg->delivery == delivery || (leg->delivery == NULL && is_any()));
 	CHECK(leg->result == XF_RESULT_REJECTED && !leg->abandoned);
 	CHECK(!on_heap || leg->reason != NULL);
 	CHECK(!is_any() || !world.messages[index_of(delivery)].told);

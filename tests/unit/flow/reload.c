@@ -572,6 +572,24 @@ a_drain_does_not_wait_for_what_waits(void **state)
 	world_fini(60000, 10);
 }
 
+/* One refuses, the other goes down with the message out, and where it is down it is to drop. */
+static void
+the_last_of_several_is_dropped(void **state)
+{
+	(void)state;
+	world_make("routes: [{name: r, from: {transport: s}, to: {all: [{transport: a}, {transport: b, when_down: drop}], "
+	           "require: any}}]");
+	end_of("a")->code = XF_RESULT_REJECTED;
+	end_of("b")->keeps = true;
+	world_start();
+	end_of("s")->to_emit = 10;
+	assert_becomes(&end_of("b")->taken, 10);
+	nap_ms(100);
+	end_of("b")->down = true;
+	assert_becomes(&end_of("s")->rejected, 10);
+	world_fini(10000, 0);
+}
+
 int
 main(void)
 {
@@ -584,6 +602,7 @@ main(void)
 		cmocka_unit_test(what_the_new_way_refuses_is_not_under_way),
 		cmocka_unit_test(another_migration_is_read),
 		cmocka_unit_test(a_drain_does_not_wait_for_what_waits),
+		cmocka_unit_test(the_last_of_several_is_dropped),
 	};
 
 	xf_log_setup(XF_LOG_ERROR, false);
