@@ -61,7 +61,8 @@ struct xf_leg {
 	uint8_t maybe;  /* sinks, as bits, to which it was sent once with its outcome unknown */
 	bool copy;      /* a migration's mirror copy, marked so */
 	bool held;      /* in its lane's held list */
-	bool bounced;   /* came back because the sink is down: no fault of the message */
+	bool bounced;   /* came back without having been offered: no fault of the message */
+	bool down;      /* bounced because the sink is down */
 	bool abandoned; /* recalled: whatever comes back is too late */
 	bool extra;     /* allocated by itself */
 };

@@ -875,7 +875,7 @@ leg_failed(struct xf_lanes *lanes, struct xf_lane *lane, struct xf_leg *leg, uin
 
 	if (leg->result == XF_RESULT_UNKNOWN)
 		leg->maybe |= (uint8_t)(1u << leg->sink);
-	if (leg_is_loose(lanes, lane, leg) || (leg->bounced && lanes->sinks[leg->sink].drop_when_down)) {
+	if (leg_is_loose(lanes, lane, leg) || (leg->bounced && leg->down && lanes->sinks[leg->sink].drop_when_down)) {
 		leg_drop(lanes, leg);
 		return;
 	}

@@ -79,12 +79,14 @@ returning_add(struct returning *returning, struct xf_leg *leg)
 	returning->last = leg;
 }
 
+/* DOWN: because the sink is; else one before it failed, or it was recalled. */
 static void
-leg_bounce(struct returning *returning, struct xf_leg *leg)
+leg_bounce(struct returning *returning, struct xf_leg *leg, bool down)
 {
 	leg->result = XF_RESULT_NOT_SENT;
 	leg->result_flags = 0;
 	leg->bounced = true;
+	leg->down = down;
 	returning_add(returning, leg);
 }
 
@@ -108,7 +110,7 @@ queue_bounce(struct xf_sink *sink)
 	struct xf_leg *leg;
 
 	while ((leg = queue_pop(sink)) != NULL)
-		leg_bounce(&returning, leg);
+		leg_bounce(&returning, leg, true);
 	returning_flush(&returning);
 }
 
@@ -121,7 +123,7 @@ inbox_bounce(struct xf_sink *sink)
 
 	for (; leg != NULL; leg = next) {
 		next = (struct xf_leg *)leg->node.next;
-		leg_bounce(&returning, leg);
+		leg_bounce(&returning, leg, true);
 	}
 	returning_flush(&returning);
 }
@@ -366,7 +368,7 @@ batch_fill(struct xf_sink *sink, uint32_t room)
 		if (leg->generation != sink->generation || leg_must_wait(sink, leg) ||
 		    !atomic_compare_exchange_strong_explicit(&leg->state, &state, XF_LEG_TAKEN, memory_order_acq_rel,
 		                                             memory_order_relaxed)) {
-			leg_bounce(&returning, leg);
+			leg_bounce(&returning, leg, leg->generation != sink->generation);
 			continue;
 		}
 		leg->taken_ns = now;
@@ -401,7 +403,7 @@ batch_untake(struct xf_sink *sink, uint32_t taken, uint32_t count)
 		}
 		atomic_fetch_sub(&sink->out, 1);
 		if (!atomic_compare_exchange_strong(&leg->state, &state, XF_LEG_QUEUED)) {
-			leg_bounce(&returning, leg);
+			leg_bounce(&returning, leg, false);
 			continue;
 		}
 		leg->node.next = (struct xf_node *)sink->queue_first;

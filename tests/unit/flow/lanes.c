@@ -679,7 +679,7 @@ leg_complete(unsigned side, struct transit transit)
 
 	leg->result = results[transit.verdict];
 	leg->result_flags = 0;
-	leg->bounced = transit.verdict == UNSENT;
+	leg->bounced = leg->down = transit.verdict == UNSENT;
 	if (on_heap && leg->result != XF_RESULT_STORED && !leg->bounced) {
 		world_free(leg->reason);
 		leg->reason = world_alloc(16);

@@ -590,6 +590,27 @@ the_last_of_several_is_dropped(void **state)
 	world_fini(10000, 0);
 }
 
+/* What is queued behind a message that is refused for the moment waits, as the sink is not down. */
+static void
+only_what_is_down_drops(void **state)
+{
+	(void)state;
+	world_make("routes: [{name: r, from: {transport: s}, to: {transport: a, when_down: drop}}]");
+	end_of("a")->keeps = true;
+	end_of("a")->room = 1;
+	end_of("a")->code = XF_RESULT_NOT_SENT;
+	world_start();
+	end_of("s")->to_emit = 100;
+	assert_becomes(&end_of("a")->taken, 1);
+	nap_ms(50);
+	end_of("a")->keeps = false;
+	nap_ms(500);
+	end_of("a")->code = 0;
+	assert_becomes(&end_of("s")->acked, 100);
+	assert_int_equal(end_of("a")->stored, 100);
+	world_fini(10000, 0);
+}
+
 int
 main(void)
 {
@@ -603,6 +624,7 @@ main(void)
 		cmocka_unit_test(another_migration_is_read),
 		cmocka_unit_test(a_drain_does_not_wait_for_what_waits),
 		cmocka_unit_test(the_last_of_several_is_dropped),
+		cmocka_unit_test(only_what_is_down_drops),
 	};
 
 	xf_log_setup(XF_LOG_ERROR, false);
