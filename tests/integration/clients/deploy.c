@@ -39,6 +39,9 @@ deploy_clear(struct world *w)
 	static const char *const streams[] = {"ORDERS_IN", "ORDERS", "EVENTS_IN", "EVENTS"};
 
 	xf_server_destroy(&w->server);
+	/* What RabbitMQ refused a test that failed has closed the channel. */
+	rabbit_close(&w->queue);
+	w->queue = rabbit_open(xf_broker_url(w->rabbit));
 	cache_number(w->old, "FLUSHALL");
 	for (size_t i = 0; i < sizeof(queues) / sizeof(queues[0]); i++)
 		rabbit_delete(w->queue, queues[i]);
