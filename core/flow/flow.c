@@ -100,13 +100,17 @@ struct xf_flow *
 xf_flow_create(const struct xf_conf *conf, struct xf_state *state, struct xf_error *error)
 {
 	struct xf_flow *flow = xf_alloc(sizeof(*flow));
+	pthread_rwlockattr_t prefer_writer;
 
 	flow->first = xf_holder_create(conf, false);
 	flow->holder = xf_holder_keep(flow->first);
 	flow->state = state;
 	pthread_mutex_init(&flow->reload_lock, NULL);
 	pthread_mutex_init(&flow->control_lock, NULL);
-	pthread_rwlock_init(&flow->parts_lock, NULL);
+	pthread_rwlockattr_init(&prefer_writer);
+	pthread_rwlockattr_setkind_np(&prefer_writer, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+	pthread_rwlock_init(&flow->parts_lock, &prefer_writer); /* those who look must not starve a reload */
+	pthread_rwlockattr_destroy(&prefer_writer);
 	flow->migrations = xf_alloc_array(conf->migration_count, sizeof(*flow->migrations));
 	flow->routes = xf_alloc_array(conf->route_count, sizeof(*flow->routes));
 	flow->rejects = xf_rejects_open(conf->server.data_dir, error);

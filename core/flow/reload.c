@@ -51,6 +51,16 @@ is_changed(const struct move *move)
 	return move->old != NULL && move->new != NULL && move->old != move->new;
 }
 
+static bool
+is_lossy(const struct xf_route *route)
+{
+	bool lossy = false;
+
+	for (size_t i = 0; i < route->conf->source_count; i++)
+		lossy = lossy || (route->conf->sources[i].traits & XF_TRAIT_LOSSY);
+	return lossy;
+}
+
 /* ---- Making what is new ------------------------------------------------------------------------------ */
 
 /* Those that go on are in both lists. */
@@ -170,24 +180,44 @@ sinks_connect(struct reload *reload)
 }
 
 static void
-routes_leave(struct reload *reload)
+routes_leave(struct reload *reload, bool lossy)
 {
 	uint64_t until = xf_now_ms() + LEAVE_WAIT_MS;
 
 	for (size_t i = 0; i < reload->count; i++) {
 		struct move *move = &reload->moves[i];
 
-		if (is_changed(move))
+		if (move->old == NULL || move->old == move->new || is_lossy(move->old) != lossy)
+			continue;
+		if (move->new != NULL)
 			xf_route_leave(move->old, move->new);
-		else if (move->new == NULL)
+		else
 			xf_route_drain(move->old);
 	}
 	for (size_t i = 0; i < reload->count; i++) {
 		struct move *move = &reload->moves[i];
 
-		while (move->old != move->new && move->old != NULL && xf_now_ms() < until &&
+		while (move->old != NULL && move->old != move->new && is_lossy(move->old) == lossy && xf_now_ms() < until &&
 		       !(move->new != NULL ? xf_route_left(move->old, move->new) : xf_route_drained(move->old)))
 			sleep_ms(1);
+	}
+}
+
+static void
+routes_go_over(struct reload *reload, bool lossy)
+{
+	for (size_t i = 0; i < reload->count; i++) {
+		struct move *move = &reload->moves[i];
+
+		if (move->old == NULL || move->old == move->new || is_lossy(move->old) != lossy)
+			continue;
+		if (move->new != NULL) {
+			xf_route_stop_left(move->old, move->new);
+			xf_route_go_over(move->old, move->new);
+		} else {
+			xf_route_stop_sources(move->old);
+			xf_route_stop_sinks(move->old);
+		}
 	}
 }
 
@@ -265,17 +295,10 @@ reload_apply(struct reload *reload)
 	struct xf_flow *flow = reload->flow;
 
 	sinks_connect(reload);
-	routes_leave(reload);
-	for (size_t i = 0; i < reload->count; i++) {
-		struct move *move = &reload->moves[i];
-
-		if (is_changed(move)) {
-			xf_route_stop_left(move->old, move->new);
-			xf_route_go_over(move->old, move->new);
-		} else if (move->new == NULL) {
-			xf_route_stop_sources(move->old);
-			xf_route_stop_sinks(move->old);
-		}
+	/* What cannot be held back comes last, and is held only for as long as it takes itself. */
+	for (int lossy = 0; lossy < 2; lossy++) {
+		routes_leave(reload, lossy);
+		routes_go_over(reload, lossy);
 	}
 	pthread_rwlock_wrlock(&flow->parts_lock);
 	parts_exchange(reload);

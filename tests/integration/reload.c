@@ -167,6 +167,8 @@ test_two_hundred_under_load(void **state)
 		usleep(PACE_MS * 1000);
 	}
 	printf("%u reloads while %.0f of %d messages were sent\n", RELOADS, report(w, "sent"), 2 * COUNT);
+	xf_server_wait_number(w->server, "/api/v1/transports/load", "report.sent", 2 * COUNT);
+	assert_int_equal(xf_server_number(w->server, "/api/v1/routes/pubsub", "overflow"), 0);
 	xf_server_wait_number(w->server, "/api/v1/transports/load", "report.acked", 2 * COUNT);
 	xf_server_wait_number(w->server, "/api/v1/transports/load", "report.received", 2 * COUNT);
 	assert_int_equal(report(w, "lost"), 0);
