@@ -41,7 +41,7 @@ redis=$("$broker" start redis "$dir/redis") || exit 1
 
 check 0 '"sent":2000,"confirmed":2000,"refused":0,"unconfirmed":0,"received":2000,"lost":0' \
 	--via "$nats" bench.a --count 2000 --rate 2000 --json
-check 0 'reordered     0 within their key' --via "$redis" 'bench.{k}' --count 1000 --rate 1000 --keys 10 --producers 3
+check 0 'reordered     0 within their key' --via "$redis" 'bench.{k}' --count 3000 --rate 1000 --keys 10 --producers 3
 grep -qE '^[0-9:]{8}  sent .*p99' "$dir/out" || { echo 'FAILED: no line a second'; failures=$((failures + 1)); }
 check 0 'lost          0' --via "$redis" --to "$nats" bench.b --count 1000 --rate 1000 --size 1KiB
 check 0 '"lost":0' --via "$nats" -o mode=jetstream -o durable=bench -o 'streams=[{name: B, subjects: ["jb.>"], storage: memory}]' \
