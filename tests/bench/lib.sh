@@ -99,13 +99,13 @@ bar() {
 
 # row NAME FILE NOTE
 row() {
-	[[ $headed ]] || echo "| case | messages/s | min – max | CPU µs/message | RSS MiB, first | RSS MiB, last | |
-|---|---:|---:|---:|---:|---:|---|"
+	[[ $headed ]] || echo "| case | messages/s | min – max | CPU µs/message | brokers' CPU µs/message | RSS MiB, first | RSS MiB, last | |
+|---|---:|---:|---:|---:|---:|---:|---|"
 	headed=1
-	[[ -s $2 ]] || { echo "| $1 | too short to measure | | | | | $3 |"; return; }
-	printf '| %s | %s | %s – %s | %s | %s | %s | %s |\n' "$1" "$(median "$2" 1)" \
+	[[ -s $2 ]] || { echo "| $1 | too short to measure | | | | | | $3 |"; return; }
+	printf '| %s | %s | %s – %s | %s | %s | %s | %s | %s |\n' "$1" "$(median "$2" 1)" \
 		"$(sort -n "$2" | head -n 1 | cut -d' ' -f1)" "$(sort -n "$2" | tail -n 1 | cut -d' ' -f1)" \
-		"$(median "$2" 2)" "$(median "$2" 3)" "$(median "$2" 4)" "$3"
+		"$(median "$2" 2)" "$(median "$2" 5)" "$(median "$2" 3)" "$(median "$2" 4)" "$3"
 }
 
 # A table with other columns: HEAD is its line of names.
@@ -121,8 +121,9 @@ ratio() {
 	local rate cpu limit
 
 	[[ -s $1 && -s $2 ]] || return 0
-	rate=$(paste -d' ' "$1" "$2" | awk '{printf "%.2f\n", $1 / $5}' >"$work/ratios" && median "$work/ratios" 1)
-	cpu=$(paste -d' ' "$1" "$2" | awk '{printf "%.2f\n", $2 / $6}' >"$work/ratios" && median "$work/ratios" 1)
+	paste -d' ' "$1" "$2" | awk 'NF == 10 {printf "%.2f %.2f\n", $1 / $6, $2 / $7}' >"$work/ratios"
+	rate=$(median "$work/ratios" 1)
+	cpu=$(median "$work/ratios" 2)
 	limit=$(awk -v least="$(median "$2" 2)" 'BEGIN {print least < 1 ? 2 : 1.5}')
 	echo "$(bar "rate ×" "$rate" ≥ 0.9), $(bar "CPU ×" "$cpu" ≤ "$limit") of the bridge's"
 }

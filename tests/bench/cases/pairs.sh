@@ -1,8 +1,9 @@
 # pairs.sh - brokers' messages to other brokers, beside bridges written by hand. Server and bridge take turns.
 #
 # A pair NAME is given by functions:
-#   NAME_fill SIZE       before each measurement: the source is as it is to be read; may set variables for the others
+#   NAME_fill            before each measurement: the source is as it is to be read; may set variables for the others
 #   NAME_yaml RUN        the server's YAML, with a route `main`
+#   NAME_feed            where the source is to be fed meanwhile: does it, and drains
 #   NAME_bridge RUN      runs the bridge
 #   NAME_held            what stands at the targets, as one number; they are empty then
 # RUN differs from measurement to measurement, for consumers that remember where they were. $size, $count and the
@@ -13,23 +14,49 @@ fill() { # URL NAME [KEYED]
 	"$bin/bench-fill" "$1" "$2" "$count" "$size" ${3:+1000} || fail "the source was not filled"
 }
 
+# Waits until all is acknowledged, reading every so many milliseconds.
+drain() { # EVERY_MS [SERIES...]
+	sample "$1" 300 "$count" "$(acked main)" "${@:2}" >"$work/readings" ||
+		fail "not every message came through: $(tail -n 1 "$work/readings")"
+}
+
 pair_server() { # NAME RUN
 	server_start < <("${1}_yaml" "$2")
-	sample 50 300 "$count" "$(acked main)" >"$work/readings" || fail "the source was not drained: $(tail -n 1 "$work/readings")"
+	if declare -F "${1}_feed" >/dev/null; then
+		"${1}_feed"
+	else
+		drain 50
+	fi
 	server_stop
 	span "$count" <"$work/readings"
 }
 
-# One measurement, into a file: server or bridge.
-pair_measure() { # NAME server|bridge RUN
-	local held
+# The CPU of all brokers that run, in microseconds; a tick of the clock fine.
+brokers_cpu() {
+	local folder pid sum=0 fields
 
-	"${1}_fill" "$size"
+	for folder in "$work"/broker-*; do
+		pid=$(cat "$folder/pid" 2>/dev/null) || continue
+		read -ra fields < <(sed 's/.*) //' "/proc/$pid/stat")
+		((sum += fields[11] + fields[12]))
+	done
+	echo $((sum * 1000000 / $(getconf CLK_TCK)))
+}
+
+# One measurement, into a file: server or bridge. Its last column is the brokers' CPU per message, starting and ending the
+# server included.
+pair_measure() { # NAME server|bridge RUN
+	local held cpu figures
+
+	"${1}_fill"
+	cpu=$(brokers_cpu)
 	if [[ $2 == server ]]; then
-		pair_server "$1" "$3" >>"$work/$1-$size-server"
+		figures=$(pair_server "$1" "$3")
 	else
-		"${1}_bridge" "$3" | bridge_span >>"$work/$1-$size-bridge"
+		figures=$("${1}_bridge" "$3" | bridge_span)
 	fi
+	cpu=$((($(brokers_cpu) - cpu) / count))
+	[[ -z $figures ]] || echo "$figures $cpu" >>"$work/$1-$size-$2"
 	held=$("${1}_held")
 	((held >= count)) || fail "$1, $2: $held of $count messages arrived"
 	((held == count)) || echo "bench: $1, $2: $((held - count)) messages more than $count arrived" >&2
@@ -249,10 +276,12 @@ redis_publish() {
 	publisher=$!
 }
 
-redis_jetstream_server() {
-	local publisher
+redis_jetstream_fill() {
+	nats=$(fresh nats)
+}
 
-	server_start <<-END
+redis_jetstream_yaml() {
+	cat <<-END
 		transports:
 		  redis: {plugin: redis, url: "$redis"}
 		$(jetstream_yaml "$nats")
@@ -263,36 +292,29 @@ redis_jetstream_server() {
 		    max_in_flight: 200000
 		    max_in_flight_bytes: 1GiB
 	END
+}
+
+redis_jetstream_feed() {
 	redis_publish
-	BENCH_PROGRESS=$work/progress sample 10 300 "$count" "$(acked main)" 'crossfade_route_overflow_total{' \
-		>"$work/readings" || fail "not every message came through: $(tail -n 1 "$work/readings")"
+	BENCH_PROGRESS=$work/progress drain 20 'crossfade_route_overflow_total{'
 	wait "$publisher"
-	server_stop
-	span "$count" <"$work/readings"
 }
 
 redis_jetstream_bridge() {
 	local publisher
 
 	redis_publish
-	"$bin/bench-bridge-redis-nats" "$(port redis)" bench.in "$count" "$nats" "$work/progress" | bridge_span
+	"$bin/bench-bridge-redis-nats" "$(port redis)" bench.in "$count" "$nats" "$work/progress"
 	wait "$publisher"
 }
 
-case_redis_jetstream() {
-	local size i count redis nats
+redis_jetstream_held() {
+	held "$nats" BENCH
+}
 
-	count=$(scaled 1000000)
+case_redis_jetstream() {
+	local redis nats publisher
+
 	redis=$(fresh redis --client-output-buffer-limit pubsub 0 0 0)
-	for size in 128 1024; do
-		for ((i = 0; i < runs; i++)); do
-			nats=$(fresh nats)
-			redis_jetstream_server >>"$work/redis-$size"
-			nats=$(fresh nats)
-			redis_jetstream_bridge >>"$work/redis-bridge-$size"
-		done
-		subject="redis pub/sub → JetStream, $size B"
-		row "$subject" "$work/redis-$size" "$(ratio "$work/redis-$size" "$work/redis-bridge-$size")"
-		row "$subject, bridge by hand" "$work/redis-bridge-$size" ""
-	done
+	pair redis_jetstream 1000000 "redis pub/sub → JetStream"
 }

@@ -6,10 +6,10 @@ subjects_yaml() { # KIND URL COUNT
 	local options='' out in
 
 	case $1 in
-	local) out='' in='' ;;
+	local) options=', max_bytes: 8MiB' out='' in='' ;; # what waits in it is not what is measured
 	redis) out='' in='' ;;
 	nats)
-		options=', streams: [{name: BENCH, subjects: [probe.>], storage: memory, max_messages: 100000}]'
+		options=', streams: [{name: BENCH, subjects: [probe.>], storage: file}]'
 		out='' in=''
 		;;
 	amqp) out=', exchange: bench, declare: true' in=', queue: bench, exchange: bench, declare: true' ;;
