@@ -55,7 +55,7 @@ p31_a_killed_broker_comes_back(void **state)
 	assert_all_stored(b->sink);
 	if (!row->no_source)
 		assert_received(b->source, 10);
-	harness_sleep_ms(row->ripens_ms);
+	xf_broker_ripen(broker);
 	bench_publish(b, 10, COUNT);
 	assert_true(harness_wait_completed(b->sink, 500, SOON));
 	xf_broker_kill(broker);
@@ -107,7 +107,7 @@ p32_not_sent_was_not_stored(void **state)
 	bench_source(b);
 	harness_destroy(&b->source); /* its subscription stays */
 	bench_sink(b);
-	harness_sleep_ms(row->ripens_ms);
+	xf_broker_ripen(broker);
 	bench_publish(b, 0, COUNT);
 	assert_true(harness_wait_completed(b->sink, 300, SOON));
 	xf_broker_kill(broker);

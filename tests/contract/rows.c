@@ -171,7 +171,6 @@ static const struct row rows[] = {
 		.subject = "contract.%s",
 		.largest = 1 << 20,
 		.keeps = true,
-		.ripens_ms = 4000, /* it writes the list of its quorum queues to disk seconds later */
 		.carries_id = true,
 		.carries_reply = true,
 	},

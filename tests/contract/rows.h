@@ -41,7 +41,6 @@ struct row {
 	uint32_t sink_sight;
 	bool no_source;      /* there is a sink only */
 	bool keeps;          /* a killed broker has all that it confirmed */
-	unsigned ripens_ms;  /* what was created less than that ago is lost when the broker is killed; 0: nothing is */
 	bool carries_id;     /* the id comes out as it went in */
 	bool carries_reply;  /* and reply and content type */
 	bool carries_priority;

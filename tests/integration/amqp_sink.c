@@ -370,10 +370,17 @@ test_broker_killed(void **state)
 {
 	struct harness *h = transport();
 	struct harness_endpoint *sink = harness_sink(h, "sink", NULL, OPTIONS("declare=true")), *check;
+	struct harness_endpoint *maker = harness_sink(h, "maker", NULL, OPTIONS("declare=true"));
 	size_t stored, unknown, i;
 	unsigned n;
 
 	(void)state;
+	publish_number(maker, "crash", 0); /* there, and empty again, in good time */
+	assert_true(harness_wait_completed(maker, 1, WAIT_MS));
+	check = drain(h, "crash", 1);
+	harness_destroy(&check);
+	harness_destroy(&maker);
+	xf_broker_ripen(broker);
 	harness_hold(sink, true);
 	for (n = 0; n < 60000; n++)
 		publish_number(sink, "crash", n);

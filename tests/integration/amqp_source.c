@@ -280,6 +280,7 @@ test_broker_killed(void **state)
 	assert_true(harness_wait_received(source, 1000, WAIT_MS));
 	harness_settle_range(source, 0, 400, XF_SETTLE_ACK);
 	assert_true(harness_wait_settled(source, WAIT_MS));
+	xf_broker_ripen(broker);
 	xf_broker_kill(broker);
 	assert_true(harness_wait_state(source, XF_STATE_DOWN, WAIT_MS));
 	/* Of a connection that is gone. */

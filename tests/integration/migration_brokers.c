@@ -134,6 +134,7 @@ test_rabbit_dies(void **state)
 	world_begin(w, "rabbitkill");
 	rabbit_declare(w->queue, "rabbitkill.out");
 	rabbit_close(&w->queue);
+	xf_broker_ripen(w->rabbit);
 	route_configure(w, "transport: redis, mode: stream, subject: rabbitkill",
 	                "transport: rabbit, subject: rabbitkill.out");
 	cache_feed(w->old, w->name, ledger, 0, MESSAGES);

@@ -242,6 +242,13 @@ xf_broker_stop(struct xf_broker *broker)
 }
 
 void
+xf_broker_ripen(const struct xf_broker *broker)
+{
+	if (strncmp(broker->url, "amqp", 4) == 0)
+		sleep(4);
+}
+
+void
 xf_broker_kill(struct xf_broker *broker)
 {
 	broker_do(broker, "kill");

@@ -33,6 +33,10 @@ void xf_broker_destroy(struct xf_broker **broker);
 const char *xf_broker_url(const struct xf_broker *broker);
 const char *xf_broker_dir(const struct xf_broker *broker);
 
+/* Waits until what was created a moment ago survives a kill: RabbitMQ keeps its list of queues in Erlang's disk_log, which
+ * holds what it is to write back for seconds. No other broker does. */
+void xf_broker_ripen(const struct xf_broker *broker);
+
 void xf_broker_stop(struct xf_broker *broker);
 void xf_broker_kill(struct xf_broker *broker);
 void xf_broker_pause(struct xf_broker *broker);
