@@ -17,6 +17,7 @@ struct xf_backlog {
 	uint32_t percent;
 	uint64_t moved_ms[BUCKETS]; /* when a bucket left the side `left`; 0: nothing of it waits */
 	uint8_t left[BUCKETS];
+	bool full[2];
 };
 
 struct xf_backlog *
@@ -94,4 +95,35 @@ xf_backlog_ended(struct xf_backlog *backlog, unsigned side, uint64_t at_ms)
 		backlog->version++;
 	}
 	pthread_mutex_unlock(&backlog->lock);
+}
+
+bool
+xf_backlog_full(struct xf_backlog *backlog, unsigned side, bool full)
+{
+	bool both;
+
+	pthread_mutex_lock(&backlog->lock);
+	backlog->full[side] = full;
+	both = backlog->full[0] && backlog->full[1];
+	if (both) {
+		memset(backlog->moved_ms, 0, sizeof(backlog->moved_ms));
+		memset(backlog->full, 0, sizeof(backlog->full));
+		backlog->version++;
+	}
+	pthread_mutex_unlock(&backlog->lock);
+	return both;
+}
+
+bool
+xf_backlog_turns(struct xf_backlog *backlog, const struct xf_migration *migration, uint32_t percent)
+{
+	bool turns = false;
+
+	if (backlog->migration != migration)
+		return false;
+	pthread_mutex_lock(&backlog->lock);
+	for (uint32_t bucket = 0; bucket < BUCKETS && !turns; bucket++)
+		turns = backlog->moved_ms[bucket] != 0 && backlog->left[bucket] == (bucket < percent);
+	pthread_mutex_unlock(&backlog->lock);
+	return turns;
 }

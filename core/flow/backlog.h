@@ -31,6 +31,14 @@ bool xf_backlog_look(struct xf_backlog *backlog, unsigned side, uint64_t now_ms,
 /* SIDE was at its end at AT_MS. */
 void xf_backlog_ended(struct xf_backlog *backlog, unsigned side, uint64_t at_ms);
 
+/* Whether the inlet of SIDE is full of messages that wait. Where both are, which only turning back under force can bring
+ * about, each would wait for the other for ever: then nothing waits any more, and true is returned once. */
+bool xf_backlog_full(struct xf_backlog *backlog, unsigned side, bool full);
+
+/* [any] Of MIGRATION: whether a bucket that still waits would turn back at PERCENT. Messages of three times would then be on
+ * two sides, and nobody could put them in order. */
+bool xf_backlog_turns(struct xf_backlog *backlog, const struct xf_migration *migration, uint32_t percent);
+
 static inline bool
 xf_backlog_waits(const struct xf_backlog_view *view, uint16_t bucket)
 {

@@ -426,6 +426,10 @@ change_check(const struct xf_flow *flow, const struct xf_migration *migration, c
 		const struct xf_route *route = flow->routes[i];
 		struct xf_endpoint_status status;
 
+		if (route->backlog != NULL && xf_backlog_turns(route->backlog, migration, effect->to.percent))
+			return xf_error_set(error, "route '%s' still reads what stood on the %s side before keys moved away from "
+			                    "it; turn them back when it is at its end (its lag is 0), or use force",
+			                    route->conf->name, side ? "new" : "old");
 		if (route->migration != migration || xf_outlet_state(route->outlets[side]) == XF_STATE_UP)
 			continue;
 		xf_outlet_status(route->outlets[side], &status);

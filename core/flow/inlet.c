@@ -44,6 +44,7 @@ struct xf_inlet {
 	struct xf_backlog_view view;
 	struct parked *parked_first, **parked_end;
 	uint32_t parked;
+	bool parked_full; /* as the backlog was told */
 	uint64_t at_end_ms; /* when the broker said that there is no more; 0: not since the last was told */
 	uint64_t bucket_seed;
 	struct xf_buffer scratch;
@@ -463,7 +464,7 @@ inlet_sight(struct xf_endpoint *endpoint, const struct xf_sight *sight)
 
 	xf_runner_sight(endpoint, sight);
 	if (sight->known & XF_SIGHT_LAG)
-		inlet->at_end_ms = sight->lag == 0 ? xf_now_ms() : 0;
+		inlet->at_end_ms = sight->lag <= inlet->parked ? xf_now_ms() : 0; /* those that wait here are not acked */
 }
 
 static const struct xf_endpoint_calls inlet_calls = {
@@ -499,9 +500,18 @@ backlog_follow(struct xf_inlet *inlet)
 	unsigned side = inlet->runner.conf->side;
 	struct parked **at = &inlet->parked_first, *parked;
 
+	bool full = inlet->parked > 0 && inlet->parked == route_open(inlet) && inlet->parked >= xf_way_open_max(inlet->way);
+
 	if (inlet->at_end_ms != 0 && route_open(inlet) == inlet->parked) {
 		xf_backlog_ended(inlet->backlog, side, inlet->at_end_ms);
 		inlet->at_end_ms = 0;
+	}
+	if (full != inlet->parked_full) {
+		inlet->parked_full = full;
+		if (xf_backlog_full(inlet->backlog, side, full))
+			xf_log(XF_LOG_WARN, inlet->runner.name,
+			       "both sides wait for each other since the share was turned back by force; they go on, and keys "
+			       "that moved may be out of order");
 	}
 	if (!xf_backlog_look(inlet->backlog, side, inlet->now_ms, &inlet->view))
 		return;
