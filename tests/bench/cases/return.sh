@@ -45,7 +45,7 @@ return_measure() { # KIND URL AWAY
 	sample 50 60 500 "$(acked from)" >/dev/null || fail "$1: nothing was delivered"
 	"$broker" kill "$work/broker-$1"
 	sleep "$3"
-	sample 10 600 0 "$(acked to)" "$(acked from)" >"$work/readings" &
+	"$bin/bench-sample" "$work/data/admin.sock" 10 600 0 "$(acked to)" "$(acked from)" >"$work/readings" &
 	sampler=$!
 	sleep 0.2
 	"$broker" restart "$work/broker-$1" >/dev/null &
