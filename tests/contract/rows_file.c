@@ -10,6 +10,7 @@
 #include "rows.h"
 
 #define LINE_MAX_LEN 512
+#define FILE_MAX_LEN (64 * 1024)
 
 enum kind { TEXT, TEXTS, NUMBER, FLAG };
 
@@ -112,7 +113,9 @@ const struct row *
 row_read(const char *file)
 {
 	static struct row row;
+	static char texts[FILE_MAX_LEN]; /* the row points into it */
 	char line[LINE_MAX_LEN];
+	size_t used = 0;
 	FILE *in = fopen(file, "r");
 	unsigned number = 0;
 	bool fine = in != NULL;
@@ -123,14 +126,15 @@ row_read(const char *file)
 	}
 	row = (struct row){.name = file, .largest = 1000};
 	while (fine && fgets(line, sizeof(line), in) != NULL) {
-		char *text;
+		size_t size;
 
 		number++;
 		line[strcspn(line, "\n")] = '\0';
 		if (line[0] == '\0' || line[0] == '#')
 			continue;
-		text = strdup(line); /* as long as the program */
-		fine = text != NULL && line_read(&row, text);
+		size = strlen(line) + 1;
+		fine = used + size <= sizeof(texts) && line_read(&row, memcpy(texts + used, line, size));
+		used += size;
 	}
 	fclose(in);
 	if (!fine) {
