@@ -6,7 +6,7 @@ subjects_yaml() { # KIND URL COUNT
 	local options='' out in
 
 	case $1 in
-	local) options=', max_bytes: 8MiB' out='' in='' ;; # what waits in it is not what is measured
+	local) options=', max_bytes: 2MiB' out='' in='' ;; # what waits in it is not what is measured
 	redis) out='' in='' ;;
 	nats)
 		options=', streams: [{name: BENCH, subjects: [probe.>], storage: file}]'
