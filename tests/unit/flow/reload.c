@@ -236,6 +236,17 @@ sink_work(void *context, struct xf_work *work)
 	work->room = (end->room > 0 ? end->room : MESSAGES) - instance->out_count;
 }
 
+/* Bytes of a message are not terminated. */
+static uint32_t
+number_read(const char *text, uint64_t len)
+{
+	uint32_t number = 0;
+
+	for (uint64_t i = 0; i < len; i++)
+		number = number * 10 + (uint32_t)(text[i] - '0');
+	return number;
+}
+
 static uint32_t
 sink_publish(void *context, const struct xf_outgoing *messages, uint32_t stride, uint32_t count)
 {
@@ -245,11 +256,12 @@ sink_publish(void *context, const struct xf_outgoing *messages, uint32_t stride,
 		const struct xf_outgoing *message = (const void *)((const char *)messages + (size_t)i * stride);
 
 		instance->out[instance->out_count] = message->token;
-		instance->number[instance->out_count++] = (uint32_t)strtoul(message->payload, NULL, 10);
+		instance->number[instance->out_count++] = number_read(message->payload, message->payload_size);
 		instance->end->taken++;
 		for (uint32_t h = 0; h < message->header_count; h++)
 			if (xf_str_is(message->headers[h].name, "Crossfade-Hops"))
-				instance->end->hops_seen = (uint32_t)strtoul(message->headers[h].value.data, NULL, 10);
+				instance->end->hops_seen =
+					number_read(message->headers[h].value.data, message->headers[h].value.len);
 	}
 	return count;
 }
