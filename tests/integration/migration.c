@@ -83,7 +83,8 @@ move_while_messages_flow(struct world *w)
 	assert_int_equal(sum.duplicates[OLD] + sum.duplicates[NEW], 0);
 	assert_int_equal(sum.copies[OLD] + sum.copies[NEW], 0);
 	assert_int_equal(sum.reordered[OLD] + sum.reordered[NEW] + sum.across, 0);
-	assert_true(sum.turns_max >= 2);
+	/* Where a sanitizer makes steering slow beside the traffic, some of the shares see no message. */
+	assert_true(sum.turns_max >= (XF_SCALE > 1 ? 1 : 2));
 	for (uint32_t key = 0; key < KEYS; key++) {
 		char name[16];
 

@@ -29,7 +29,7 @@
 #define WIRE_IN_SIZE (512 * 1024)
 
 #define BACKOFF_MIN_MS 100
-#define BACKOFF_MAX_MS 5000
+#define BACKOFF_MAX_MS 1500 /* who returns is found within two seconds */
 #define BACKOFF_REFUSED_MS 15000
 #define CLOSE_WAIT_MS 1000
 

@@ -542,8 +542,8 @@ backoff_next(struct backoff *backoff, uint64_t now)
 {
 	uint32_t delay = 100u << (backoff->step < 6 ? backoff->step : 6);
 
-	if (delay > 5000)
-		delay = 5000;
+	if (delay > 1500)
+		delay = 1500;
 	backoff->step++;
 	backoff->until_ms = now + delay / 2 + random_below(delay / 2 + 1);
 }

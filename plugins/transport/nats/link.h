@@ -192,7 +192,7 @@ struct backoff {
 	uint64_t until_ms;
 };
 
-/* From 100 ms to 5 s, doubling, with jitter. */
+/* From 100 ms to 1.5 s, doubling, with jitter: who returns is found within two seconds. */
 void backoff_next(struct backoff *backoff, uint64_t now);
 
 static inline uint32_t
