@@ -125,11 +125,11 @@ configure_turn(struct world *w, unsigned turn)
 {
 	static const char *const ends[] = {
 		"",
-		"  - name: another\n"
-		"    from: {transport: redis, subject: other}\n"
-		"    to: {transport: inside, subject: 'other.{subject}'}\n",
-		"  - name: wrong\n"
-		"    form: {transport: inside}\n",
+		("  - name: another\n"
+		 "    from: {transport: redis, subject: other}\n"
+		 "    to: {transport: inside, subject: 'other.{subject}'}\n"),
+		("  - name: wrong\n"
+		 "    form: {transport: inside}\n"),
 	};
 	char middle[64], pubsub[64], *end = generators(turn % 6 == 5 ? "  - [\n" : ends[turn % 3]);
 
