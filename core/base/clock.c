@@ -28,6 +28,14 @@ xf_wall_ms(void)
 }
 
 void
+xf_sleep_ms(unsigned milliseconds)
+{
+	struct timespec time = {.tv_sec = milliseconds / 1000, .tv_nsec = (long)(milliseconds % 1000) * 1000000};
+
+	nanosleep(&time, NULL);
+}
+
+void
 xf_wall_format(int64_t wall_ms, char *out)
 {
 	time_t seconds = (time_t)(wall_ms / 1000);

@@ -13,6 +13,9 @@ uint64_t xf_now_ns(void);
 uint64_t xf_now_ms(void);
 int64_t xf_wall_ms(void);
 
+/* Sleeps; a signal may end it early. */
+void xf_sleep_ms(unsigned milliseconds);
+
 /* "2026-01-31T12:00:00.123Z"; OUT has room for 32 bytes. */
 void xf_wall_format(int64_t wall_ms, char *out);
 

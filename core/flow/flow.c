@@ -11,7 +11,6 @@
 
 #include <pthread.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "base/clock.h"
 #include "base/counter.h"
@@ -149,14 +148,6 @@ xf_flow_start(struct xf_flow *flow)
 
 /* ---- Ending ------------------------------------------------------------------------------------- */
 
-static void
-sleep_ms(unsigned ms)
-{
-	struct timespec time = {.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000};
-
-	nanosleep(&time, NULL);
-}
-
 /* A source in the middle of a turn may take in more: only when it has heard of the drain does zero mean zero. */
 static bool
 flow_drained(const struct xf_flow *flow)
@@ -178,7 +169,7 @@ xf_flow_drain(struct xf_flow *flow, uint64_t timeout_ms)
 	for (size_t i = 0; i < flow->route_count; i++)
 		xf_route_drain(flow->routes[i]);
 	while (!flow_drained(flow) && xf_now_ms() < until && !atomic_load(&flow->drain_now))
-		sleep_ms(5);
+		xf_sleep_ms(5);
 	for (size_t i = 0; i < flow->route_count; i++)
 		xf_route_stop_sources(flow->routes[i]);
 	for (size_t i = 0; i < flow->route_count; i++)
@@ -451,7 +442,7 @@ change_follow(const struct xf_flow *flow, const struct xf_migration *migration, 
 		for (size_t s = 0; route->migration == migration && s < route->conf->source_count; s++) {
 			xf_inbox_ring(&xf_inlet_runner(route->sources[s].inlet)->inbox);
 			while (xf_inlet_knobs_version(route->sources[s].inlet) != version && xf_now_ms() < until)
-				sleep_ms(1);
+				xf_sleep_ms(1);
 		}
 	}
 }

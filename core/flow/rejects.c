@@ -9,6 +9,7 @@
 
 #include <cjson/cJSON.h>
 
+#include "base/base64.h"
 #include "base/clock.h"
 #include "base/memory.h"
 #include "base/utf8.h"
@@ -88,45 +89,24 @@ xf_rejects_close(struct xf_rejects **rejects)
 	*rejects = NULL;
 }
 
-static char *
-base64(struct xf_str bytes)
-{
-	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-	const unsigned char *in = (const unsigned char *)bytes.data;
-	char *text = xf_alloc((bytes.len + 2) / 3 * 4 + 1), *out = text;
-
-	for (uint64_t i = 0; i < bytes.len; i += 3) {
-		uint32_t word = (uint32_t)in[i] << 16;
-
-		if (i + 1 < bytes.len)
-			word |= (uint32_t)in[i + 1] << 8;
-		if (i + 2 < bytes.len)
-			word |= in[i + 2];
-		*out++ = digits[word >> 18];
-		*out++ = digits[word >> 12 & 63];
-		*out++ = i + 1 < bytes.len ? digits[word >> 6 & 63] : '=';
-		*out++ = i + 2 < bytes.len ? digits[word & 63] : '=';
-	}
-	return text;
-}
-
 /* As text where it is text, else as NAME_base64. */
 static void
 bytes_add(cJSON *object, const char *name, struct xf_str bytes)
 {
-	char *text;
-
 	if (xf_utf8_valid(bytes) && (bytes.len == 0 || memchr(bytes.data, '\0', bytes.len) == NULL)) {
-		text = xf_strndup(bytes.data, bytes.len);
+		char *text = xf_strndup(bytes.data, bytes.len);
+
 		cJSON_AddStringToObject(object, name, text);
+		free(text);
 	} else {
+		struct xf_buffer text = {0};
 		char *key = xf_format("%s_base64", name);
 
-		text = base64(bytes);
-		cJSON_AddStringToObject(object, key, text);
+		xf_base64_encode(bytes, &text);
+		cJSON_AddStringToObject(object, key, text.data);
+		xf_buffer_fini(&text);
 		free(key);
 	}
-	free(text);
 }
 
 /* NULL: it is larger than cJSON can print. */

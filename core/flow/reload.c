@@ -10,7 +10,6 @@
  */
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -36,14 +35,6 @@ struct reload {
 	struct xf_migration **migrations_old;
 	size_t migration_count, migration_old_count;
 };
-
-static void
-sleep_ms(unsigned ms)
-{
-	const struct timespec time = {.tv_nsec = (long)ms * 1000000};
-
-	nanosleep(&time, NULL);
-}
 
 static bool
 is_changed(const struct move *move)
@@ -176,7 +167,7 @@ sinks_connect(struct reload *reload)
 			xf_route_start_sinks(reload->moves[i].new);
 	for (size_t i = 0; i < reload->count; i++)
 		while (is_changed(&reload->moves[i]) && !xf_route_sinks_up(reload->moves[i].new) && xf_now_ms() < until)
-			sleep_ms(2);
+			xf_sleep_ms(2);
 }
 
 static void
@@ -199,7 +190,7 @@ routes_leave(struct reload *reload, bool lossy)
 
 		while (move->old != NULL && move->old != move->new && is_lossy(move->old) == lossy && xf_now_ms() < until &&
 		       !(move->new != NULL ? xf_route_left(move->old, move->new) : xf_route_drained(move->old)))
-			sleep_ms(1);
+			xf_sleep_ms(1);
 	}
 }
 

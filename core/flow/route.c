@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/clock.h"
 #include "base/memory.h"
@@ -292,14 +291,6 @@ xf_route_left(const struct xf_route *old, const struct xf_route *new)
 	return left;
 }
 
-static void
-sleep_ms(unsigned ms)
-{
-	const struct timespec time = {.tv_nsec = (long)ms * 1000000};
-
-	nanosleep(&time, NULL);
-}
-
 /* For a moment both are there, and a message may come through both. */
 static void
 lossy_take_over(struct xf_route *new, struct xf_route *old)
@@ -311,7 +302,7 @@ lossy_take_over(struct xf_route *new, struct xf_route *old)
 			continue;
 		xf_inlet_start(new->sources[i].inlet);
 		while (!xf_inlet_was_up(new->sources[i].inlet) && xf_now_ms() < until)
-			sleep_ms(5);
+			xf_sleep_ms(5);
 	}
 	for (size_t i = 0; i < old->conf->source_count; i++)
 		if (!is_kept(new, i) && is_lossy(old, i))
@@ -319,7 +310,7 @@ lossy_take_over(struct xf_route *new, struct xf_route *old)
 	until = xf_now_ms() + LOSSY_WAIT_MS;
 	for (size_t i = 0; i < old->conf->source_count; i++)
 		while (!is_kept(new, i) && !xf_inlet_drained(old->sources[i].inlet) && xf_now_ms() < until)
-			sleep_ms(1);
+			xf_sleep_ms(1);
 }
 
 void
@@ -343,7 +334,7 @@ xf_route_go_over(struct xf_route *old, const struct xf_route *new)
 		struct xf_way *left = NULL;
 
 		while (is_kept(new, i) && (left = xf_inlet_left(old->sources[i].inlet)) == NULL)
-			sleep_ms(1);
+			xf_sleep_ms(1);
 		xf_way_destroy(&left);
 	}
 }
