@@ -78,7 +78,7 @@ check_copied(struct world *w, const struct place *place, struct ledger *ledger, 
 	assert_int_equal(sum.copies[OLD], count);
 }
 
-#define STEER(w, ...) assert_int_equal(XF_CLI((w)->server, NULL, "migration", __VA_ARGS__), 0)
+#define STEER(w, ...) XF_CLI_DONE((w)->server, "migration", __VA_ARGS__)
 
 /* ---- In place ------------------------------------------------------------------------------------ */
 
@@ -101,7 +101,7 @@ test_pubsub_in_place(void **state)
 	assert_int_equal(XF_CLI(w->server, NULL, "migration", "set", "events", "--percent", "5"), 1);
 
 	deploy_next(w, "redis-pubsub-to-jetstream/crossfade.yaml");
-	STEER(w, "set", "events", "--percent", "100", "--mirror", "off", "--wait");
+	STEER(w, "set", "events", "--percent", "100", "--mirror", "off", "--wait", "--timeout", "1m");
 	place_feed(w, &channel_in, later, 0, MESSAGES);
 	xf_server_wait_settled(w->server, "events", MESSAGES);
 	jet_read(w->new, "EVENTS", side_arrived, &(struct side){later, NEW});
@@ -195,7 +195,7 @@ test_merged_consumers(void **state)
 	deploy(w, "merged-consumers/crossfade.yaml");
 	place_feed(w, &queue_in, ledger, 0, MESSAGES);
 	for (size_t i = 0; i < sizeof(shares) / sizeof(shares[0]); i++, fed += MESSAGES) {
-		STEER(w, "set", "orders", "--percent", shares[i], "--wait");
+		STEER(w, "set", "orders", "--percent", shares[i], "--wait", "--timeout", "1m");
 		place_feed(w, &queue_in, ledger, fed, fed + MESSAGES);
 	}
 	xf_server_wait_settled(w->server, "orders", fed);
@@ -285,7 +285,7 @@ test_http_front(void **state)
 	deploy(w, "http-front/crossfade.yaml");
 	fd = http_connect(port);
 	orders_post(fd, ledger, 0, MESSAGES / 5);
-	STEER(w, "set", "orders", "--percent", "100", "--wait");
+	STEER(w, "set", "orders", "--percent", "100", "--wait", "--timeout", "1m");
 	orders_post(fd, ledger, MESSAGES / 5, 2 * MESSAGES / 5);
 	STEER(w, "rollback", "orders");
 	orders_post(fd, ledger, 2 * MESSAGES / 5, 3 * MESSAGES / 5);
@@ -302,7 +302,7 @@ test_http_front(void **state)
 	redis_answer(w, 1, "it costs 3");
 	http_expect(fd, 200, "it costs 3");
 	ears = jet_listen(w->new, "ask.price");
-	STEER(w, "set", "ask", "--percent", "100", "--wait");
+	STEER(w, "set", "ask", "--percent", "100", "--wait", "--timeout", "1m");
 	http_post(fd, ASK, "", payload, sizeof(payload) - 1);
 	jet_answer(w->new, ears, "it costs 4");
 	http_expect(fd, 200, "it costs 4");

@@ -97,7 +97,7 @@ number(const struct run *run, const char *field)
 	return value;
 }
 
-#define STEER(run, ...) assert_int_equal(XF_CLI((run)->w->server, NULL, "migration", __VA_ARGS__), 0)
+#define STEER(run, ...) XF_CLI_DONE((run)->w->server, "migration", __VA_ARGS__)
 
 /* The share is turned while messages are under way. */
 static void
@@ -108,9 +108,9 @@ steps_run(struct run *run)
 	assert_int_equal((int)number(run, "sides.old.confirmed"), STEP);
 	assert_int_equal((int)number(run, "sides.new.accepted"), 0);
 	step_feed(run);
-	STEER(run, "set", run->migration, "--percent", "50", "--wait");
+	STEER(run, "set", run->migration, "--percent", "50", "--wait", "--timeout", "1m");
 	step_feed(run);
-	STEER(run, "set", run->migration, "--percent", "100", "--wait");
+	STEER(run, "set", run->migration, "--percent", "100", "--wait", "--timeout", "1m");
 	step_feed(run);
 	steps_settle(run);
 	assert_true(number(run, "sides.new.confirmed") >= STEP);

@@ -401,7 +401,7 @@ test_in_place(void **state)
 		usleep(20000);
 	assert_int_equal(jet_count(w->new, "place"), 1000);
 
-	assert_int_equal(world_percent(w, "10", NULL), 1);
+	assert_int_equal(XF_CLI(w->server, NULL, "migration", "set", w->name, "--percent", "10"), 1);
 	assert_int_equal(XF_CLI(w->server, &text, "migration", "set", "place", "--percent", "10", "--force"), 1);
 	if (strstr(text.data, "in place") == NULL)
 		fail_msg("refused without a reason: %s", text.data);

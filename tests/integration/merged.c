@@ -90,7 +90,7 @@ report(struct world *w, const char *field)
 static void
 move(struct world *w, const char *percent)
 {
-	assert_int_equal(XF_CLI(w->server, NULL, "migration", "set", "orders", "--percent", percent), 0);
+	XF_CLI_DONE(w->server, "migration", "set", "orders", "--percent", percent);
 }
 
 static void
@@ -111,13 +111,13 @@ test_order_across_a_move(void **state)
 	struct world *w = *state;
 
 	serve(w, "a", "false", "true");
-	assert_int_equal(XF_CLI(w->server, NULL, "route", "pause", "read"), 0);
+	XF_CLI_DONE(w->server, "route", "pause", "read");
 	xf_server_wait_number(w->server, "/api/v1/routes/write", "acked", RATE);
 	move(w, "50");
 	xf_server_wait_number(w->server, "/api/v1/routes/write", "acked", 2 * RATE);
 	move(w, "100");
 	xf_server_wait_number(w->server, "/api/v1/routes/write", "acked", 3 * RATE);
-	assert_int_equal(XF_CLI(w->server, NULL, "route", "resume", "read"), 0);
+	XF_CLI_DONE(w->server, "route", "resume", "read");
 	all_arrived(w);
 	assert_int_equal(report(w, "reordered"), 0);
 	assert_int_equal(xf_server_stop(w->server), 0);
@@ -146,10 +146,10 @@ test_reload_while_moving(void **state)
 	char *path, *command;
 
 	serve(w, "c", "false", "true");
-	assert_int_equal(XF_CLI(w->server, NULL, "route", "pause", "read"), 0);
+	XF_CLI_DONE(w->server, "route", "pause", "read");
 	xf_server_wait_number(w->server, "/api/v1/routes/write", "acked", RATE);
 	move(w, "100");
-	assert_int_equal(XF_CLI(w->server, NULL, "route", "resume", "read"), 0);
+	XF_CLI_DONE(w->server, "route", "resume", "read");
 	path = xf_format("%s/crossfade.yaml", xf_server_dir(w->server));
 	for (unsigned i = 0; i < 5; i++) {
 		command = xf_format("sed -i '/max_in_flight_bytes/d; $ a\\    max_in_flight_bytes: %uMiB' %s", 8 + i, path);

@@ -37,8 +37,7 @@ test_position_survives(void **state)
 	xf_server_start(w->server);
 	xf_server_wait_ready(w->server);
 	assert_int_equal(world_number(w, "percent"), 10);
-	assert_int_equal(XF_CLI(w->server, NULL, "migration", "set", w->name, "--percent", "37.5", "--mirror", "required"),
-	                 0);
+	XF_CLI_DONE(w->server, "migration", "set", w->name, "--percent", "37.5", "--mirror", "required");
 	change = xf_format("migration 'position' changed by=%s percent=10->37.5 mirror=false->required", user->pw_name);
 	xf_server_wait_logged(w->server, change);
 	free(change);

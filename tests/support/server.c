@@ -256,6 +256,18 @@ xf_server_stop(struct xf_server *server)
 }
 
 void
+xf_server_cli_done(struct xf_server *server, const char *const *args)
+{
+	struct xf_buffer said = {0};
+	int status = xf_server_cli(server, &said, args);
+
+	if (status != 0)
+		fail_msg("crossfade %s %s ended with %d: %.*s", args[0], args[1] != NULL ? args[1] : "", status, (int)said.len,
+		         said.data);
+	xf_buffer_fini(&said);
+}
+
+void
 xf_server_kill(struct xf_server *server)
 {
 	kill(server->pid, SIGKILL);

@@ -79,6 +79,10 @@ void xf_server_wait_settled(struct xf_server *server, const char *route, double 
 int xf_server_cli(struct xf_server *server, struct xf_buffer *out, const char *const *args);
 #define XF_CLI(server, out, ...) xf_server_cli(server, out, (const char *const[]){__VA_ARGS__, NULL})
 
+/* The same, which has to end with 0; else the test fails with what was printed. */
+void xf_server_cli_done(struct xf_server *server, const char *const *args);
+#define XF_CLI_DONE(server, ...) xf_server_cli_done(server, (const char *const[]){__VA_ARGS__, NULL})
+
 bool xf_server_logged(struct xf_server *server, const char *part);
 void xf_server_wait_logged(struct xf_server *server, const char *part);
 

@@ -17,8 +17,7 @@
 
 enum {
 	POLL_US = 200 * 1000,
-	STUCK_MS = 2000, /* how long --wait lets buckets be stuck before it gives up: a stall may end by
-		            itself */
+	STUCK_MS = 10000, /* how long --wait lets buckets be stuck, since a stall may end by itself */
 };
 
 /* What `set` and `rollback` differ in is how they ask. */
@@ -112,25 +111,32 @@ progress(const cJSON *migration, bool quiet)
 	fflush(stdout);
 }
 
+struct steering {
+	struct where where;
+	bool json, wait, dry_run;
+	const char *timeout;
+	uint64_t stuck_ms;
+};
+
 /* Until nothing moves. Takes ANSWER, returns the last one; *STATUS is 1 where buckets stay stuck. */
 static cJSON *
-wait_still(struct client *client, const char *name, cJSON *answer, bool quiet, int *status)
+wait_still(struct client *client, const char *name, cJSON *answer, const struct steering *how, int *status)
 {
 	uint64_t stuck_since = 0, begun = xf_now_ms();
 
 	while (answer != NULL && migration_buckets(answer, "moving") + migration_buckets(answer, "stuck") > 0) {
-		progress(answer, quiet);
+		progress(answer, how->json);
 		if (migration_buckets(answer, "stuck") == 0)
 			stuck_since = 0;
 		else if (stuck_since == 0)
 			stuck_since = xf_now_ms();
-		else if (xf_now_ms() - stuck_since >= STUCK_MS)
+		else if (xf_now_ms() - stuck_since >= how->stuck_ms)
 			break;
 		usleep(POLL_US);
 		cJSON_Delete(answer);
 		answer = client_ask(client, "GET", MIGRATION_PATH, name, NULL, status);
 	}
-	if (!quiet && output_is_terminal())
+	if (!how->json && output_is_terminal())
 		printf("\r\033[K");
 	if (answer == NULL)
 		return NULL;
@@ -138,7 +144,7 @@ wait_still(struct client *client, const char *name, cJSON *answer, bool quiet, i
 		fflush(stdout);
 		migration_stuck_explain(stderr, answer, client_where(client));
 		*status = EXIT_FAILED;
-	} else if (!quiet) {
+	} else if (!how->json) {
 		printf("  nothing moves any more (after %.1f s)\n", (double)(xf_now_ms() - begun) / 1000);
 	}
 	return answer;
@@ -157,18 +163,17 @@ done_print(const cJSON *answer, bool waits, const char *where)
 		       on_their_way, json_text(answer, "name"), where);
 }
 
-struct steering {
-	struct where where;
-	bool json, wait, dry_run;
-};
-
 static int
-change_run(const char *name, const struct request *request, const struct steering *how)
+change_run(const char *name, const struct request *request, struct steering *how)
 {
 	int status = EXIT_DONE;
-	struct client *client = client_open(&how->where, &status);
+	struct client *client;
 	cJSON *answer;
 
+	how->stuck_ms = STUCK_MS;
+	if (!args_duration("timeout", how->timeout, &how->stuck_ms))
+		return EXIT_USAGE;
+	client = client_open(&how->where, &status);
 	if (client == NULL)
 		return status;
 	answer = request_send(client, name, request, true, &status);
@@ -181,7 +186,7 @@ change_run(const char *name, const struct request *request, const struct steerin
 		if (answer != NULL && !how->json)
 			done_print(answer, how->wait, client_where(client));
 		if (how->wait)
-			answer = wait_still(client, name, answer, how->json, &status);
+			answer = wait_still(client, name, answer, how, &status);
 	} else if (answer != NULL && !how->json) {
 		printf("  nothing was changed (--dry-run)\n");
 	}
@@ -260,6 +265,8 @@ migration_set_run(int argc, char **argv)
 		{"mirror", 'm', "WORD", "on, off or required: a copy to the other side too", NULL, &mirror},
 		{"stage", 's', "WORD", "off, dualwrite, live, rampdown, complete", NULL, &stage},
 		{"wait", 'w', NULL, "return once nothing moves any more", &how.wait, NULL},
+		{"timeout", 't', "TIME", "how long --wait lets buckets be stuck before it gives up (10s)", NULL,
+		 &how.timeout},
 		{"force", 'f', NULL, "allow a side that is down; do not wait for the side that is left",
 		 &force, NULL},
 		{"dry-run", 0, NULL, "only say what would move", &how.dry_run, NULL},
@@ -268,8 +275,7 @@ migration_set_run(int argc, char **argv)
 	};
 	const struct usage usage = {
 		.line = "migration set NAME [--percent P] [--mirror on|off|required] [--stage S] [--wait] "
-		        "[--force] "
-			"[--dry-run] [--json]",
+		        "[--timeout TIME] [--force] [--dry-run] [--json]",
 		.about = "Turns the knobs of a migration while traffic flows. Says first what will move, "
 		         "then what was\n"
 			 "done. With --wait, 1 is returned where buckets stay stuck, and what to do is said.",
@@ -300,12 +306,14 @@ migration_rollback_run(int argc, char **argv)
 	struct steering how = {0};
 	const struct arg args[] = {
 		{"wait", 'w', NULL, "return once nothing moves any more", &how.wait, NULL},
+		{"timeout", 't', "TIME", "how long --wait lets buckets be stuck before it gives up (10s)", NULL,
+		 &how.timeout},
 		{"dry-run", 0, NULL, "only say what would move", &how.dry_run, NULL},
 		{"json", 0, NULL, "print the server's last answer only", &how.json, NULL},
 		ARGS_WHERE(how.where),
 	};
 	const struct usage usage = {
-		.line = "migration rollback NAME [--wait] [--dry-run] [--json]",
+		.line = "migration rollback NAME [--wait] [--timeout TIME] [--dry-run] [--json]",
 		.about = "Turns everything back to the old side at once, without needing anything from the "
 		         "new one:\n"
 			 "percent 0 with force; mirror stays as it is.",

@@ -71,7 +71,7 @@ deploy_start(struct world *w, const char *file)
 	setenv("CROSSFADE_DATA", data, 1);
 	setenv("CROSSFADE_ADMIN", admin, 1);
 	xf_server_adopt(w->server, config, data);
-	assert_int_equal(XF_CLI(w->server, NULL, "validate"), 0);
+	XF_CLI_DONE(w->server, "validate");
 	xf_server_start(w->server);
 	xf_server_wait_ready(w->server);
 	free(config);

@@ -119,10 +119,10 @@ world_route_number(struct world *w, const char *field)
 	return xf_server_number(w->server, w->route, field);
 }
 
-int
+void
 world_percent(struct world *w, const char *percent, const char *flag)
 {
-	return XF_CLI(w->server, NULL, "migration", "set", w->name, "--percent", percent, flag);
+	XF_CLI_DONE(w->server, "migration", "set", w->name, "--percent", percent, "--timeout", "1m", flag);
 }
 
 static double

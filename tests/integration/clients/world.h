@@ -44,8 +44,8 @@ void world_read(struct world *w, struct ledger *ledger);
 double world_number(struct world *w, const char *field);
 double world_route_number(struct world *w, const char *field);
 
-/* `crossfade migration set NAME --percent PERCENT` and FLAG, which may be NULL: its exit status. */
-int world_percent(struct world *w, const char *percent, const char *flag);
+/* `crossfade migration set NAME --percent PERCENT` and FLAG, which may be NULL; done, or the test fails. */
+void world_percent(struct world *w, const char *percent, const char *flag);
 
 /* At rest: each side's legs are all accounted for, and the route's messages are. */
 void world_check_accounts(struct world *w);
