@@ -182,6 +182,17 @@ test_dual_publish(void **state)
 
 /* ---- Merged consumers ------------------------------------------------------------------------------ */
 
+/* Refused while what stood on a side before the last change is still being read. */
+static void
+steer_merged(struct world *w, const char *percent)
+{
+	uint64_t until = xf_now_ms() + XF_WAIT_MS;
+
+	while (XF_CLI(w->server, NULL, "migration", "set", "orders", "--percent", percent) != 0 && xf_now_ms() < until)
+		usleep(100000);
+	STEER(w, "set", "orders", "--percent", percent, "--wait", "--timeout", "1m");
+}
+
 /* While the share goes up and back, the one queue has each order once, and those of a customer in order. */
 static void
 test_merged_consumers(void **state)
@@ -195,7 +206,7 @@ test_merged_consumers(void **state)
 	deploy(w, "merged-consumers/crossfade.yaml");
 	place_feed(w, &queue_in, ledger, 0, MESSAGES);
 	for (size_t i = 0; i < sizeof(shares) / sizeof(shares[0]); i++, fed += MESSAGES) {
-		STEER(w, "set", "orders", "--percent", shares[i], "--wait", "--timeout", "1m");
+		steer_merged(w, shares[i]);
 		place_feed(w, &queue_in, ledger, fed, fed + MESSAGES);
 	}
 	xf_server_wait_settled(w->server, "orders", fed);
