@@ -21,6 +21,7 @@
 #include "visit.h"
 
 #define STOP_MS 2000u
+#define STOP_UNREAD_MS 500u /* for a connection whose first request is not read yet */
 #define RETRY_FIRST_MS 100u
 #define RETRY_MAX_MS 5000u
 #define BODY_BYTES_PER_S (64u << 10) /* a client that is slower than this may be cut off */
@@ -33,6 +34,7 @@ struct client {
 	int fd;
 	uint64_t until_ms; /* the request must be whole by then; UINT64_MAX: it is */
 	bool verified;     /* its certificate */
+	bool served;       /* a request of it was seen */
 };
 
 struct listener {
@@ -56,6 +58,7 @@ struct listener {
 	struct client *clients;
 	uint64_t sweep_at_ms;
 	unsigned visits;
+	unsigned unread; /* clients of which no request was seen */
 	bool quiet; /* accepts no more */
 };
 
@@ -89,6 +92,7 @@ client_add(struct listener *listener, struct MHD_Connection *connection, void **
 		client->next->prev = client;
 	listener->clients = client;
 	client_await_head(listener, client);
+	listener->unread++;
 	atomic_fetch_add(&listener->connections, 1);
 }
 
@@ -106,6 +110,8 @@ client_remove(struct listener *listener, void **context)
 		listener->clients = client->next;
 	if (client->next != NULL)
 		client->next->prev = client->prev;
+	if (!client->served)
+		listener->unread--;
 	free(client);
 	atomic_fetch_sub(&listener->connections, 1);
 }
@@ -166,6 +172,9 @@ visit_begin(struct listener *listener, struct MHD_Connection *connection, const 
 	visit->exchange = listener->exchange;
 	visit->connection = connection;
 	visit->client = info->socket_context;
+	if (!visit->client->served)
+		listener->unread--;
+	visit->client->served = true;
 	visit->client->until_ms = now_of(listener) + listener->exchange->settings->idle_timeout_ms;
 	if (!client_is_trusted(listener, connection, visit->client))
 		visit_refuse(visit, 403, "a client certificate is needed that the listener's client_ca signed");
@@ -318,7 +327,7 @@ listener_thread(void *context)
 {
 	struct listener *listener = context;
 	int epoll_fd = MHD_get_daemon_info(listener->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd;
-	uint64_t look_at = 0, until;
+	uint64_t look_at = 0, begun;
 
 	while (!listener->stopping) {
 		turn(listener, epoll_fd);
@@ -335,10 +344,11 @@ listener_thread(void *context)
 		listener->quiet = true;
 	}
 	exchange_abandon(listener->exchange);
-	until = now_of(listener) + STOP_MS;
+	/* Who has connected already gets an answer, too. */
+	begun = now_of(listener);
 	do
 		turn(listener, epoll_fd);
-	while (listener->visits > 0 && now_of(listener) < until);
+	while (now_of(listener) - begun < (listener->visits > 0 ? STOP_MS : listener->unread > 0 ? STOP_UNREAD_MS : 0));
 	exchange_abandon(listener->exchange);
 	done_resume(listener);
 	MHD_stop_daemon(listener->daemon);
