@@ -63,7 +63,7 @@ static _Noreturn void violation(const char *format, ...) __attribute__((format(p
 
 #define SINKS 3 /* at most, and as many pipes */
 #define MESSAGES_MAX 12
-#define LEGS_MAX 40 /* on their way to or from one sink */
+#define LEGS_MAX 64 /* on their way to or from one sink */
 #define PATH_MAX_EVENTS 4096
 #define CELLS 20
 #define CELL_SIZE 512
@@ -1115,6 +1115,19 @@ moves_any(void)
 	return (lane_find(0) != NULL && lane_moves(lane_find(0))) || (lane_find(1) != NULL && lane_moves(lane_find(1)));
 }
 
+/* Each change may send every message to each side once more, while what it left is still on its way. */
+static bool
+legs_have_room(void)
+{
+	for (unsigned i = 0; i < scenario->sides; i++) {
+		const struct side *side = &world.sides[i];
+
+		if (side->queue.count + side->taken.count + side->inbox.count + 2 * MESSAGES_MAX > LEGS_MAX)
+			return false;
+	}
+	return true;
+}
+
 /* All that can happen now. */
 static unsigned
 events(struct event *out)
@@ -1152,7 +1165,7 @@ events(struct event *out)
 		if (inlet_has_notice(side))
 			out[n++] = (struct event){NOTICE, side, 0};
 	}
-	for (unsigned i = 0; i < scenario->setting_count && world.sets > 0; i++)
+	for (unsigned i = 0; i < scenario->setting_count && world.sets > 0 && legs_have_room(); i++)
 		if (scenario->settings[i].percent != world.lanes.destination.percent ||
 		    scenario->settings[i].mirror != world.lanes.destination.mirror)
 			out[n++] = (struct event){SET, 0, (uint8_t)i};
