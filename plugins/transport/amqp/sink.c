@@ -111,7 +111,7 @@ struct sink {
 	uint32_t mask;
 	uint32_t window;
 	uint64_t low, next;
-	uint64_t clock_from_ms; /* confirms are due from then on: an alarm is over */
+	uint64_t clock_from_ms; /* confirms are due from then on: low moved, or an alarm is over */
 	struct returned returned;
 
 	struct xf_result results[RESULTS];
@@ -314,8 +314,11 @@ confirmed(struct sink *sink, const struct codec_frame *frame, bool nack)
 	} else if (confirm.tag >= sink->low) {
 		place_confirm(sink, confirm.tag, nack);
 	}
+	if (sink->low == sink->next || place_of(sink, sink->low)->state != PLACE_FREE)
+		return;
 	while (sink->low < sink->next && place_of(sink, sink->low)->state == PLACE_FREE)
 		sink->low++;
+	sink->clock_from_ms = sink->host->now_ms();
 }
 
 /* ---- Returns ------------------------------------------------------------------------------ */
@@ -837,28 +840,41 @@ sink_room(const struct sink *sink, uint64_t now)
 	return sink->window - out;
 }
 
+/*
+ * When the connection is given up for want of a confirm. The oldest message out had its time since it was sent, since the
+ * one before it was confirmed, or, while some of it has not left, since the socket took anything. So a broker that is slow
+ * keeps its connection, and a confirm that got lost is missed however many later ones come.
+ */
+static uint64_t
+confirm_due(struct sink *sink)
+{
+	const struct place *oldest = place_of(sink, sink->low);
+	const struct wire *wire = &sink->wire;
+	uint64_t since = oldest->sent_ms;
+
+	if (sink->phase != PHASE_READY || sink->low == sink->next || wire->blocked)
+		return UINT64_MAX;
+	if (since < sink->clock_from_ms)
+		since = sink->clock_from_ms;
+	if (oldest->end > wire->sent && wire->wrote_ms > since)
+		since = wire->wrote_ms;
+	return since + wire->settings.confirm_timeout_ms;
+}
+
 /* Fails the connection if the broker owes an answer for too long. */
 static void
 answers_check(struct sink *sink, struct xf_work *work, uint64_t now)
 {
 	struct wire *wire = &sink->wire;
-	uint64_t due;
+	uint64_t confirm = confirm_due(sink), due = sink->phase == PHASE_SETUP ? sink->phase_until_ms : UINT64_MAX;
 
-	due = sink->phase == PHASE_SETUP ? sink->phase_until_ms : UINT64_MAX;
 	if (sink->declare.waiting_count > 0 && sink->declare.due_ms < due)
 		due = sink->declare.due_ms;
 	if (now >= due)
 		wire_fail(wire, "the broker has not answered for %u ms", wire->settings.confirm_timeout_ms);
-	wire_call_at(work, now, due);
-	if (sink->phase != PHASE_READY || sink->low == sink->next || wire->blocked)
-		return;
-	due = place_of(sink, sink->low)->sent_ms;
-	if (due < sink->clock_from_ms)
-		due = sink->clock_from_ms;
-	due += wire->settings.confirm_timeout_ms;
-	if (now >= due)
+	if (now >= confirm)
 		wire_fail(wire, "the broker has not confirmed for %u ms", wire->settings.confirm_timeout_ms);
-	wire_call_at(work, now, due);
+	wire_call_at(work, now, due < confirm ? due : confirm);
 }
 
 static void

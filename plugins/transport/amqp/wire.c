@@ -400,7 +400,7 @@ input_waits(const struct wire *wire)
 uint32_t
 wire_tick(struct wire *wire, uint64_t now, bool reading)
 {
-	uint64_t send_at;
+	uint64_t send_at, due;
 
 	if (wire->heartbeat_ms == 0)
 		return 1000;
@@ -424,8 +424,11 @@ wire_tick(struct wire *wire, uint64_t now, bool reading)
 		}
 		send_at = now + wire->heartbeat_ms / 2;
 	}
-	/* Often enough to see silence within a tenth of its time. */
-	return (uint32_t)(send_at - now < wire->heartbeat_ms / 5 ? send_at - now : wire->heartbeat_ms / 5);
+	due = wire->read_ms + 2 * (uint64_t)wire->heartbeat_ms;
+	if (send_at < due)
+		due = send_at;
+	/* Where nothing is read, often enough to know from when on it is again. */
+	return due - now < wire->heartbeat_ms / 5 ? (uint32_t)(due - now) : wire->heartbeat_ms / 5;
 }
 
 /* ---- The end --------------------------------------------------------------------------- */

@@ -372,7 +372,7 @@ dial(struct link *link)
 	link->in = need(malloc(IN_SIZE));
 	link->out = need(malloc(OUT_SIZE));
 	link->out_size = OUT_SIZE;
-	link->heard_ms = link->ping_ms = link->settings->host->now_ms();
+	link->heard_ms = link->wrote_ms = link->settings->host->now_ms();
 	link->greeting = true;
 	if (!greeting_read(link, deadline, &info) || !tls_begin(link, server, info, deadline) ||
 	    !introduce(link, server, info))

@@ -487,6 +487,7 @@ link_flush(struct link *link)
 			return false;
 		}
 		link->out_at += (size_t)n;
+		link->wrote_ms = link->settings->host->now_ms();
 	}
 	if (link->failed)
 		return false;
@@ -507,22 +508,29 @@ link_ping(struct link *link)
 	char *out = link_room(link, 6);
 
 	link_put(link, put(out, "PING\r\n", 6));
-	link->ping_ms = link->settings->host->now_ms();
+	if (link->pings == link->pongs)
+		link->asked_ms = link->settings->host->now_ms();
 	return ++link->pings;
 }
 
-void
+/* While something waits to be sent, a ping may stand behind it: on a slow line that is no silence. */
+uint32_t
 link_tick(struct link *link, uint64_t now)
 {
 	uint64_t interval = link->settings->ping_interval_ms;
+	uint64_t alive = link->heard_ms, due;
 
-	if (link->failed || now < link->heard_ms + interval || now < link->ping_ms + interval)
-		return;
-	if (link->pings > link->pongs && now >= link->heard_ms + 2 * interval)
-		link_fail(link, "%s: silent for %llu ms", link->server,
-		          (unsigned long long)(now - link->heard_ms));
-	else
+	if (link_unsent(link) > 0 && link->wrote_ms > alive)
+		alive = link->wrote_ms;
+	if (link->pings == link->pongs && now >= alive + interval)
 		link_ping(link);
+	due = alive + interval;
+	if (link->pings > link->pongs) /* it had an interval to answer, even if we asked late */
+		due = alive > link->asked_ms ? alive + 2 * interval : link->asked_ms + interval;
+	if (now < due)
+		return (uint32_t)(due - now);
+	link_fail(link, "%s: silent for %llu ms", link->server, (unsigned long long)(now - link->heard_ms));
+	return 0;
 }
 
 /* ---- Backoff ------------------------------------------------------------------- */

@@ -84,8 +84,9 @@ struct link {
 	size_t out_at, out_end, out_size;
 	uint64_t out_base; /* position in the stream of bytes of out[0] */
 
-	uint64_t ping_ms;  /* when the last one went */
+	uint64_t asked_ms; /* when the first ping went of those that are not answered */
 	uint64_t heard_ms;
+	uint64_t wrote_ms; /* when the socket last took something */
 	uint64_t pings, pongs;
 };
 
@@ -179,8 +180,9 @@ link_sent_position(const struct link *link)
 /* Asks; returns the number of the PONG that will answer. */
 uint64_t link_ping(struct link *link);
 
-/* Keeps the connection honest: asks where it is silent, fails it where answers are missing. */
-void link_tick(struct link *link, uint64_t now);
+/* Keeps the connection honest: asks where it is silent, fails it where answers are missing. Returns the milliseconds until
+ * it wants to be called again. */
+uint32_t link_tick(struct link *link, uint64_t now);
 
 /* Decimal digits of VALUE at OUT; returns their end. */
 char *put_number(char *out, uint64_t value);

@@ -98,7 +98,7 @@ const struct xf_option *const transport_options[] = {
 	                            .help = "How long one server may take to answer while connecting"),
 	[OPT_PUBLISH_TIMEOUT] = ROW(.type = XF_OPTION_DURATION, .key = "publish_timeout", .def = "5s",
 	                            .min = 100, .max = 600000,
-	                            .help = "A message not confirmed within this is of unknown fate, its connection dead"),
+	                            .help = "Without a confirmation for so long, of the oldest message, its connection is given up"),
 	[OPT_STREAMS] = ROW(.type = XF_OPTION_MAP, .key = "streams", .flags = XF_OPTION_LIST,
 	                    .fields = stream_options,
 	                    .help = "Streams that are created where missing and checked at every connect, never changed"),

@@ -37,7 +37,8 @@
 
 struct slot {
 	uint64_t token;
-	uint64_t begin;   /* position of its first byte in what is written */
+	uint64_t begin;   /* position of its first byte in what is written, and behind its last */
+	uint64_t end;
 	uint64_t sent_ms;
 	uint64_t ping;    /* core: the PONG that confirms it */
 	struct xf_str subject;
@@ -74,6 +75,7 @@ struct sink {
 	struct slot *slots;
 	uint32_t mask;
 	uint64_t head, next;
+	uint64_t progress_ms; /* when head moved on */
 
 	uint64_t refused_ms;  /* the last refusal; 0: none since UP */
 	bool confirmed_since; /* something was stored after it */
@@ -145,8 +147,12 @@ slot_finish(struct sink *sink, struct slot *slot, uint32_t code, uint32_t flags,
 static void
 slots_advance(struct sink *sink)
 {
+	uint64_t before = sink->head;
+
 	while (sink->head < sink->next && sink->slots[sink->head & sink->mask].done)
 		sink->head++;
+	if (sink->head > before)
+		sink->progress_ms = sink->host->now_ms();
 }
 
 /* ---- Losing the connection --------------------------------------------------------- */
@@ -427,15 +433,25 @@ sink_read(struct sink *sink)
 
 /* ---- The loop -------------------------------------------------------------------------- */
 
-/* The oldest one out tells whether confirmations still come. */
+/*
+ * The oldest one out tells whether confirmations still come: it had its time since it was sent, since the one before it was
+ * confirmed, or, while some of it has not left, since the socket took anything. So a server that is slow keeps its
+ * connection, and a confirmation that got lost is missed however many later ones come.
+ */
 static void
 sink_watch(struct sink *sink, uint64_t now)
 {
 	const struct slot *slot = &sink->slots[sink->head & sink->mask];
+	const struct link *link = &sink->link;
+	uint64_t since;
 
-	link_tick(&sink->link, now);
-	if (sink->head < sink->next && now >= slot->sent_ms + sink->settings->publish_timeout_ms)
-		link_fail(&sink->link, "%s: a message was not confirmed within %u ms", sink->link.server,
+	if (sink->head == sink->next)
+		return;
+	since = slot->sent_ms > sink->progress_ms ? slot->sent_ms : sink->progress_ms;
+	if (slot->end > link_sent_position(link) && link->wrote_ms > since)
+		since = link->wrote_ms;
+	if (now >= since + sink->settings->publish_timeout_ms)
+		link_fail(&sink->link, "%s: a message was not confirmed within %u ms", link->server,
 		          sink->settings->publish_timeout_ms);
 }
 
@@ -477,7 +493,7 @@ sink_work(void *instance, struct xf_work *work)
 {
 	struct sink *sink = instance;
 	uint64_t now = sink->host->now_ms();
-	uint32_t sight_ms = UINT32_MAX;
+	uint32_t sight_ms = UINT32_MAX, tick_ms;
 
 	results_flush(sink);
 	if (sink->phase == PHASE_WAIT && now >= sink->backoff.until_ms) {
@@ -495,6 +511,7 @@ sink_work(void *instance, struct xf_work *work)
 	else
 		sink_unblock(sink, now);
 	sink_watch(sink, now);
+	tick_ms = link_tick(&sink->link, now);
 	if (sink->phase == PHASE_READY && sink->mode == MODE_JETSTREAM)
 		sight_ms = sight_tick(&sink->sight, &sink->link, now);
 	link_flush(&sink->link);
@@ -511,8 +528,8 @@ sink_work(void *instance, struct xf_work *work)
 		work->timeout_ms = PROBE_MS;
 	else if (work->timeout_ms > sink->settings->publish_timeout_ms)
 		work->timeout_ms = sink->settings->publish_timeout_ms;
-	if (work->timeout_ms > sink->settings->ping_interval_ms)
-		work->timeout_ms = sink->settings->ping_interval_ms;
+	if (work->timeout_ms > tick_ms)
+		work->timeout_ms = tick_ms;
 	if (work->timeout_ms > sight_ms)
 		work->timeout_ms = sight_ms;
 	if (link_buffered(&sink->link))
@@ -692,6 +709,7 @@ sink_publish(void *instance, const struct xf_outgoing *messages, uint32_t stride
 			    .subject = message->subject,
 			};
 			frame(sink, message, sink->next);
+			sink->slots[sink->next & sink->mask].end = link_position(&sink->link);
 			sink->next++;
 		}
 		taken++;

@@ -721,7 +721,7 @@ source_work(void *instance, struct xf_work *work)
 {
 	struct source *source = instance;
 	uint64_t now = source->host->now_ms();
-	uint32_t sight_ms = UINT32_MAX;
+	uint32_t sight_ms = UINT32_MAX, tick_ms;
 
 	source->credit = work->credit_messages;
 	source->credit_bytes = work->credit_bytes > INT64_MAX ? INT64_MAX : (int64_t)work->credit_bytes;
@@ -746,7 +746,7 @@ source_work(void *instance, struct xf_work *work)
 			source_pull(source, now);
 		sight_ms = sight_tick(&source->sight, &source->link, now);
 	}
-	link_tick(&source->link, now);
+	tick_ms = link_tick(&source->link, now);
 	link_flush(&source->link);
 	if (source->link.failed) {
 		source_lost(source, source->link.reason, now);
@@ -757,8 +757,8 @@ source_work(void *instance, struct xf_work *work)
 	work->events = link_events(&source->link, POLLIN | (link_unsent(&source->link) > 0 ? POLLOUT : 0));
 	if (source->phase == PHASE_SETUP || source->phase == PHASE_SUBSCRIBE || now < source->pulls.at_ms)
 		work->timeout_ms = 200;
-	if (work->timeout_ms > source->settings->ping_interval_ms)
-		work->timeout_ms = source->settings->ping_interval_ms;
+	if (work->timeout_ms > tick_ms)
+		work->timeout_ms = tick_ms;
 	if (work->timeout_ms > sight_ms)
 		work->timeout_ms = sight_ms;
 	if (link_buffered(&source->link))
