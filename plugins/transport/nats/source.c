@@ -552,13 +552,14 @@ core_subscribe(struct source *source)
 static void
 core_subscribed(struct source *source, uint64_t now)
 {
-	char reason[sizeof(source->link.refusal) + 64];
+	char reason[sizeof(source->told)];
 
 	if (!source->subscribe_refused) {
 		source_ready(source, now);
 		return;
 	}
-	snprintf(reason, sizeof(reason), "%s; the server must permit it to this user", source->link.refusal);
+	snprintf(reason, sizeof(reason), "%.440s; the server must permit it to this user",
+	         source->link.refusal);
 	source_tell(source, XF_STATE_BLOCKED, reason);
 	source->setup_at_ms = now + SETUP_RETRY_MS + random_below(SETUP_RETRY_MS);
 }
