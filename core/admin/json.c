@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "base/utf8.h"
+#include "conf/options.h"
 
 /* The length of the character that begins at TEXT, or 0 where none does. */
 static size_t
@@ -362,11 +363,14 @@ option_type(uint32_t type)
 }
 
 static cJSON *
-option_json(const struct xf_option *row)
+option_json(const struct xf_option *const *rows, const struct xf_option *row)
 {
 	cJSON *object = cJSON_CreateObject();
+	const struct xf_option *whole;
 
 	add_text(object, "key", row->key);
+	if (xf_option_member(rows, row, &whole) != NULL)
+		add_text(object, "form_of", whole->key);
 	add_text(object, "type", option_type(row->type));
 	cJSON_AddBoolToObject(object, "list", (row->flags & XF_OPTION_LIST) != 0);
 	cJSON_AddBoolToObject(object, "required", (row->flags & XF_OPTION_REQUIRED) != 0);
@@ -401,7 +405,7 @@ xf_json_options(const struct xf_option *const *rows)
 	cJSON *list = cJSON_CreateArray();
 
 	for (size_t i = 0; rows != NULL && rows[i] != NULL; i++)
-		cJSON_AddItemToArray(list, option_json(rows[i]));
+		cJSON_AddItemToArray(list, option_json(rows, rows[i]));
 	return list;
 }
 

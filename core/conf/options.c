@@ -18,6 +18,7 @@ struct slot {
 	struct xf_value value;
 	const struct xf_yaml *node; /* NULL: not given */
 	struct xf_conf_place key;
+	const char *path; /* as it was given */
 };
 
 struct xf_config {
@@ -53,6 +54,7 @@ struct reading {
 	const struct xf_options_reader *reader;
 	struct xf_option row;
 	const char *path; /* "streams[1].retention" */
+	const char *forms; /* of the row: ", or a map of since or sequence"; "" for none */
 	bool sound;
 };
 
@@ -201,8 +203,8 @@ word_read(struct reading *r, const struct xf_yaml *node, struct xf_value *value)
 	if (*meant == '\0')
 		meant = xf_report_nearest(r->reader->report, node->text, r->row.values, count, "");
 	value_refuse(r, node,
-	             xf_arena_format(r->reader->arena, "expected %s%s",
-	                             xf_report_words(r->reader->report, r->row.values, count),
+	             xf_arena_format(r->reader->arena, "expected %s%s%s",
+	                             xf_report_words(r->reader->report, r->row.values, count), r->forms,
 	                             node->secret ? "" : meant));
 }
 
@@ -288,7 +290,7 @@ single_read(struct reading *r, const struct xf_yaml *node, struct xf_value *valu
 		expected = xf_arena_format(r->reader->arena, "expected text; a template stands in quotes: \"{%s}\"",
 		                           node->entries[0].key);
 	if (r->row.type == XF_OPTION_MAP ? node->kind != XF_YAML_MAP : node->kind != XF_YAML_SCALAR || node->null) {
-		value_refuse(r, node, expected);
+		value_refuse(r, node, xf_arena_format(r->reader->arena, "%s%s", expected, r->forms));
 		return;
 	}
 	value->count = 1;
@@ -430,6 +432,65 @@ slot_find(const struct xf_config *config, const char *key, struct xf_option *row
 	return NULL;
 }
 
+/* ---- Forms ------------------------------------------------------------------ */
+
+/* What goes on from KEY in MEMBER's, and may not stand beside it; NULL for none of that. */
+static const char *
+member_of(const struct xf_option *whole, const char *key)
+{
+	size_t len = strlen(whole->key);
+
+	return strncmp(key, whole->key, len) == 0 && key[len] == '_' && key[len + 1] != '\0' &&
+	                       words_contain(whole->conflicts, key)
+	           ? key + len + 1
+	           : NULL;
+}
+
+const char *
+xf_option_member(const struct xf_option *const *rows, const struct xf_option *row, const struct xf_option **whole)
+{
+	for (size_t i = 0; rows[i] != NULL; i++) {
+		struct xf_option other = row_copy(rows[i]);
+		const char *member = member_of(&other, row->key);
+
+		if (member != NULL) {
+			*whole = rows[i];
+			return member;
+		}
+	}
+	return NULL;
+}
+
+/* The members that WHOLE has, to be freed; *COUNT of them. */
+static const char **
+members_list(const struct xf_config *config, const struct xf_option *whole, size_t *count)
+{
+	const char **words = xf_grow_array(NULL, 0, config->count, sizeof(*words));
+
+	*count = 0;
+	for (uint32_t i = 0; whole->conflicts != NULL && i < config->count; i++) {
+		const char *member = member_of(whole, row_copy(config->rows[i]).key);
+
+		if (member != NULL)
+			words[(*count)++] = member;
+	}
+	return words;
+}
+
+static const char *
+forms_words(const struct xf_options_reader *reader, const struct xf_config *config, const struct xf_option *whole)
+{
+	size_t count;
+	const char **words = members_list(config, whole, &count);
+	const char *forms =
+		count > 0 ? xf_arena_format(reader->arena, ", or a map of %s", xf_report_words(reader->report, words, count)) : "";
+
+	free(words);
+	return forms;
+}
+
+/* ---- Keys ------------------------------------------------------------------- */
+
 static void
 key_refuse(const struct xf_options_reader *reader, const struct xf_yaml_entry *entry, const char *path,
            struct xf_config *const *configs, size_t count)
@@ -442,7 +503,10 @@ key_refuse(const struct xf_options_reader *reader, const struct xf_yaml_entry *e
 		for (uint32_t i = 0; i < configs[t]->count; i++) {
 			struct xf_option row = row_copy(configs[t]->rows[i]);
 
-			if (row.type < XF_OPTION_LATER && !(row.flags & XF_OPTION_DEPRECATED))
+			const struct xf_option *whole;
+
+			if (row.type < XF_OPTION_LATER && !(row.flags & XF_OPTION_DEPRECATED) &&
+			    xf_option_member(configs[t]->rows, &row, &whole) == NULL)
 				words[n++] = row.key;
 		}
 	}
@@ -453,6 +517,75 @@ key_refuse(const struct xf_options_reader *reader, const struct xf_yaml_entry *e
 	                                         : xf_arena_format(reader->arena, "; expected %s",
 	                                                           xf_report_words(reader->report, words, n))));
 	free(words);
+}
+
+/* ENTRY is the value of R's row; what is wrong makes CONFIG unsound. */
+static void
+slot_read(struct reading *r, const struct xf_yaml_entry *entry, struct xf_config *config, struct slot *slot)
+{
+	const struct xf_options_reader *reader = r->reader;
+
+	if (slot->node != NULL) { /* a form, and its row by its own name */
+		xf_report_error(reader->report, entry->place, "%s'%s' cannot stand beside '%s'; expected one of them",
+		                reader->scope, r->path, slot->path);
+		config->sound = false;
+		return;
+	}
+	slot->node = entry->value;
+	slot->key = entry->place;
+	slot->path = r->path;
+	slot->value.present = 1;
+	if (r->row.type == XF_OPTION_LATER) {
+		xf_report_error(reader->report, entry->place, "%s'%s' is not built yet in this version", reader->scope,
+		                r->path);
+		r->sound = false;
+	} else if (r->row.type == XF_OPTION_ELSEWHERE) {
+		xf_report_error(reader->report, entry->place, "%s'%s' does not stand here; expected it %s", reader->scope,
+		                r->path, r->row.help);
+		r->sound = false;
+	} else if (r->row.type != XF_OPTION_NODE) {
+		value_read(r, entry->value, &slot->value);
+	}
+	if (r->row.flags & XF_OPTION_DEPRECATED)
+		xf_report_warning(reader->report, entry->place, "%s'%s' is deprecated%s%s", reader->scope, r->path,
+		                  r->row.help != NULL ? "; " : "", r->row.help != NULL ? r->row.help : "");
+	config->sound = config->sound && r->sound;
+}
+
+/* The map of ENTRY, each member of which is a row of its own. */
+static void
+forms_read(struct reading *whole, const struct xf_yaml_entry *entry, struct xf_config *config)
+{
+	const struct xf_options_reader *reader = whole->reader;
+	const struct xf_yaml *map = entry->value;
+
+	if (map->count == 0) {
+		xf_report_error(reader->report, map->place, "%s'%s' is an empty map; expected%s", reader->scope, whole->path,
+		                whole->forms + strlen(", or"));
+		config->sound = false;
+	}
+	for (size_t i = 0; i < map->count; i++) {
+		const struct xf_yaml_entry *member = &map->entries[i];
+		const char *key = xf_arena_format(reader->arena, "%s_%s", whole->row.key, member->key);
+		struct reading r = {.reader = reader, .sound = true, .forms = ""};
+		struct slot *slot = member_of(&whole->row, key) != NULL ? slot_find(config, key, &r.row) : NULL;
+		const char **words;
+		size_t count;
+
+		r.path = xf_arena_format(reader->arena, "%s.%s", whole->path, member->key);
+		if (slot != NULL) {
+			slot_read(&r, member, config, slot);
+			continue;
+		}
+		words = members_list(config, &whole->row, &count);
+		xf_report_error(reader->report, member->place, "%sunknown key '%s.%s'%s", reader->scope, whole->path,
+		                xf_report_redact(reader->report, member->key),
+		                xf_report_nearest(reader->report, xf_str(member->key), words, count,
+		                                  xf_arena_format(reader->arena, "; expected %s",
+		                                                  xf_report_words(reader->report, words, count))));
+		free(words);
+		config->sound = false;
+	}
 }
 
 static void
@@ -467,25 +600,11 @@ entry_read(const struct xf_options_reader *reader, const struct xf_yaml_entry *e
 
 		if (slot == NULL)
 			continue;
-		slot->node = entry->value;
-		slot->key = entry->place;
-		slot->value.present = 1;
-		if (r.row.type == XF_OPTION_LATER) {
-			xf_report_error(reader->report, entry->place, "%s'%s' is not built yet in this version",
-			                reader->scope, r.path);
-			r.sound = false;
-		} else if (r.row.type == XF_OPTION_ELSEWHERE) {
-			xf_report_error(reader->report, entry->place, "%s'%s' does not stand here; expected it %s",
-			                reader->scope, r.path, r.row.help);
-			r.sound = false;
-		} else if (r.row.type != XF_OPTION_NODE) {
-			value_read(&r, entry->value, &slot->value);
-		}
-		if (r.row.flags & XF_OPTION_DEPRECATED)
-			xf_report_warning(reader->report, entry->place, "%s'%s' is deprecated%s%s", reader->scope,
-			                  r.path, r.row.help != NULL ? "; " : "",
-			                  r.row.help != NULL ? r.row.help : "");
-		configs[t]->sound = configs[t]->sound && r.sound;
+		r.forms = forms_words(reader, configs[t], &r.row);
+		if (entry->value->kind == XF_YAML_MAP && r.forms[0] != '\0')
+			forms_read(&r, entry, configs[t]);
+		else
+			slot_read(&r, entry, configs[t], slot);
 		return;
 	}
 	if (reader->open)
@@ -518,8 +637,8 @@ neighbours_check(const struct xf_options_reader *reader, struct xf_config *confi
 		later = is_before(rival->key, slot->key);
 		if (mutual && !later)
 			continue; /* said at the later of the two */
-		xf_report_error(reader->report, slot->key, "%s'%s%s' cannot stand beside '%s%s'; expected one of them",
-		                reader->scope, path, row.key, path, row.conflicts[i]);
+		xf_report_error(reader->report, slot->key, "%s'%s' cannot stand beside '%s'; expected one of them",
+		                reader->scope, slot->path, rival->path);
 		config->sound = false;
 	}
 	for (size_t i = 0; row.requires_ != NULL && row.requires_[i] != NULL; i++) {
@@ -527,8 +646,8 @@ neighbours_check(const struct xf_options_reader *reader, struct xf_config *confi
 
 		if (partner == NULL || partner->node != NULL)
 			continue;
-		xf_report_error(reader->report, slot->key, "%s'%s%s' needs '%s%s' beside it", reader->scope, path,
-		                row.key, path, row.requires_[i]);
+		xf_report_error(reader->report, slot->key, "%s'%s' needs '%s%s' beside it", reader->scope, slot->path, path,
+		                row.requires_[i]);
 		config->sound = false;
 	}
 }
@@ -541,7 +660,7 @@ config_complete(const struct xf_options_reader *reader, const struct xf_yaml *ma
 	for (uint32_t i = 0; i < config->count; i++) {
 		struct xf_option row = row_copy(config->rows[i]);
 		struct slot *slot = &config->slots[i];
-		struct reading r = {.reader = reader, .row = row, .sound = true};
+		struct reading r = {.reader = reader, .row = row, .forms = "", .sound = true};
 
 		if (slot->node != NULL) {
 			neighbours_check(reader, config, slot, row, path);

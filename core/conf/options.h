@@ -49,6 +49,15 @@ struct xf_conf_place xf_config_key_place(const struct xf_config *config, uint32_
 /* Appends its values, given and default, in a form that is the same for the same ones. */
 void xf_config_write(const struct xf_config *config, struct xf_buffer *out);
 
+/*
+ * Forms. Where a word is not all there is to say (deliver: all, but also: since a time), a table has further rows whose
+ * keys go on from the first one's, K_MEMBER, and that may not stand beside it, as its `conflicts` say. Each is another
+ * form of K, and is written `K: {MEMBER: value}`. MEMBER where ROW of ROWS is such a form, with the whole row in *WHOLE;
+ * NULL where it is not.
+ */
+const char *xf_option_member(const struct xf_option *const *rows, const struct xf_option *row,
+                             const struct xf_option **whole);
+
 /* Same table, same values. */
 bool xf_config_equal(const struct xf_config *a, const struct xf_config *b);
 

@@ -43,6 +43,11 @@ static const struct xf_option *const alpha_source_rows[] = {
 	ROW(.type = XF_OPTION_ENUM, .key = "mode", .def = "stream", .values = WORDS("stream", "pubsub")),
 	ROW(.type = XF_OPTION_STRING, .key = "group"),
 	ROW(.type = XF_OPTION_I64, .key = "prefetch", .def = "256", .min = 1, .max = 65535, .unit = "messages"),
+	ROW(.type = XF_OPTION_ENUM, .key = "begin", .def = "first", .values = WORDS("first", "last"),
+	    .conflicts = WORDS("begin_since", "begin_at")),
+	ROW(.type = XF_OPTION_DURATION, .key = "begin_since", .min = 1000, .max = 60000,
+	    .conflicts = WORDS("begin", "begin_at")),
+	ROW(.type = XF_OPTION_I64, .key = "begin_at", .conflicts = WORDS("begin", "begin_since")),
 	NULL,
 };
 

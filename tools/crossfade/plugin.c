@@ -11,6 +11,7 @@
 #include "args.h"
 #include "base/memory.h"
 #include "client.h"
+#include "conf/options.h"
 #include "load.h"
 #include "output.h"
 #include "tool.h"
@@ -196,10 +197,15 @@ rows_add(struct table *table, const struct xf_option *const *rows, const cJSON *
 		const struct xf_option *row = rows[i];
 		cJSON *item = cJSON_GetArrayItem(json, i);
 		struct xf_buffer bounds = {0};
+		const struct xf_option *whole;
+		const char *member = xf_option_member(rows, row, &whole);
 
 		bounds_format(row, &bounds);
-		table_cell(table, BOLD, "%s%s%s", prefix, row->key,
-			   row->flags & XF_OPTION_REQUIRED ? " (required)" : "");
+		if (member != NULL)
+			table_cell(table, BOLD, "%s%s.%s", prefix, whole->key, member);
+		else
+			table_cell(table, BOLD, "%s%s%s", prefix, row->key,
+			           row->flags & XF_OPTION_REQUIRED ? " (required)" : "");
 		table_cell(table, PLAIN, "%s%s%s", row->flags & XF_OPTION_LIST ? "list of " : "",
 			   json_text(item, "type"), row->flags & XF_OPTION_SECRET ? ", secret" : "");
 		table_cell(table, PLAIN, "%s", row->def != NULL ? row->def : "-");

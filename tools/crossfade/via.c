@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/memory.h"
+#include "conf/options.h"
 #include "tool.h"
 
 static const struct {
@@ -323,12 +324,19 @@ option_write(const struct via *via, struct small *small, const struct xf_option 
 	free(value);
 }
 
-static bool
-is_given(const struct via *via, const char *key)
+bool
+via_gives(const struct via *via, const char *key)
 {
-	for (const char *const *option = via->options; option != NULL && *option != NULL; option++)
-		if (key_length(*option) == strlen(key) && strncmp(*option, key, strlen(key)) == 0)
+	for (const char *const *option = via->options; option != NULL && *option != NULL; option++) {
+		size_t len = key_length(*option);
+		const struct xf_option *row = row_find(via->class->source_options, *option, len), *whole;
+
+		if (len == strlen(key) && strncmp(*option, key, len) == 0)
 			return true;
+		if (row != NULL && xf_option_member(via->class->source_options, row, &whole) != NULL &&
+		    strcmp(whole->key, key) == 0)
+			return true;
+	}
 	return false;
 }
 
@@ -413,7 +421,7 @@ known_write(const struct via *via, struct small *small)
 		const struct xf_value *value = xf_config_option(via->known->options, i);
 		struct xf_buffer text = {0};
 
-		if (!value->present || is_given(via, rows[i]->key))
+		if (!value->present || via_gives(via, rows[i]->key))
 			continue;
 		known_format(rows[i], value, &text);
 		small_line(small, via->option, "    %s: %s", rows[i]->key, text.data);
@@ -430,7 +438,7 @@ address_write(const struct via *via, struct small *small)
 	char *address = listens ? xf_strndup(host, strcspn(host, "/")) : xf_strdup(via->given);
 	char *text = small_quote(address);
 
-	if (!is_given(via, listens ? "listen" : "url"))
+	if (!via_gives(via, listens ? "listen" : "url"))
 		small_line(small, via->option, "    %s: %s", listens ? "listen" : "url", text);
 	free(text);
 	free(address);
@@ -467,7 +475,7 @@ via_write_endpoint(const struct via *via, struct small *small, enum via_side sid
 	for (; defaults != NULL && defaults->key != NULL; defaults++) {
 		char *text;
 
-		if (!via_knows(via, side, defaults->key) || is_given(via, defaults->key))
+		if (!via_knows(via, side, defaults->key) || via_gives(via, defaults->key))
 			continue;
 		text = small_quote(defaults->value);
 		small_line(small, via->option, "%*s%s: %s", indent, "", defaults->key, text);

@@ -44,6 +44,9 @@ bool via_is(const struct via *via, const char *plugin);
 /* The value that the user gave for KEY, or NULL. */
 const char *via_option(const struct via *via, const char *key);
 
+/* Whether the user gave KEY, in whatever form: KEY=VALUE, KEY.MEMBER=VALUE. */
+bool via_gives(const struct via *via, const char *key);
+
 /* "KEY=VALUE" is of the transport, so every endpoint on it has it. */
 bool via_is_transports(const struct via *via, const char *option);
 

@@ -103,7 +103,9 @@ struct xf_option {
 	const struct xf_option *const *fields;  /* rows of a MAP, ends with NULL */
 	const char *unit;                       /* "messages"; NULL where the type says it */
 	const char *help;                       /* one sentence, no final stop */
-	const char *const *conflicts;           /* keys that may not stand beside it; NULL or ends with NULL */
+	const char *const *conflicts;           /* keys that may not stand beside it; NULL or ends with NULL. Of a row K
+	                                         * one that is called K_MEMBER is another form of it, which users write as
+	                                         * `K: {MEMBER: value}` */
 	const char *const *requires_;           /* keys that must stand beside it; likewise */
 };
 

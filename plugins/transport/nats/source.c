@@ -1028,7 +1028,8 @@ source_check(const struct xf_host *host, const struct xf_config *transport, cons
 {
 	static const uint32_t jetstream_rows[] = {SOURCE_STREAM, SOURCE_DURABLE, SOURCE_ACK_WAIT,
 	                                          SOURCE_MAX_ACK_PENDING, SOURCE_DELIVER,
-	                                          SOURCE_DELIVER_SINCE, SOURCE_DELIVER_SEQUENCE};
+	                                          SOURCE_DELIVER_SINCE, SOURCE_DELIVER_SEQUENCE,
+	                                          SOURCE_EPHEMERAL};
 	const struct xf_value *value = host->option(endpoint, SOURCE_GROUP);
 	bool core = host->option(endpoint, SOURCE_MODE)->i64 == MODE_CORE;
 	size_t i;
@@ -1048,8 +1049,10 @@ source_check(const struct xf_host *host, const struct xf_config *transport, cons
 	}
 	for (i = 0; core && i < sizeof(jetstream_rows) / sizeof(jetstream_rows[0]); i++) {
 		if (host->option(endpoint, jetstream_rows[i])->present) {
+			const char *key = source_options[jetstream_rows[i]]->key;
+
 			snprintf(error->text, sizeof(error->text), "%s goes with 'mode: jetstream'",
-			         source_options[jetstream_rows[i]]->key);
+			         strncmp(key, "deliver_", 8) == 0 ? "deliver" : key);
 			return -1;
 		}
 	}

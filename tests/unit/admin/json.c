@@ -184,29 +184,36 @@ text_is_always_utf8(void **state)
 	}
 }
 
+#define SIZE .struct_size = sizeof(struct xf_option)
+
 static void
 options_show_their_bounds(void **state)
 {
 	static const char *const modes[] = {"stream", "list", NULL};
+	static const char *const rivals[] = {"mode", NULL}, *const rival[] = {"mode_at", NULL};
 	static const struct xf_option name = {
-		.type = XF_OPTION_STRING, .key = "name", .flags = XF_OPTION_REQUIRED};
+		SIZE, .type = XF_OPTION_STRING, .key = "name", .flags = XF_OPTION_REQUIRED};
 	static const struct xf_option *const fields[] = {&name, NULL};
-	static const struct xf_option mode = {.type = XF_OPTION_ENUM,
+	static const struct xf_option mode = {SIZE,
+		                              .type = XF_OPTION_ENUM,
 		                              .key = "mode",
 		                              .def = "stream",
 		                              .values = modes,
+		                              .conflicts = rival,
 		                              .help = "How it is kept"};
+	static const struct xf_option at = {SIZE, .type = XF_OPTION_I64, .key = "mode_at", .conflicts = rivals};
 	static const struct xf_option wait = {
-		.type = XF_OPTION_DURATION, .key = "wait", .min = 1, .max = 60000};
+		SIZE, .type = XF_OPTION_DURATION, .key = "wait", .min = 1, .max = 60000};
 	static const struct xf_option streams = {
-		.type = XF_OPTION_MAP, .key = "streams", .flags = XF_OPTION_LIST, .fields = fields};
-	static const struct xf_option *const rows[] = {&mode, &wait, &streams, NULL};
+		SIZE, .type = XF_OPTION_MAP, .key = "streams", .flags = XF_OPTION_LIST, .fields = fields};
+	static const struct xf_option *const rows[] = {&mode, &at, &wait, &streams, NULL};
 	static const char *const pieces[] = {
 		"\"key\":\"mode\",\"type\":\"word\"",
 		"\"default\":\"stream\",\"values\":[\"stream\",\"list\"]",
 		"\"minimum\":1,\"maximum\":60000",
 		"\"fields\":[{\"key\":\"name\"",
 		"\"required\":true",
+		"\"key\":\"mode_at\",\"form_of\":\"mode\"",
 	};
 
 	(void)state;

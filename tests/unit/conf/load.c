@@ -221,7 +221,7 @@ test_routes(void **state)
 			   "routes:\n"
 			   "  - name: moved\n"
 			   "    from:\n"
-			   "      - {transport: a, subject: 'in.>', group: workers, prefetch: 10}\n"
+			   "      - {transport: a, subject: 'in.>', group: workers, prefetch: 10, begin: {since: 10s}}\n"
 			   "      - {transport: b, subject: 'in.x', mode: pubsub}\n"
 			   "    to: {migration: orders}\n"
 			   "    max_in_flight: 10\n"
@@ -254,6 +254,10 @@ test_routes(void **state)
 	assert_string_equal(r->sources[0].subject, "in.>");
 	assert_null(r->sources[0].template);
 	assert_string_equal(option(r->sources[0].options, ALPHA_SOURCE_GROUP)->str.data, "workers");
+	assert_int_equal(option(r->sources[0].options, ALPHA_SOURCE_BEGIN_SINCE)->i64, 10000);
+	assert_int_equal(option(r->sources[0].options, ALPHA_SOURCE_BEGIN_SINCE)->present, 1);
+	assert_int_equal(option(r->sources[0].options, ALPHA_SOURCE_BEGIN)->present, 0);
+	assert_string_equal(option(r->sources[0].options, ALPHA_SOURCE_BEGIN)->str.data, "first");
 	assert_int_equal(r->sources[0].traits, XF_TRAIT_IDS | XF_TRAIT_HEADERS);
 	assert_int_equal(r->sources[1].traits, XF_TRAIT_LOSSY);
 	assert_int_equal(r->sources[1].place.line, 16);
