@@ -93,6 +93,10 @@ check 0 'one' sub --via "$nats" -o durable=kept -o deliver=all 'orders.>' --coun
 check 0 '"payload":{"n":  1.50}' sub --via "$nats" -o durable=kept -o deliver=all 'orders.>' --count 2 --json
 grep -qF '"x":["1","2"]' "$dir/out" && grep -qF '"payload_base64":"AP8="' "$dir/out" || fail 'what came as JSON' "$dir/out"
 check 1 '0 of 1 messages came' sub --via "$nats" -o durable=kept 'orders.>' --count 1 --timeout 500ms
+check 0 '"payload":{"n":  1.50}' sub --via "$nats" -o deliver.sequence=2 'orders.>' --count 1 --json
+check 0 'one' sub --via "$nats" -o deliver.since=1h 'orders.>' --count 1
+check 0 'one' sub --via "$nats" -o deliver_since=1h 'orders.>' --count 1
+check 2 "'deliver.sequence' cannot stand beside 'deliver.since'" sub --via "$nats" -o deliver.since=1h -o deliver.sequence=2 'orders.>'
 check 0 '1 confirmed' pub --via "$nats" orders.eu --file "$0" --key k
 
 listen "$dir/asked" 'nats_varz subsz?subs=1 | grep -q "\"subject\": \"ask"' sub --via "$nats" ask.me --count 1 --json
@@ -113,6 +117,16 @@ check 0 '3 confirmed' pub --via "$redis" -o mode=stream log.a entry --count 3
 [ "$(redis xlen log.a)" = 3 ] || fail 'XADD' "$dir/out"
 check 0 'entry' sub --via "$redis" -o mode=stream -o group=kept -o deliver=all log.a --count 3
 [ "$(grep -c entry "$dir/out")" = 3 ] || fail 'a stream' "$dir/out"
+check 0 'entry' sub --via "$redis" -o deliver=all log.a --count 3
+[ "$(grep -c entry "$dir/out")" = 3 ] || fail 'a stream without a group' "$dir/out"
+listen "$dir/heard" 'redis client list | grep -q cmd=xread' sub --via "$redis" -o mode=stream log.a --count 1
+check 0 '1 confirmed' pub --via "$redis" -o mode=stream log.a news
+heard 0 'news' "$dir/heard"
+listen "$dir/heard" 'redis client list | grep -q cmd=xread' sub --via "$redis" -o mode=stream log.none --count 1
+check 0 '1 confirmed' pub --via "$redis" -o mode=stream log.none first
+heard 0 'first' "$dir/heard"
+redis xinfo groups log.a >"$dir/after"
+[ "$(grep -c last-delivered-id "$dir/after")" = 1 ] || fail 'a group stayed behind' "$dir/after"
 
 listen "$dir/asked" 'redis pubsub channels ask.me | grep -q ask' sub --via "$redis" -o envelope=json ask.me --count 1 --json
 timeout 60 "$tool" request --via "$redis" ask.me question >"$dir/answer" 2>&1 &

@@ -331,6 +331,76 @@ test_a_key_that_is_no_stream_is_blocked(void **state)
 	fixture_close(&f);
 }
 
+/* A look that leaves nothing: no group, no key that was not there, and nobody's place is moved. */
+static void
+test_ephemeral_leaves_nothing(void **state)
+{
+	const char *const look[] = {"mode=stream", "ephemeral=true", NULL};
+	const char *const new[] = {"mode=stream", "ephemeral=true", "deliver=new", NULL};
+	struct harness_endpoint *late, *nowhere;
+	struct fixture f;
+	char *out;
+
+	(void)state;
+	fixture_open(&f);
+	publish_many(&f, 0, 1000);
+	f.source = harness_source(f.harness, "all", "s.1", look);
+	late = harness_source(f.harness, "new", "s.1", new);
+	nowhere = harness_source(f.harness, "nowhere", "s.none", new);
+	assert_true(harness_wait_state(late, XF_STATE_UP, DEADLINE));
+	assert_true(harness_wait_state(nowhere, XF_STATE_UP, DEADLINE));
+	assert_true(harness_wait_received(f.source, 1000, DEADLINE));
+
+	/* Offered again without a group that would know it; what is under way holds nothing up. */
+	harness_settle(f.source, 7, XF_SETTLE_RETRY, 0);
+	assert_true(harness_wait_received(f.source, 1001, DEADLINE));
+	assert_int_equal(number_of(f.source, 1000), 7);
+	assert_true((harness_message(f.source, 1000)->in.flags & XF_MESSAGE_REDELIVERED) != 0);
+	harness_settle_range(f.source, 0, 7, XF_SETTLE_ACK);
+	harness_settle(f.source, 1000, XF_SETTLE_ACK, 0);
+
+	/* Across a cut it goes on where it was. */
+	free(xf_broker_ctl(f.broker, OPTIONS("CLIENT", "KILL", "TYPE", "normal")));
+	assert_true(harness_wait_state_count(f.source, XF_STATE_UP, 2, DEADLINE));
+	assert_true(harness_wait_state_count(late, XF_STATE_UP, 2, DEADLINE));
+	assert_true(harness_wait_state_count(f.sink, XF_STATE_UP, 2, DEADLINE));
+	publish_many(&f, 1000, 50);
+	assert_true(harness_wait_received(f.source, 1051, DEADLINE));
+	assert_int_equal(number_of(f.source, 1001), 1000);
+	assert_true(harness_wait_received(late, 50, DEADLINE));
+	assert_int_equal(number_of(late, 0), 1000);
+	harness_sleep_ms(200);
+	assert_int_equal(harness_received(f.source), 1051);
+	assert_int_equal(harness_received(late), 50);
+	assert_int_equal(harness_received(nowhere), 0);
+
+	harness_destroy(&nowhere);
+	harness_destroy(&late);
+	out = xf_broker_ctl(f.broker, OPTIONS("XINFO", "GROUPS", "s.1"));
+	assert_string_equal(out, "\n");
+	free(out);
+	out = xf_broker_ctl(f.broker, OPTIONS("EXISTS", "s.none"));
+	assert_int_equal(atol(out), 0);
+	free(out);
+	fixture_close(&f);
+}
+
+/* What has no group has nothing of one. */
+static void
+test_ephemeral_settings(void **state)
+{
+	struct xf_error error = {{0}};
+	struct fixture f;
+
+	(void)state;
+	fixture_open(&f);
+	assert_null(harness_source_create(f.harness, "a", "s.1", OPTIONS("mode=stream", "ephemeral=true", "group=g"), &error));
+	assert_non_null(strstr(error.text, "an ephemeral source has no group"));
+	assert_null(harness_source_create(f.harness, "b", "s.1", OPTIONS("ephemeral=true"), &error));
+	assert_non_null(strstr(error.text, "ephemeral: only with 'mode: stream'"));
+	fixture_close(&f);
+}
+
 int
 main(void)
 {
@@ -345,6 +415,8 @@ main(void)
 		cmocka_unit_test(test_what_the_dead_left_is_taken_over),
 		cmocka_unit_test(test_a_stalled_server_is_found),
 		cmocka_unit_test(test_a_key_that_is_no_stream_is_blocked),
+		cmocka_unit_test(test_ephemeral_leaves_nothing),
+		cmocka_unit_test(test_ephemeral_settings),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -10,25 +10,30 @@
 static bool
 wants_stream(const struct via *via)
 {
-	static const char *const keys[] = {"stream", "durable", "deliver", "deliver_since", "deliver_sequence", "ack_wait"};
+	static const char *const of_nats[] = {"stream", "durable", "deliver", "ack_wait", NULL};
+	static const char *const of_redis[] = {"group", "deliver", "ephemeral", "fields", NULL};
+	static const char *const none[] = {NULL};
+	const char *const *key = via_is(via, "nats") ? of_nats : via_is(via, "redis") ? of_redis : none;
 	const char *mode = via_option(via, "mode");
 
 	if (mode != NULL)
 		return strcmp(mode, "jetstream") == 0 || strcmp(mode, "stream") == 0;
-	for (size_t i = 0; via_is(via, "nats") && i < sizeof keys / sizeof keys[0]; i++)
-		if (via_option(via, keys[i]) != NULL)
+	for (; *key != NULL; key++)
+		if (via_gives(via, *key))
 			return true;
 	return false;
 }
 
-/* A consumer or group remembers how far it has read; one of a name of ours goes when we go, where its plugin can do that. */
+/* A consumer or group remembers how far it has read. Where the user names none, one that goes when we go, or none at all. */
 static int
 stream_write(struct small *small, const struct via *via, int indent)
 {
 	const char *reader = via_is(via, "nats") ? "durable" : "group", *mode = via_is(via, "nats") ? "jetstream" : "stream";
 	bool named = via_option(via, reader) != NULL; /* it may be there, and go on from its place */
 	char *name = random_name("crossfade-");
-	const struct via_default ours[] = {{"mode", mode}, {reader, name}, {"deliver", "new"}, {"ephemeral", "true"}, {0}};
+	bool groups = via_is(via, "redis"); /* an ephemeral source has none there */
+	const struct via_default ours[] = {
+		{"mode", mode}, {"deliver", "new"}, {"ephemeral", "true"}, {groups ? NULL : reader, name}, {0}};
 	const struct via_default theirs[] = {{"mode", mode}, {0}};
 
 	via_write_endpoint(via, small, VIA_SOURCE, indent, named ? theirs : ours);

@@ -10,7 +10,7 @@
 /*
  * The options of a source on VIA, indented by INDENT: what the user gave, and where he gave nothing
  *   nats   core, what passes; a stream where he asks for what only a stream has: by a consumer of its own, from now on
- *   redis  channels; a stream likewise, by a group of its own
+ *   redis  channels; a stream likewise, without a group
  *   amqp   a queue of its own, if he named an exchange; else, if QUEUE is not NULL, one of that name
  * Returns the exit status: 2, with what to add, where something would stay behind after all.
  */

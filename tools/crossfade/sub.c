@@ -239,9 +239,10 @@ sub_run(int argc, char **argv)
 	const struct usage usage = {
 		.line = "sub --via URL|NAME SUBJECT [-o KEY=VALUE]... [--count N] [--timeout TIME]",
 		.about = "Prints what a broker has for a subject, through its plugin, without a server, and leaves nothing behind.\n"
-		         "  nats   what passes from now on; with -o mode=jetstream a stream, from now on or -o deliver=all,\n"
-		         "         by a consumer of its own (or -o durable=NAME, which stays and goes on where it was)\n"
-		         "  redis  channels; with -o mode=stream a stream, by a group of its own (or -o group=NAME)\n"
+		         "  nats   what passes from now on; with -o mode=jetstream a stream, from now on, -o deliver=all or\n"
+		         "         -o deliver.since=2h, by a consumer of its own (or -o durable=NAME, which stays and goes on where it was)\n"
+		         "  redis  channels; with -o mode=stream a stream, from now on or -o deliver=all, without a group\n"
+		         "         (or by -o group=NAME, which stays and goes on where it was)\n"
 		         "  amqp   with -o exchange=NAME what passes there from now on, by a queue of its own;\n"
 		         "         else SUBJECT is a queue, and needs --take or --peek\n"
 		         "  http   listens at the URL and prints what is posted to /publish/SUBJECT there\n"

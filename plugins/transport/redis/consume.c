@@ -1,5 +1,5 @@
 /*
- * A stream's consumer group as a source: XREADGROUP, XACK, XAUTOCLAIM.
+ * A stream as a source, through a consumer group: XREADGROUP, XACK, XAUTOCLAIM.
  *
  * Redis keeps for each consumer what it was given and has not acknowledged. So nothing is lost here: after a restart
  * or a broken connection the consumer's own pending entries are read again first ("history"), then new
@@ -9,6 +9,9 @@
  * One connection. Redis does not look at further commands while an XREADGROUP waits for entries, so it is told to
  * wait only when nothing is left that could have to be acknowledged meanwhile; else it is asked again every
  * POLL_MS, and whenever something was settled.
+ *
+ * An ephemeral source has no group: it reads with XREAD from a place that it keeps itself, and what is settled is
+ * forgotten here alone. So there is nothing that could stay behind, however it ends.
  *
  * Replies come in the order of the commands: a ring of what was asked says how to read each. An array of entries is
  * taken apart entry by entry as credit allows; what exceeds it waits in the input buffer.
@@ -38,11 +41,12 @@
 #define ENTRY_SIZE_FIRST (64 * 1024) /* until it is known better */
 
 enum asked {
-	ASKED_READ,    /* XREADGROUP > */
+	ASKED_READ,    /* XREADGROUP >, or XREAD */
 	ASKED_HISTORY, /* XREADGROUP of what is pending */
 	ASKED_CLAIM,   /* XAUTOCLAIM */
-	ASKED_AGAIN,   /* XCLAIM of one entry that is to be offered again */
+	ASKED_AGAIN,   /* XCLAIM, or XRANGE, of one entry that is to be offered again */
 	ASKED_GROUP,   /* XGROUP CREATE */
+	ASKED_LAST,    /* XREVRANGE of the last entry: behind it is new */
 	ASKED_SIGHT,   /* a question of sight.c */
 	ASKED_OTHER,   /* XACK, XCLAIM JUSTID, PING: any answer will do */
 };
@@ -82,6 +86,8 @@ struct consumer {
 	char *group_text; /* where it is made here */
 	struct xf_str name;
 	bool from_new;
+	bool ephemeral; /* no group; read on behind `seen` */
+	bool placed;    /* where that is is known */
 	uint64_t claim_idle_ms;
 	uint32_t block_ms; /* how long Redis waits for an entry */
 	struct xf_str fields[FIELDS];
@@ -103,7 +109,7 @@ struct consumer {
 	bool reading;         /* a READ, HISTORY, CLAIM or AGAIN is not answered in full */
 	enum asked reading_of; /* which of them */
 	bool history;         /* still to be read */
-	struct entry_id seen; /* the last of the history */
+	struct entry_id seen; /* the last of the history; of an ephemeral source, the last read at all */
 	char claim_from[ENTRY_ID_MAX];
 	bool claiming; /* more to be taken over, from claim_from on */
 	bool claim_unknown; /* the server is too old */
@@ -256,7 +262,8 @@ consumer_create(const struct source_making *making, struct xf_error *error)
 	c->group = host->option(making->config, SOURCE_GROUP)->str;
 	c->name = source_consumer(making);
 	c->from_new = host->option(making->config, SOURCE_DELIVER)->i64 == DELIVER_NEW;
-	c->claim_idle_ms = (uint64_t)host->option(making->config, SOURCE_CLAIM_IDLE)->i64;
+	c->ephemeral = host->option(making->config, SOURCE_EPHEMERAL)->i64 != 0;
+	c->claim_idle_ms = c->ephemeral ? 0 : (uint64_t)host->option(making->config, SOURCE_CLAIM_IDLE)->i64;
 	for (unsigned i = 0; i < FIELDS; i++)
 		c->fields[i] = fields_name(host, host->option(making->config, ROW_FIELDS), i);
 	c->header_size = 1024;
@@ -325,6 +332,30 @@ number_word(char *out, uint64_t number)
 	return (struct xf_str){out, (uint64_t)snprintf(out, ENTRY_ID_MAX, "%llu", (unsigned long long)number)};
 }
 
+/* It can be read from now on. */
+static void
+consumer_up(struct consumer *c)
+{
+	c->been_up = true;
+	c->up = true;
+	conn_tell(&c->conn, XF_STATE_UP, NULL);
+}
+
+/* Where an ephemeral source begins, or goes on. */
+static void
+place_find(struct consumer *c, uint64_t now)
+{
+	const struct xf_str words[] = {word("XREVRANGE"), {c->key, c->key_len}, word("+"), word("-"), word("COUNT"),
+	                               word("1")};
+
+	if (!c->placed && c->from_new) {
+		command_send(c, ASKED_LAST, 6, words, now);
+		return;
+	}
+	c->placed = true;
+	consumer_up(c);
+}
+
 static void
 group_send(struct consumer *c, uint64_t now)
 {
@@ -352,17 +383,24 @@ static void
 read_send(struct consumer *c, uint64_t now)
 {
 	char count[ENTRY_ID_MAX], block[ENTRY_ID_MAX], from[ENTRY_ID_MAX];
-	struct xf_str words[12] = {word("XREADGROUP"), word("GROUP"), c->group, c->name, word("COUNT"),
-	                           number_word(count, wanted(c, READ_MAX))};
-	int n = 6;
+	struct xf_str words[12];
+	int n = 0;
 
-	if (!c->history && c->out == 0 && c->again == 0 && c->ack_count == 0) {
+	words[n++] = word(c->ephemeral ? "XREAD" : "XREADGROUP");
+	if (!c->ephemeral) {
+		words[n++] = word("GROUP");
+		words[n++] = c->group;
+		words[n++] = c->name;
+	}
+	words[n++] = word("COUNT");
+	words[n++] = number_word(count, wanted(c, READ_MAX));
+	if (!c->history && (c->out == 0 || c->ephemeral) && c->again == 0 && c->ack_count == 0) {
 		words[n++] = word("BLOCK");
 		words[n++] = number_word(block, c->block_ms);
 	}
 	words[n++] = word("STREAMS");
 	words[n++] = (struct xf_str){c->key, c->key_len};
-	if (c->history)
+	if (c->history || c->ephemeral)
 		words[n++] = (struct xf_str){from, entry_id_write(from, c->seen)};
 	else
 		words[n++] = word(">");
@@ -381,15 +419,19 @@ claim_send(struct consumer *c, uint64_t now)
 	c->reading = command_send(c, ASKED_CLAIM, 8, words, now);
 }
 
-/* XCLAIM by this consumer itself: the entry's content once more, or its idle time reset. */
+/* XCLAIM by this consumer itself: the entry's content once more, or its idle time reset. Without a group the entry is
+ * simply looked up. */
 static bool
 own_claim_send(struct consumer *c, struct entry_id id, bool content, uint64_t now)
 {
 	char text[ENTRY_ID_MAX];
+	const struct xf_str name = {text, entry_id_write(text, id)};
 	const struct xf_str words[] = {
-		word("XCLAIM"), {c->key, c->key_len}, c->group, c->name, word("0"),
-		{text, entry_id_write(text, id)}, word("JUSTID")};
+		word("XCLAIM"), {c->key, c->key_len}, c->group, c->name, word("0"), name, word("JUSTID")};
+	const struct xf_str range[] = {word("XRANGE"), {c->key, c->key_len}, name, name};
 
+	if (c->ephemeral)
+		return !content || command_send(c, ASKED_AGAIN, 4, range, now);
 	return command_send(c, content ? ASKED_AGAIN : ASKED_OTHER, content ? 6 : 7, words, now);
 }
 
@@ -475,6 +517,8 @@ headers_room(struct consumer *c, uint32_t count)
 static bool
 ack_add(struct consumer *c, struct entry_id id)
 {
+	if (c->ephemeral)
+		return true;
 	if (c->ack_count == c->ack_size) {
 		size_t size = c->ack_size > 0 ? c->ack_size * 2 : 256;
 		struct entry_id *acks = realloc(c->acks, size * sizeof(*acks));
@@ -523,7 +567,8 @@ entry_take(struct consumer *c, const char *data, size_t size)
 		return true;
 	}
 	c->entries_taken++;
-	c->seen = entry.id;
+	if (!c->ephemeral || c->entries_of == ASKED_READ)
+		c->seen = entry.id;
 	if (entry.deleted) {
 		ack_add(c, entry.id); /* and still pending: over */
 		c->deleted++;
@@ -647,6 +692,20 @@ prelude_read(struct consumer *c, enum asked asked, const char *data, size_t size
 	return 1;
 }
 
+/* [[id, [...]]], or nothing where nothing was ever added. */
+static void
+last_take(struct consumer *c, const char *data, size_t size)
+{
+	struct resp_token head;
+	struct entry entry;
+	size_t need;
+	ssize_t n = resp_token_read(data, size, &head, &need);
+
+	c->placed = true;
+	if (n > 0 && head.type == '*' && head.number == 1 && entry_open(&entry, data + n, size - (size_t)n))
+		c->seen = entry.id;
+}
+
 /* Begins with the next reply. As prelude_read(), or -2 where the connection is over already. */
 static int
 reply_begin(struct consumer *c, uint64_t now, size_t *need)
@@ -683,11 +742,12 @@ reply_begin(struct consumer *c, uint64_t now, size_t *need)
 			c->host->log(c->endpoint, XF_LOG_WARN,
 			             c->from_new ? "the stream's group was gone; made again, it begins with what comes now"
 			                         : "the stream's group was gone; made again, it begins with all that is there");
-		c->been_up = true;
-		c->up = true;
 		c->history = true;
 		c->seen = (struct entry_id){0, 0};
-		conn_tell(conn, XF_STATE_UP, NULL);
+		consumer_up(c);
+	} else if (asked == ASKED_LAST) {
+		last_take(c, data, (size_t)n);
+		consumer_up(c);
 	}
 	return 1;
 }
@@ -864,8 +924,12 @@ consumer_work(void *instance, struct xf_work *work)
 	c->credit = work->draining ? 0 : work->credit_messages;
 	c->credit_bytes = work->credit_bytes < INT64_MAX ? (int64_t)work->credit_bytes : INT64_MAX;
 	conn_work(conn, work->ready, now);
-	if (conn->phase == CONN_READY && !c->up && c->asked_first == c->asked_next)
-		group_send(c, now);
+	if (conn->phase == CONN_READY && !c->up && c->asked_first == c->asked_next) {
+		if (c->ephemeral)
+			place_find(c, now);
+		else
+			group_send(c, now);
+	}
 	if (conn->phase == CONN_READY && (c->entries == 0 || input_take(c, now))) {
 		for (int i = 0; conn_readable(conn, work->ready) && i < READS_PER_WORK && !held(c); i++) {
 			size_t space = conn->in.size - (conn->in.len - conn->in.pos);

@@ -28,7 +28,7 @@ static const struct xf_option option_deliver = {
 	.key = "deliver",
 	.def = "all",
 	.values = delivers,
-	.help = "Where a group that is created begins: all that the stream holds, or what is added from then on",
+	.help = "Where a group that is created begins, or an ephemeral source: at all that the stream holds, or behind it",
 };
 static const struct xf_option option_claim_idle = {
 	.struct_size = sizeof(struct xf_option),
@@ -39,13 +39,21 @@ static const struct xf_option option_claim_idle = {
 	.max = 86400000,
 	.help = "What another consumer left unacknowledged for so long is taken over; 0: never",
 };
+static const struct xf_option option_ephemeral = {
+	.struct_size = sizeof(struct xf_option),
+	.type = XF_OPTION_BOOL,
+	.key = "ephemeral",
+	.def = "false",
+	.help = "A look at the stream without a group: nothing is acknowledged, and nothing stays behind",
+};
 const struct xf_option *const source_options[] = {
-	ENDPOINT_OPTIONS, &option_group, &option_consumer, &option_deliver, &option_claim_idle, NULL,
+	ENDPOINT_OPTIONS, &option_group, &option_consumer, &option_deliver, &option_claim_idle, &option_ephemeral, NULL,
 };
 
 static const struct mode_row source_rows[] = {
 	{"group", SOURCE_GROUP, 1 << MODE_STREAM, "mode: stream"},
 	{"deliver", SOURCE_DELIVER, 1 << MODE_STREAM, "mode: stream"},
+	{"ephemeral", SOURCE_EPHEMERAL, 1 << MODE_STREAM, "mode: stream"},
 	{"consumer", SOURCE_CONSUMER, 1 << MODE_STREAM | 1 << MODE_LIST, "mode: stream' or 'mode: list"},
 	{"claim_idle", SOURCE_CLAIM_IDLE, 1 << MODE_STREAM | 1 << MODE_LIST, "mode: stream' or 'mode: list"},
 	{NULL, 0, 0, NULL},
@@ -85,12 +93,28 @@ has_wildcard(struct xf_str subject)
 	return 0;
 }
 
+/* Who has no group has nothing of one. */
+static int
+ephemeral_check(const struct xf_host *host, const struct xf_config *endpoint, struct xf_error *error)
+{
+	static const uint32_t of_group[] = {SOURCE_GROUP, SOURCE_CONSUMER, SOURCE_CLAIM_IDLE};
+
+	if (host->option(endpoint, SOURCE_EPHEMERAL)->i64 == 0)
+		return 0;
+	for (size_t i = 0; i < sizeof(of_group) / sizeof(of_group[0]); i++)
+		if (host->option(endpoint, of_group[i])->present)
+			return settings_fail(error, "%s: an ephemeral source has no group; leave out one of them",
+			                     source_options[of_group[i]]->key);
+	return 0;
+}
+
 /* As in the table of operations, and SETTINGS, the caller's to clear. */
 static int
 checked(const struct xf_host *host, const struct xf_config *transport, const struct xf_config *endpoint,
         const struct xf_endpoint_info *info, struct settings *settings, struct xf_error *error)
 {
-	if (endpoint_check(host, transport, endpoint, source_rows, settings, error) < 0)
+	if (endpoint_check(host, transport, endpoint, source_rows, settings, error) < 0 ||
+	    ephemeral_check(host, endpoint, error) < 0)
 		return -1;
 	if (endpoint_mode(host, endpoint) != MODE_PUBSUB && info != NULL && has_wildcard(info->subject))
 		return settings_fail(error, "subject: 'mode: %s' reads one key, no pattern; name several sources under 'from'",
