@@ -299,6 +299,10 @@ struct codec_publish {
 #define CODEC_HEADER_TYPE "Message-Type"
 #define CODEC_HEADER_APP_ID "App-Id"
 
+/* Crossfade's own. The id is the property message_id where that says the same; the hops are a byte where they can be. */
+#define CODEC_HEADER_ID "Crossfade-Id"
+#define CODEC_HEADER_HOPS "Crossfade-Hops"
+
 enum codec_refusal {
 	CODEC_TAKEN = 0,
 	CODEC_NO_MEMORY,

@@ -425,7 +425,17 @@ name_is(struct xf_str name, const char *text)
 	return strncasecmp(name.data, text, name.len) == 0;
 }
 
-/* Sorts out the headers that are properties: the first of its name, if it fits into a short string. */
+static bool
+same_text(struct xf_str a, struct xf_str b)
+{
+	return a.len == b.len && memcmp(a.data, b.data, a.len) == 0;
+}
+
+/*
+ * Sorts out the headers that are properties: the first of its name, if it fits into a short string. An id that the
+ * property message_id says is not said again: with more than 64 bytes of properties, RabbitMQ 3.10 needs a third more CPU
+ * for a message.
+ */
 static void
 properties_collect(const struct codec_publish *publish, struct property_headers *out)
 {
@@ -438,6 +448,11 @@ properties_collect(const struct codec_publish *publish, struct property_headers 
 		struct xf_str value = publish->headers[i].value;
 		struct xf_str *slot = NULL;
 
+		if (name.len == 12 && value.len > 0 && value.len <= CODEC_SHORT_MAX && same_text(value, publish->message_id) &&
+		    name_is(name, CODEC_HEADER_ID)) {
+			out->taken |= (uint64_t)1 << i;
+			continue;
+		}
 		if (name.len == 14 && name_is(name, CODEC_HEADER_CORRELATION_ID))
 			slot = &out->correlation_id;
 		else if (name.len == 16 && name_is(name, CODEC_HEADER_CONTENT_ENCODING))
@@ -462,13 +477,31 @@ header_taken(const struct property_headers *properties, uint32_t i)
 static bool
 same_name(const struct xf_header *a, const struct xf_header *b)
 {
-	return a->name.len == b->name.len && memcmp(a->name.data, b->name.data, a->name.len) == 0;
+	return same_text(a->name, b->name);
 }
 
 static uint8_t *
 put_text(uint8_t *at, struct xf_str value)
 {
 	return put_long(put_u8(at, 'S'), value);
+}
+
+/* The hops, at most two digits, are a number of one byte. */
+static uint8_t *
+put_value(uint8_t *at, const struct xf_header *header)
+{
+	const char *digits = header->value.data;
+	uint64_t len = header->value.len;
+	uint8_t hops = 0;
+
+	if (header->name.len != 14 || len == 0 || len > 2 || !name_is(header->name, CODEC_HEADER_HOPS))
+		return put_text(at, header->value);
+	for (uint64_t i = 0; i < len; i++) {
+		if (digits[i] < '0' || digits[i] > '9')
+			return put_text(at, header->value);
+		hops = (uint8_t)(hops * 10 + (digits[i] - '0'));
+	}
+	return put_u8(put_u8(at, 'b'), hops);
 }
 
 /*
@@ -500,7 +533,7 @@ put_headers(uint8_t *at, const struct codec_publish *publish, const struct prope
 			if (same_name(&headers[i], &headers[j]) && !header_taken(properties, j))
 				break;
 		if (j == count) {
-			at = put_text(at, headers[i].value);
+			at = put_value(at, &headers[i]);
 			continue;
 		}
 		at = put_u8(at, 'A');

@@ -274,7 +274,7 @@ envelope_hand(const amqp_message_t *message, arrival_fn *each, void *arg)
 
 	if (message->properties._flags & AMQP_BASIC_MESSAGE_ID_FLAG)
 		xf_buffer_append(&dedup, message->properties.message_id.bytes, message->properties.message_id.len);
-	arrival.id = id.data;
+	arrival.id = id.len > 0 ? id.data : dedup.data;
 	arrival.key = key.data;
 	arrival.copy = copy.data;
 	arrival.dedup = dedup.data;

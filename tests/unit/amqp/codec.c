@@ -119,9 +119,6 @@ test_publish_round_trip(void **state)
 	/* A name stands once; what repeats is an array. What became a property is no header. */
 	cursor = codec_cursor(properties.table.data, properties.table.len);
 	assert_true(codec_field_next(&cursor, &name, &value));
-	assert_str(name, "Crossfade-Id");
-	assert_str(value.bytes, "id-1");
-	assert_true(codec_field_next(&cursor, &name, &value));
 	assert_str(name, "colour");
 	assert_int_equal(value.kind, CODEC_ARRAY);
 	array = codec_cursor(value.bytes.data, value.bytes.len);
@@ -144,6 +141,63 @@ test_publish_round_trip(void **state)
 	assert_memory_equal(frame.payload, "hello", 5);
 	assert_int_equal(at, buffer.end - buffer.start);
 	codec_buffer_fini(&buffer);
+}
+
+/* Our own headers as they stand in the table of a message with ID: "name=text" or "name:number", one a line. */
+static void
+assert_own_headers(struct xf_str id, const struct xf_header *headers, uint32_t count, const char *expected)
+{
+	struct codec_publish publish = {.routing_key = STR("q"), .message_id = id, .headers = headers, .header_count = count};
+	struct codec_buffer buffer = {0};
+	struct codec_properties properties;
+	struct codec_cursor cursor;
+	struct codec_value value;
+	struct codec_frame frame;
+	struct xf_str name;
+	char text[600] = "";
+	size_t at = 0, len = 0;
+
+	assert_int_equal(codec_write_publish(&buffer, 1, FRAME_MAX, &publish), CODEC_TAKEN);
+	frame_next(&buffer, &at, &frame);
+	frame_next(&buffer, &at, &frame);
+	assert_true(codec_properties_read(frame.payload, frame.size, &properties));
+	cursor = codec_cursor(properties.table.data, properties.table.len);
+	while (codec_field_next(&cursor, &name, &value)) {
+		len += (size_t)snprintf(text + len, sizeof(text) - len, "%.*s", (int)name.len, name.data);
+		if (value.kind == CODEC_SIGNED)
+			len += (size_t)snprintf(text + len, sizeof(text) - len, ":%d\n", (int)value.number);
+		else
+			len += (size_t)snprintf(text + len, sizeof(text) - len, "=%.*s\n", (int)value.bytes.len, value.bytes.data);
+	}
+	assert_false(cursor.bad);
+	assert_string_equal(text, expected);
+	codec_buffer_fini(&buffer);
+}
+
+static void
+test_own_headers(void **state)
+{
+	char large[256], expected[300];
+	struct xf_header headers[] = {{STR("Crossfade-Id"), STR("id-1")}, {STR("Crossfade-Hops"), STR("1")}};
+	struct xf_header hops = {STR("Crossfade-Hops"), STR("16")};
+
+	(void)state;
+	assert_own_headers(STR("id-1"), headers, 2, "Crossfade-Hops:1\n");
+	assert_own_headers(STR("id-1/copy"), headers, 2, "Crossfade-Id=id-1\nCrossfade-Hops:1\n");
+	assert_own_headers((struct xf_str){NULL, 0}, headers, 2, "Crossfade-Id=id-1\nCrossfade-Hops:1\n");
+	assert_own_headers(STR("id-1"), &hops, 1, "Crossfade-Hops:16\n");
+	hops.value = STR("128");
+	assert_own_headers(STR("id-1"), &hops, 1, "Crossfade-Hops=128\n");
+	hops.value = STR("1x");
+	assert_own_headers(STR("id-1"), &hops, 1, "Crossfade-Hops=1x\n");
+	hops.value = STR("");
+	assert_own_headers(STR("id-1"), &hops, 1, "Crossfade-Hops=\n");
+
+	/* One that is too long for a property stays a header. */
+	memset(large, 'x', sizeof(large));
+	headers[0].value = (struct xf_str){large, sizeof(large)};
+	snprintf(expected, sizeof(expected), "Crossfade-Id=%.256s\nCrossfade-Hops:1\n", large);
+	assert_own_headers(headers[0].value, headers, 2, expected);
 }
 
 /* Bodies around the size of a frame: each frame is full but the last, and all bytes arrive. */
@@ -611,6 +665,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_publish_round_trip),
+		cmocka_unit_test(test_own_headers),
 		cmocka_unit_test(test_publish_splits_bodies),
 		cmocka_unit_test(test_publish_refuses),
 		cmocka_unit_test(test_buffer_keeps_what_is_unsent),
