@@ -1,7 +1,7 @@
 /*
  * bridge_nats_amqp.c - a JetStream stream to an AMQP queue, by hand: nats.c and rabbitmq-c.
  *
- *   bench-bridge-nats-amqp NATS_URL STREAM DURABLE COUNT PORT QUEUE [headers]
+ *   bench-bridge-nats-amqp NATS_URL STREAM DURABLE COUNT PORT QUEUE
  *
  * Fetches through a durable pull consumer, as many at a time as the library does well with, and acknowledges each
  * message once the broker confirmed it. Nats-Msg-Id becomes the message id.
@@ -73,13 +73,12 @@ main(int argc, char **argv)
 	static struct rabbit_sink sink;
 	uint64_t count;
 
-	if (argc < 7 || argc > 8) {
-		fprintf(stderr, "usage: bench-bridge-nats-amqp NATS_URL STREAM DURABLE COUNT PORT QUEUE [headers]\n");
+	if (argc != 7) {
+		fprintf(stderr, "usage: bench-bridge-nats-amqp NATS_URL STREAM DURABLE COUNT PORT QUEUE\n");
 		return 2;
 	}
 	count = strtoull(argv[4], NULL, 10);
 	rabbit_sink_open(&sink, atoi(argv[5]), argv[6]);
-	sink.headers = argc == 8;
 	source_open(&source, argv[1], argv[2], argv[3]);
 	while (sink.published < count) {
 		uint64_t wanted = count - sink.published;

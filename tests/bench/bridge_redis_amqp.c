@@ -1,7 +1,7 @@
 /*
  * bridge_redis_amqp.c - a Redis stream to an AMQP queue, by hand: hiredis and rabbitmq-c.
  *
- *   bench-bridge-redis-amqp PORT STREAM GROUP COUNT AMQP_PORT QUEUE [headers]
+ *   bench-bridge-redis-amqp PORT STREAM GROUP COUNT AMQP_PORT QUEUE
  *
  * Acknowledges entries after their confirms, many with one command. The next batch is asked for before this one is
  * published, so Redis works meanwhile.
@@ -83,13 +83,12 @@ main(int argc, char **argv)
 	uint64_t count;
 	size_t acked;
 
-	if (argc < 7 || argc > 8) {
-		fprintf(stderr, "usage: bench-bridge-redis-amqp PORT STREAM GROUP COUNT AMQP_PORT QUEUE [headers]\n");
+	if (argc != 7) {
+		fprintf(stderr, "usage: bench-bridge-redis-amqp PORT STREAM GROUP COUNT AMQP_PORT QUEUE\n");
 		return 2;
 	}
 	count = strtoull(argv[4], NULL, 10);
 	rabbit_sink_open(&bridge.sink, atoi(argv[5]), argv[6]);
-	bridge.sink.headers = argc == 8;
 	redis_stream_open(&bridge.source, redis_connect(atoi(argv[1])), argv[2], argv[3]);
 	bridge_begin();
 	while (bridge.sink.published < count)

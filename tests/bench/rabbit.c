@@ -57,15 +57,7 @@ rabbit_sink_publish(struct rabbit_sink *sink, const void *data, size_t size, con
 		.message_id = amqp_cstring_bytes(id),
 	};
 	amqp_bytes_t body = {size, (void *)(uintptr_t)data};
-	amqp_table_entry_t own[] = {
-		{amqp_cstring_bytes("Crossfade-Id"), {AMQP_FIELD_KIND_UTF8, {.bytes = properties.message_id}}},
-		{amqp_cstring_bytes("Crossfade-Hops"), {AMQP_FIELD_KIND_UTF8, {.bytes = amqp_cstring_bytes("1")}}},
-	};
 
-	if (sink->headers) {
-		properties._flags |= AMQP_BASIC_HEADERS_FLAG;
-		properties.headers = (amqp_table_t){sizeof(own) / sizeof(own[0]), own};
-	}
 	if (amqp_basic_publish(sink->connection, 1, amqp_empty_bytes, amqp_cstring_bytes(sink->queue), 1, 0, &properties,
 	                       body) != AMQP_STATUS_OK)
 		bridge_fail("publish", "cannot be sent");

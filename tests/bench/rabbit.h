@@ -22,7 +22,6 @@ void rabbit_close(amqp_connection_state_t connection);
 struct rabbit_sink {
 	amqp_connection_state_t connection;
 	const char *queue;
-	bool headers; /* each message carries Crossfade-Id and Crossfade-Hops, as the server's do */
 	uint64_t published, low;
 	bool confirmed[BRIDGE_WINDOW]; /* of those above low, at their number modulo the window */
 };

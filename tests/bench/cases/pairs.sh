@@ -5,7 +5,6 @@
 #   NAME_yaml RUN        the server's YAML, with a route `main`
 #   NAME_feed            where the source is to be fed meanwhile: does it, and drains
 #   NAME_bridge RUN      runs the bridge
-#   NAME_headed RUN      where headers cost the broker much: runs a bridge that writes the server's
 #   NAME_held            what stands at the targets, as one number; they are empty then
 # RUN differs from measurement to measurement, for consumers that remember where they were. $size, $count and the
 # brokers' URLs $redis, $nats, $amqp are set.
@@ -44,9 +43,9 @@ brokers_cpu() {
 	echo $((sum * 1000000 / $(getconf CLK_TCK)))
 }
 
-# One measurement, into a file: server, bridge or headed. Its last column is the brokers' CPU per message, starting and ending the
+# One measurement, into a file: server or bridge. Its last column is the brokers' CPU per message, starting and ending the
 # server included.
-pair_measure() { # NAME server|bridge|headed RUN
+pair_measure() { # NAME server|bridge RUN
 	local held cpu figures
 
 	"${1}_fill"
@@ -54,7 +53,7 @@ pair_measure() { # NAME server|bridge|headed RUN
 	if [[ $2 == server ]]; then
 		figures=$(pair_server "$1" "$3")
 	else
-		figures=$("${1}_$2" "$3" | bridge_span)
+		figures=$("${1}_bridge" "$3" | bridge_span)
 	fi
 	cpu=$((($(brokers_cpu) - cpu) / count))
 	[[ -z $figures ]] || echo "$figures $cpu" >>"$work/$1-$size-$2"
@@ -64,22 +63,17 @@ pair_measure() { # NAME server|bridge|headed RUN
 }
 
 pair() { # NAME COUNT TITLE
-	local size i count turn turns=(server bridge)
+	local size i count
 
-	! declare -F "${1}_headed" >/dev/null || turns+=(headed)
 	count=$(scaled "$2")
 	for size in 128 1024; do
 		for ((i = 0; i < runs; i++)); do
-			for turn in "${turns[@]}"; do
-				pair_measure "$1" "$turn" "$turn$i-$size"
-			done
+			pair_measure "$1" server "server$i-$size"
+			pair_measure "$1" bridge "bridge$i-$size"
 		done
 		subject="$3, $size B"
 		row "$subject" "$work/$1-$size-server" "$(ratio "$work/$1-$size-server" "$work/$1-$size-bridge")"
 		row "$subject, bridge by hand" "$work/$1-$size-bridge" ""
-		[[ ${#turns[@]} -lt 3 ]] ||
-			row "$subject, bridge with the same headers" "$work/$1-$size-headed" \
-				"server: $(ratio "$work/$1-$size-server" "$work/$1-$size-headed")"
 	done
 }
 
@@ -143,10 +137,6 @@ jetstream_amqp_bridge() { # RUN
 	"$bin/bench-bridge-nats-amqp" "$nats" IN "$1" "$count" "$(port amqp)" bench.out
 }
 
-jetstream_amqp_headed() { # RUN
-	"$bin/bench-bridge-nats-amqp" "$nats" IN "$1" "$count" "$(port amqp)" bench.out headers
-}
-
 jetstream_amqp_held() {
 	held "$amqp" bench.out --empty
 }
@@ -186,10 +176,6 @@ redis_stream_amqp_yaml() { # RUN
 
 redis_stream_amqp_bridge() { # RUN
 	"$bin/bench-bridge-redis-amqp" "$(port redis)" bench.in "$1" "$count" "$(port amqp)" bench.out
-}
-
-redis_stream_amqp_headed() { # RUN
-	"$bin/bench-bridge-redis-amqp" "$(port redis)" bench.in "$1" "$count" "$(port amqp)" bench.out headers
 }
 
 redis_stream_amqp_held() {
