@@ -140,6 +140,65 @@ test_stream_settings(void **state)
 	harness_close(&harness);
 }
 
+/* Questions about streams that walks of set-up asked, not looks at their depth: the reply's last token tells. */
+static size_t
+setups_heard(struct harness_endpoint *asked)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < harness_received(asked); i++) {
+		const char *token = strrchr(harness_message(asked, i)->in.reply.data, '.');
+
+		count += token != NULL && token[1] == 'r';
+	}
+	return count;
+}
+
+static void
+wait_setups(struct harness_endpoint *asked, size_t count)
+{
+	for (unsigned waited = 0; setups_heard(asked) < count && waited < WAIT_MS; waited += 10)
+		harness_sleep_ms(10);
+	assert_int_equal(setups_heard(asked), count);
+}
+
+/* One endpoint of a transport asks for its streams, and the others believe it; at a server started anew one asks again. */
+static void
+test_streams_are_asked_for_once(void **state)
+{
+	struct bench *bench = *state;
+	struct harness *many = harness_open("nats", OPTIONS(bench->url, "streams[0].name=S", "streams[0].subjects=s.>"));
+	struct harness *other = harness_open("nats", OPTIONS(bench->url, "streams[0].name=O", "streams[0].subjects=o.>"));
+	struct harness_endpoint *asked = harness_source(other, "r/asked", "$JS.API.STREAM.INFO.>", OPTIONS("mode=core"));
+	struct harness_endpoint *sinks[5], *last;
+	size_t before;
+
+	assert_true(harness_wait_state(asked, XF_STATE_UP, WAIT_MS));
+	before = setups_heard(asked);
+	for (size_t i = 0; i < 5; i++)
+		sinks[i] = sink_up(many);
+	wait_setups(asked, before + 1);
+	/* Who asks now is heard after all before. */
+	expect_blocked(OPTIONS(bench->url, "streams[0].name=T", "streams[0].subjects=s.x"), "change one of the two");
+	wait_setups(asked, before + 2);
+
+	xf_broker_stop(bench->broker);
+	xf_broker_wipe(bench->broker);
+	xf_broker_restart(bench->broker);
+	last = sink_up(many);
+	for (size_t i = 0; i < 5; i++)
+		assert_true(harness_wait_state_count(sinks[i], XF_STATE_UP, 2, WAIT_MS));
+	for (size_t i = 0; i < 5; i++) {
+		publish_numbers(sinks[i], "s.a", 0, 10);
+		assert_int_equal(harness_completed_as(sinks[i], XF_RESULT_STORED), 10);
+		harness_destroy(&sinks[i]);
+	}
+	harness_destroy(&last);
+	harness_destroy(&asked);
+	harness_close(&many);
+	harness_close(&other);
+}
+
 /* A full stream that refuses is waited for; what is consumed makes room. */
 static void
 test_full_stream(void **state)
@@ -473,6 +532,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_stream_settings, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_streams_are_asked_for_once, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_full_stream, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_retention, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_deliver, setup, teardown),

@@ -366,6 +366,8 @@ dial(struct link *link)
 	link_close(link);
 	link->failed = false;
 	link->reason[0] = '\0';
+	link->server_id[0] = '\0';
+	link->setups = 0;
 	server_address(server, link->server, sizeof(link->server));
 	if (!socket_connect(link, server, deadline))
 		return false;

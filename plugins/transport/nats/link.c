@@ -315,6 +315,7 @@ link_info(struct link *link, struct xf_str info)
 	struct xf_str urls;
 
 	link->max_payload = json_get_int(info, "max_payload", link->max_payload);
+	json_get_string(info, "server_id", link->server_id, sizeof(link->server_id));
 	if (json_get(info, "connect_urls", &urls))
 		servers_learn(&link->servers, urls);
 	if (json_get_true(info, "ldm"))

@@ -68,6 +68,8 @@ struct link {
 	char inbox[40];   /* "_INBOX.NAME." */
 	size_t inbox_len;
 	char server[128]; /* whom we are connected to */
+	char server_id[80]; /* as it calls itself since its start; "" where that is unknown */
+	unsigned setups;    /* walks (setup.h) that were begun on this connection */
 	int64_t max_payload;
 
 	char *in;

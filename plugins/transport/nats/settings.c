@@ -339,6 +339,8 @@ settings_create(const struct xf_host *host, const struct xf_config *transport, s
 		settings->streams = need(calloc(streams->count, sizeof(settings->streams[0])));
 	for (i = 0; i < streams->count; i++)
 		stream_read(&settings->streams[i], host, item(streams, i)->map);
+	settings->seen = need(calloc(1, sizeof(*settings->seen)));
+	pthread_mutex_init(&settings->seen->lock, NULL);
 	return settings;
 }
 
@@ -358,6 +360,8 @@ settings_destroy(struct settings **settings)
 		free(s->streams[i].subjects);
 		free(s->streams[i].name);
 	}
+	pthread_mutex_destroy(&s->seen->lock);
+	free(s->seen);
 	free(s->urls);
 	free(s->streams);
 	free(s->user);

@@ -7,6 +7,7 @@
 #ifndef NATS_SETTINGS_H
 #define NATS_SETTINGS_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -76,6 +77,15 @@ struct stream_settings {
 	    window_given, replicas_given;
 };
 
+/*
+ * The server at which the transport's streams were found to be right, by the id that it makes itself at each start: of a
+ * thousand endpoints one need ask. Any thread.
+ */
+struct streams_seen {
+	pthread_mutex_t lock;
+	char server[80];
+};
+
 struct settings {
 	const struct xf_host *host;
 	char **urls; /* as the YAML has them */
@@ -93,6 +103,7 @@ struct settings {
 	uint32_t publish_timeout_ms;
 	struct stream_settings *streams;
 	uint32_t stream_count;
+	struct streams_seen *seen;
 };
 
 /* NULL with a reason in ERROR. */

@@ -508,9 +508,37 @@ setup_advice(int64_t code)
 
 /* ---- The walk ---------------------------------------------------------------------- */
 
+/*
+ * The first walk of a connection believes what other endpoints of the transport found at the same server. One that is begun
+ * anew does not: something is missing, or was not as it should be.
+ */
+static bool
+streams_are_seen(const struct link *link)
+{
+	struct streams_seen *seen = link->settings->seen;
+	bool same;
+
+	pthread_mutex_lock(&seen->lock);
+	same = link->setups == 1 && link->server_id[0] != '\0' && strcmp(seen->server, link->server_id) == 0;
+	pthread_mutex_unlock(&seen->lock);
+	return same;
+}
+
+static void
+streams_see(const struct link *link)
+{
+	struct streams_seen *seen = link->settings->seen;
+
+	pthread_mutex_lock(&seen->lock);
+	memcpy(seen->server, link->server_id, sizeof(seen->server));
+	pthread_mutex_unlock(&seen->lock);
+}
+
 static void
 next_stream(struct setup *setup, struct link *link)
 {
+	if (setup->stream == 0 && streams_are_seen(link))
+		setup->stream = setup->settings->stream_count;
 	if (setup->stream < setup->settings->stream_count)
 		ask(setup, link, STEP_STREAM_INFO, NULL, "STREAM.INFO.%s",
 		    setup->settings->streams[setup->stream].name);
@@ -527,6 +555,7 @@ setup_begin(struct setup *setup, struct link *link, const struct settings *setti
 	uint32_t asked = setup->asked;
 
 	*setup = (struct setup){.settings = settings, .want = want, .state = SETUP_RUNNING, .asked = asked};
+	link->setups++;
 	next_stream(setup, link);
 }
 
@@ -611,6 +640,8 @@ setup_answer(struct setup *setup, struct link *link, const struct link_message *
 		/* fall through */
 	case STEP_STREAM_CREATE:
 		setup->stream++;
+		if (setup->stream == setup->settings->stream_count)
+			streams_see(link);
 		next_stream(setup, link);
 		break;
 	case STEP_FIND_STREAM:

@@ -1,5 +1,6 @@
 /*
- * sight.c - a walk of questions, begun anew every two seconds; see sight.h.
+ * sight.c - a walk of questions, begun anew every two seconds; see sight.h. The first comes a while after the connection, not
+ * the same for all endpoints: a server that a thousand of them connect to has enough to do.
  *
  *   source: STREAM.INFO -> CONSUMER.INFO
  *   sink:   STREAM.NAMES (only while no PubAck has told) -> for each stream: STREAM.INFO -> CONSUMER.LIST, page by page
@@ -17,6 +18,7 @@
 #include "json.h"
 
 #define INTERVAL_MS 2000u
+#define FIRST_MS 500u
 #define HURRY_MS 250u
 #define ANSWER_MS 5000u
 #define PAGES_MAX 16u /* of 256 consumers each: beyond that lag is not known */
@@ -64,7 +66,7 @@ void
 sight_begin(struct sight *sight, const char *stream)
 {
 	sight->running = false;
-	sight->due_ms = 0;
+	sight->due_ms = sight->settings->host->now_ms() + FIRST_MS + random_below(INTERVAL_MS - FIRST_MS);
 	sight->asked++;
 	sight->list_refused = false;
 	sight->behind = true;
