@@ -96,14 +96,18 @@ struct xf_delivery {
 	struct xf_str subject; /* as accepted */
 	const struct xf_str *to; /* resolved for each sink that may get it, by the sink's number */
 	struct xf_str id;      /* followed in memory by "/copy" */
-	struct xf_str key;
+	struct xf_str key;     /* what the route's template made of it */
+	struct xf_str key_given; /* as the source gave it */
 	struct xf_str reply;
 	struct xf_str content_type;
 	const void *payload;
 	uint64_t payload_size;
-	/* the message's own, then crossfade's, then Crossfade-Copy, which only a copy shows */
+	/* Those of crossfade's that the source gave, which no sink is shown; headers: the message's own, then crossfade's, then
+	 * Crossfade-Copy, which only a copy shows. */
+	const struct xf_header *headers_given;
 	const struct xf_header *headers;
 	uint32_t header_count; /* without Crossfade-Copy */
+	uint32_t headers_given_count; /* with the message's own, which lie behind them */
 	uint32_t priority;
 	int64_t time_ms;
 	uint64_t ttl_ms;

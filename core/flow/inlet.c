@@ -224,28 +224,14 @@ static const struct xf_way_ops way_ops = {
 
 /* ---- Accepting ----------------------------------------------------------------------------- */
 
-static bool
+static void
 message_reject(struct xf_inlet *inlet, const struct xf_incoming *message, const struct xf_fields *fields,
                const char *reason)
 {
-	bool kept = reject_keep(inlet, fields, reason);
-
-	if (kept)
+	if (reject_keep(inlet, fields, reason))
 		settlement_add(inlet, message->handle, XF_SETTLE_REJECT, 0);
 	else
 		hand_back(inlet, message->handle);
-	return kept;
-}
-
-/* One that was under way, and that a new way refuses. */
-static void
-message_reject_late(struct xf_inlet *inlet, const struct xf_incoming *message, const struct xf_fields *fields,
-                    const char *reason)
-{
-	bool kept = message_reject(inlet, message, fields, reason);
-
-	if (inlet->seen != NULL)
-		xf_seen_leave(inlet->seen, message->id, kept);
 }
 
 static uint64_t
@@ -308,9 +294,9 @@ delivery_park(struct xf_inlet *inlet, struct xf_delivery *delivery, uint16_t buc
 	inlet->parked++;
 }
 
-/* On its way, or refused. FRESH: from the source, not from a way that was left. Returns true where the payload was adopted. */
+/* On its way, or refused. Returns true where the payload was adopted. */
 static bool
-message_route(struct xf_inlet *inlet, const struct xf_incoming *message, bool fresh)
+message_route(struct xf_inlet *inlet, const struct xf_incoming *message)
 {
 	struct xf_fields fields;
 	struct xf_error error;
@@ -318,18 +304,15 @@ message_route(struct xf_inlet *inlet, const struct xf_incoming *message, bool fr
 	bool adopted;
 
 	if (delivery == NULL) {
-		if (fresh)
-			message_reject(inlet, message, &fields, error.text);
-		else
-			message_reject_late(inlet, message, &fields, error.text);
+		message_reject(inlet, message, &fields, error.text);
 		return false;
 	}
 	adopted = delivery->release != NULL;
-	if (fresh && inlet->seen != NULL && message_is_duplicate(inlet, delivery)) {
+	if (inlet->seen != NULL && message_is_duplicate(inlet, delivery)) {
 		xf_maker_release(&inlet->way->maker, delivery);
 		return adopted;
 	}
-	if (fresh && inlet->view.any) {
+	if (inlet->view.any) {
 		uint16_t bucket = message_bucket(inlet, message);
 
 		if (xf_backlog_waits(&inlet->view, bucket)) {
@@ -410,7 +393,7 @@ message_accept(struct xf_inlet *inlet, const struct xf_incoming *message)
 		settlement_add(inlet, message->handle, XF_SETTLE_ACK, 0);
 		return false;
 	}
-	return message_route(inlet, message, true);
+	return message_route(inlet, message);
 }
 
 static uint32_t
@@ -528,17 +511,41 @@ backlog_follow(struct xf_inlet *inlet)
 	inlet->parked_end = at;
 }
 
-/* The message of DELIVERY, which the old way gives up, goes the way of now. */
+/*
+ * The message of DELIVERY, which OLD gives up, made by the way of now; NULL: that refuses it, and it is settled. One that a sink
+ * has refused and that is kept was told as refused: it stays so, whatever the new sinks make of it.
+ */
+static struct xf_delivery *
+delivery_remake(struct xf_inlet *inlet, struct xf_way *old, struct xf_delivery *delivery)
+{
+	struct xf_delivery *again;
+	struct xf_incoming message;
+	struct xf_fields fields;
+	struct xf_error error;
+
+	if (delivery->refused == XF_REFUSED_NOT_KEPT)
+		delivery->refused = XF_REFUSED_NOT;
+	xf_way_unmake(old, delivery, &message);
+	again = xf_way_make(inlet->way, &message, &fields, &error);
+	if (again != NULL)
+		again->refused = delivery->refused;
+	else {
+		if (delivery->refused == XF_REFUSED_NOT)
+			delivery->refused = reject_keep(inlet, &fields, error.text) ? XF_REFUSED_KEPT : XF_REFUSED_NOT_KEPT;
+		way_settle(inlet, delivery);
+	}
+	if ((again == NULL || again->release == NULL) && message.release != NULL)
+		message.release(message.release_context);
+	return again;
+}
+
 static void
 delivery_reroute(struct xf_inlet *inlet, struct xf_way *old, struct xf_delivery *delivery)
 {
-	struct xf_header *headers = xf_alloc_array(delivery->header_count + 1, sizeof(*headers));
-	struct xf_incoming message;
+	struct xf_delivery *again = delivery_remake(inlet, old, delivery);
 
-	xf_way_unmake(old, delivery, headers, &message);
-	if (!message_route(inlet, &message, false) && message.release != NULL)
-		message.release(message.release_context);
-	free(headers);
+	if (again != NULL)
+		xf_way_accept(inlet->way, again);
 }
 
 /* Those parked stay so, made by the new way. */
@@ -546,20 +553,10 @@ static void
 parked_reroute(struct xf_inlet *inlet, struct xf_way *old)
 {
 	for (struct parked **at = &inlet->parked_first, *parked; (parked = *at) != NULL;) {
-		struct xf_header *headers = xf_alloc_array(parked->delivery->header_count + 1, sizeof(*headers));
 		struct xf_delivery *before = parked->delivery;
-		struct xf_incoming message;
-		struct xf_fields fields;
-		struct xf_error error;
 
-		xf_way_unmake(old, before, headers, &message);
-		parked->delivery = xf_way_make(inlet->way, &message, &fields, &error);
-		if (parked->delivery == NULL)
-			message_reject_late(inlet, &message, &fields, error.text);
-		if ((parked->delivery == NULL || parked->delivery->release == NULL) && message.release != NULL)
-			message.release(message.release_context);
+		parked->delivery = delivery_remake(inlet, old, before);
 		xf_maker_release(&old->maker, before);
-		free(headers);
 		if (parked->delivery != NULL) {
 			at = &parked->next;
 			continue;

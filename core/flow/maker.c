@@ -1,6 +1,7 @@
 /*
  * What crossfade adds to a message's headers stands behind the message's own, Crossfade-Copy last, so that the message and
- * its copy share one array: the copy's is one longer.
+ * its copy share one array: the copy's is one longer. What came of the kind that crossfade adds stands in front: no sink is
+ * shown it, and in a reload the message is made again from what came.
  */
 #include "flow/maker.h"
 
@@ -268,15 +269,18 @@ headers_put(struct xf_maker *maker, struct xf_delivery *delivery, const struct x
 {
 	static const char *const hops[HOPS_MAX + 1] = {"0", "1", "2", "3", "4", "5", "6", "7", "8",
 	                                              "9", "10", "11", "12", "13", "14", "15", "16"};
+	struct xf_header *given = headers;
 	uint32_t n = 0;
 
+	headers += own->count;
+	delivery->headers_given = given;
+	delivery->headers_given_count = message->header_count;
 	for (uint32_t i = 0; i < message->header_count; i++) {
 		const struct xf_header *header = &message->headers[i];
+		struct xf_header *copy = own_has(maker, own, message, i) ? given++ : &headers[n++];
 
-		if (own_has(maker, own, message, i))
-			continue;
-		headers[n].name = bytes_put(at, header->name);
-		headers[n++].value = bytes_put(at, header->value);
+		copy->name = bytes_put(at, header->name);
+		copy->value = bytes_put(at, header->value);
 	}
 	delivery->headers = headers;
 	delivery->header_count = n;
@@ -306,8 +310,6 @@ delivery_clear(struct xf_delivery *delivery)
 	delivery->leg = (struct xf_leg){.sink = 0};
 	delivery->release = NULL;
 	delivery->release_context = NULL;
-	delivery->headers = NULL;
-	delivery->header_count = 0;
 }
 
 struct xf_delivery *
@@ -315,7 +317,8 @@ xf_maker_make(struct xf_maker *maker, const struct xf_incoming *message, const s
 {
 	bool adopt = message->release != NULL && message->payload_size >= ADOPT_BYTES;
 	size_t legs_size = (xf_destination_legs_max(&maker->destination) - 1) * sizeof(struct xf_leg);
-	size_t header_slots = message->header_count - draft->own.count + (maker->headers ? XF_OWN_HEADERS : 0);
+	size_t header_slots = message->header_count + (maker->headers ? XF_OWN_HEADERS : 0);
+	bool key_as_given = xf_str_equal(draft->key, message->key);
 	size_t header_bytes = 0, size;
 	struct xf_delivery *delivery;
 	struct xf_header *headers;
@@ -326,8 +329,8 @@ xf_maker_make(struct xf_maker *maker, const struct xf_incoming *message, const s
 	for (uint32_t i = 0; i < message->header_count; i++)
 		header_bytes += message->headers[i].name.len + message->headers[i].value.len;
 	size = legs_size + sizeof(*delivery) + maker->sink_count * sizeof(*to) + header_slots * sizeof(*headers) + header_bytes +
-	       message->subject.len + draft->fields.id.len + sizeof("/copy") + draft->key.len + message->reply.len +
-	       message->content_type.len + (adopt ? 0 : message->payload_size);
+	       message->subject.len + draft->fields.id.len + sizeof("/copy") + draft->key.len + (key_as_given ? 0 : message->key.len) +
+	       message->reply.len + message->content_type.len + (adopt ? 0 : message->payload_size);
 	for (unsigned sink = 0; sink < maker->sink_count; sink++)
 		size += draft->made >> sink & 1 ? draft->to[sink].len : 0;
 
@@ -345,6 +348,7 @@ xf_maker_make(struct xf_maker *maker, const struct xf_incoming *message, const s
 	delivery->id = bytes_put(&at, draft->fields.id);
 	bytes_put(&at, xf_str("/copy"));
 	delivery->key = bytes_put(&at, draft->key);
+	delivery->key_given = key_as_given ? delivery->key : bytes_put(&at, message->key);
 	delivery->reply = bytes_put(&at, message->reply);
 	delivery->content_type = bytes_put(&at, message->content_type);
 	headers_put(maker, delivery, message, &draft->own, headers, &at);

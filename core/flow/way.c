@@ -2,7 +2,6 @@
 
 #include <stdlib.h>
 
-#include "base/assert.h"
 #include "base/clock.h"
 #include "base/counter.h"
 #include "base/memory.h"
@@ -163,48 +162,26 @@ xf_way_accept(struct xf_way *way, struct xf_delivery *delivery)
 	xf_lanes_accept(&way->lanes, delivery, way->now_ms);
 }
 
-/* As the maker wrote it: from 1 to 16. */
-static unsigned
-hops_read(struct xf_str text)
-{
-	unsigned hops = 0;
-
-	for (uint64_t i = 0; i < text.len; i++)
-		hops = hops * 10 + (unsigned)(text.data[i] - '0');
-	XF_ASSERT(hops >= 1 && hops <= 16);
-	return hops;
-}
-
 void
-xf_way_unmake(struct xf_way *from, struct xf_delivery *delivery, struct xf_header *headers,
-              struct xf_incoming *message)
+xf_way_unmake(struct xf_way *from, struct xf_delivery *delivery, struct xf_incoming *message)
 {
-	static const char *const fewer[] = {"0", "1", "2",  "3",  "4",  "5",  "6",  "7",
-	                                   "8", "9", "10", "11", "12", "13", "14", "15"};
-
 	*message = (struct xf_incoming){
 		.handle = delivery->handle,
 		.subject = delivery->subject,
 		.id = delivery->id,
-		.key = delivery->key,
+		.key = delivery->key_given,
 		.reply = delivery->reply,
 		.content_type = delivery->content_type,
 		.payload = delivery->payload,
 		.payload_size = delivery->payload_size,
-		.headers = headers,
-		.header_count = delivery->header_count,
+		.headers = delivery->headers_given,
+		.header_count = delivery->headers_given_count,
 		.time_ms = delivery->time_ms,
 		.ttl_ms = delivery->ttl_ms,
 		.priority = delivery->priority,
 		.release = delivery->release,
 		.release_context = delivery->release_context,
 	};
-	for (uint32_t i = 0; i < delivery->header_count; i++) {
-		headers[i] = delivery->headers[i];
-		/* This server has counted itself; it does so once. */
-		if (xf_str_is(headers[i].name, "Crossfade-Hops"))
-			headers[i].value = xf_str(fewer[hops_read(headers[i].value) - 1]);
-	}
 	if (delivery->release != NULL)
 		from->maker.adopted_bytes -= delivery->payload_size;
 	delivery->release = NULL;

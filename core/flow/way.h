@@ -86,10 +86,9 @@ struct xf_delivery *xf_way_make(struct xf_way *way, const struct xf_incoming *me
 /* It may be settled before this returns. */
 void xf_way_accept(struct xf_way *way, struct xf_delivery *delivery);
 
-/* DELIVERY, of FROM and with no leg out, as a source would hand it in; a payload that was adopted is MESSAGE's from then on.
- * HEADERS has room for header_count of them. The rest borrows from DELIVERY. */
-void xf_way_unmake(struct xf_way *from, struct xf_delivery *delivery, struct xf_header *headers,
-                   struct xf_incoming *message);
+/* MESSAGE is DELIVERY, of FROM and with no leg out, as the source handed it in, but has an id in any case: tries that follow
+ * go by the same. A payload that was adopted is MESSAGE's from then on; the rest borrows from DELIVERY. */
+void xf_way_unmake(struct xf_way *from, struct xf_delivery *delivery, struct xf_incoming *message);
 
 /* How many messages may be open at once. */
 uint32_t xf_way_open_max(const struct xf_way *way);

@@ -25,6 +25,11 @@
 #define ENDS 8
 #define PATIENCE_S 60 /* past it the whole test ends: something waits for ever */
 
+struct letter {
+	char subject[32], id[32], key[32], reply[32];
+	char own_key[32], own_id[32]; /* its headers of crossfade's */
+};
+
 /* What is atomic the test reads, or sets to steer; the rest is the running instance's. */
 struct end {
 	char name[16];
@@ -33,6 +38,8 @@ struct end {
 	_Atomic uint32_t to_emit; /* new messages */
 	uint32_t emitted;
 	uint32_t hops; /* of its messages; 0: they say nothing */
+	struct letter gives; /* texts that they come with */
+	bool gives_no_id;
 	uint32_t again[MESSAGES], again_count;
 	bool open[MESSAGES];
 	_Atomic bool at_end; /* tells so */
@@ -46,6 +53,7 @@ struct end {
 	_Atomic uint32_t code; /* of its answers; 0: STORED */
 	_Atomic uint32_t stored, taken;
 	uint32_t hops_seen;
+	struct letter got; /* the last */
 	uint32_t latest;
 	_Atomic bool overtaken;
 	bool has[MESSAGES];
@@ -124,19 +132,25 @@ source_start(void *context)
 static void
 source_emit(struct instance *instance, uint32_t number)
 {
-	char id[32], payload[16], hops[16];
-	struct xf_header header = {xf_str("Crossfade-Hops"), {hops, 0}};
-	struct xf_incoming message = {.handle = number, .subject = xf_str("orders")};
+	char id[32] = "", payload[16], hops[16];
+	const struct letter *gives = &instance->end->gives;
+	struct xf_header headers[4];
+	struct xf_incoming message = {.handle = number, .headers = headers, .reply = xf_str(gives->reply)};
 
-	snprintf(id, sizeof(id), "id-%u", number);
+	if (!instance->end->gives_no_id)
+		snprintf(id, sizeof(id), "id-%u", number);
+	message.subject = xf_str(gives->subject[0] != '\0' ? gives->subject : "orders");
 	message.id = xf_str(id);
+	message.key = xf_str(gives->key);
 	message.payload_size = (uint64_t)snprintf(payload, sizeof(payload), "%u", number);
 	message.payload = payload;
-	if (instance->end->hops > 0) {
-		header.value.len = (uint64_t)snprintf(hops, sizeof(hops), "%u", instance->end->hops);
-		message.headers = &header;
-		message.header_count = 1;
-	}
+	snprintf(hops, sizeof(hops), "%u", instance->end->hops);
+	headers[message.header_count++] = (struct xf_header){xf_str("first"), xf_str("1")};
+	if (instance->end->hops > 0)
+		headers[message.header_count++] = (struct xf_header){xf_str("Crossfade-Hops"), xf_str(hops)};
+	if (gives->own_key[0] != '\0')
+		headers[message.header_count++] = (struct xf_header){xf_str("Crossfade-Key"), xf_str(gives->own_key)};
+	headers[message.header_count++] = (struct xf_header){xf_str("last"), xf_str("2")};
 	instance->end->open[number] = true;
 	assert_int_equal(instance->host->emit(instance->endpoint, &message, sizeof(message), 1), 1);
 }
@@ -247,6 +261,30 @@ number_read(const char *text, uint64_t len)
 	return number;
 }
 
+static void
+text_copy(char *to, struct xf_str text)
+{
+	snprintf(to, 32, "%.*s", XF_STR_ARG(text));
+}
+
+static void
+letter_read(const struct xf_outgoing *message, struct letter *got)
+{
+	memset(got, 0, sizeof(*got));
+	text_copy(got->subject, message->subject);
+	text_copy(got->id, message->id);
+	text_copy(got->key, message->key);
+	text_copy(got->reply, message->reply);
+	for (uint32_t h = 0; h < message->header_count; h++) {
+		if (xf_str_is(message->headers[h].name, "Crossfade-Key"))
+			text_copy(got->own_key, message->headers[h].value);
+		if (xf_str_is(message->headers[h].name, "Crossfade-Id"))
+			text_copy(got->own_id, message->headers[h].value);
+	}
+	assert_true(xf_str_is(message->headers[0].name, "first"));
+	assert_true(xf_str_is(message->headers[1].name, "last"));
+}
+
 static uint32_t
 sink_publish(void *context, const struct xf_outgoing *messages, uint32_t stride, uint32_t count)
 {
@@ -257,6 +295,7 @@ sink_publish(void *context, const struct xf_outgoing *messages, uint32_t stride,
 
 		instance->out[instance->out_count] = message->token;
 		instance->number[instance->out_count++] = number_read(message->payload, message->payload_size);
+		letter_read(message, &instance->end->got);
 		instance->end->taken++;
 		for (uint32_t h = 0; h < message->header_count; h++)
 			if (xf_str_is(message->headers[h].name, "Crossfade-Hops"))
@@ -496,6 +535,74 @@ a_message_that_goes_the_new_way_has_hopped_once(void **state)
 	}
 }
 
+/* Sends one message while a is down, reloads to ROUTE, whose sink is b, and waits until b has it. */
+static const struct letter *
+letter_goes_the_new_way(const char *route)
+{
+	end_of("a")->down = true;
+	xf_flow_start(world.flow);
+	end_of("s")->to_emit = 1;
+	nap_ms(200);
+	assert_int_equal(reload(route), XF_OK);
+	assert_becomes(&end_of("s")->acked, 1);
+	return &end_of("b")->got;
+}
+
+#define KEYED(SINK) "routes: [{name: r, from: {transport: s}, key: \"k.{key|'none'}\", to: {transport: " SINK "}}]"
+
+/* Its key is made of what the source gave, not of the key that the way before had made. */
+static void
+a_message_that_goes_the_new_way_has_the_key_that_its_siblings_get(void **state)
+{
+	const struct letter *got;
+
+	(void)state;
+	world_make(KEYED("a"));
+	snprintf(end_of("s")->gives.key, sizeof(end_of("s")->gives.key), "one");
+	got = letter_goes_the_new_way(KEYED("b"));
+	assert_string_equal(got->key, "k.one");
+	assert_string_equal(got->own_key, "k.one");
+	world_fini(10000, 0);
+
+	world_make(KEYED("a"));
+	snprintf(end_of("s")->gives.own_key, sizeof(end_of("s")->gives.own_key), "two");
+	got = letter_goes_the_new_way(KEYED("b"));
+	assert_string_equal(got->key, "k.two");
+	world_fini(10000, 0);
+
+	world_make(KEYED("a"));
+	got = letter_goes_the_new_way("routes: [{name: r, from: {transport: s}, to: {transport: b}}]");
+	assert_string_equal(got->key, "");
+	assert_string_equal(got->own_key, "");
+	world_fini(10000, 0);
+}
+
+/* The first sink may have it: the second gets it under the same id. */
+static void
+a_message_that_goes_the_new_way_is_the_same(void **state)
+{
+	char id[32];
+
+	(void)state;
+	world_make("routes: [{name: r, from: {transport: s}, to: {transport: a}}]");
+	end_of("s")->gives_no_id = true;
+	snprintf(end_of("s")->gives.subject, sizeof(end_of("s")->gives.subject), "orders.eu");
+	snprintf(end_of("s")->gives.reply, sizeof(end_of("s")->gives.reply), "answers");
+	end_of("a")->keeps = true;
+	world_start();
+	end_of("s")->to_emit = 1;
+	assert_becomes(&end_of("a")->taken, 1);
+	snprintf(id, sizeof(id), "%s", end_of("a")->got.id);
+	assert_true(strlen(id) > 8);
+	assert_int_equal(reload("routes: [{name: r, from: {transport: s}, to: {transport: b}}]"), XF_OK);
+	assert_becomes(&end_of("s")->acked, 1);
+	assert_string_equal(end_of("b")->got.id, id);
+	assert_string_equal(end_of("b")->got.own_id, id);
+	assert_string_equal(end_of("b")->got.subject, "orders.eu");
+	assert_string_equal(end_of("b")->got.reply, "answers");
+	world_fini(10000, 0);
+}
+
 #define MIGRATION(NAME) "migrations: {" NAME ": {old: {transport: s}, new: {transport: t}}}\n"
 
 /* What was given up is no duplicate when its broker offers it again. */
@@ -584,6 +691,64 @@ a_drain_does_not_wait_for_what_waits(void **state)
 	world_fini(60000, 10);
 }
 
+static uint64_t
+rejected_of_route(void)
+{
+	struct xf_route_status status;
+	uint64_t rejected;
+
+	xf_flow_enter(world.flow);
+	xf_flow_route_status(world.flow, 0, &status);
+	rejected = status.rejected;
+	xf_route_status_fini(&status);
+	xf_flow_leave(world.flow);
+	return rejected;
+}
+
+static unsigned
+lines_of_rejected(void)
+{
+	char *path = xf_format("%s/rejected.ndjson", world.folder);
+	FILE *file = fopen(path, "r");
+	unsigned lines = 0;
+
+	assert_non_null(file);
+	for (int c; (c = fgetc(file)) != EOF;)
+		lines += c == '\n';
+	fclose(file);
+	free(path);
+	return lines;
+}
+
+/* One of two has refused it, which is told once, whatever becomes of it on another way. */
+static void
+what_was_refused_is_told_once(void **state)
+{
+	static const char *const after[] = {
+		"routes: [{name: r, from: {transport: s}, to: {transport: c}}]",
+		"routes: [{name: r, from: {transport: s}, to: {all: [{transport: a}, {transport: c}]}}]",
+		"routes: [{name: r, from: {transport: s}, key: \"{header.none}\", to: {transport: c}}]",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(after) / sizeof(after[0]); i++) {
+		world_make("routes: [{name: r, from: {transport: s}, to: {all: [{transport: a}, {transport: b}]}}]");
+		end_of("a")->code = XF_RESULT_REJECTED;
+		end_of("b")->keeps = true;
+		world_start();
+		end_of("s")->to_emit = 10;
+		for (int wait = 0; wait < 2000 && rejected_of_route() < 10; wait++)
+			nap_ms(5);
+		assert_int_equal(rejected_of_route(), 10);
+		assert_int_equal(reload(after[i]), XF_OK);
+		assert_becomes(&end_of("s")->rejected, 10);
+		assert_int_equal(end_of("s")->acked, 0);
+		assert_int_equal(rejected_of_route(), 10);
+		assert_int_equal(lines_of_rejected(), 10);
+		world_fini(10000, 0);
+	}
+}
+
 /* One refuses, the other goes down with the message out, and where it is down it is to drop. */
 static void
 the_last_of_several_is_dropped(void **state)
@@ -631,10 +796,13 @@ main(void)
 		cmocka_unit_test(a_busy_source_keeps_nobody_out),
 		cmocka_unit_test(nothing_is_reloaded_before_the_start),
 		cmocka_unit_test(a_message_that_goes_the_new_way_has_hopped_once),
+		cmocka_unit_test(a_message_that_goes_the_new_way_has_the_key_that_its_siblings_get),
+		cmocka_unit_test(a_message_that_goes_the_new_way_is_the_same),
 		cmocka_unit_test(what_a_source_gave_up_is_not_under_way),
 		cmocka_unit_test(what_the_new_way_refuses_is_not_under_way),
 		cmocka_unit_test(another_migration_is_read),
 		cmocka_unit_test(a_drain_does_not_wait_for_what_waits),
+		cmocka_unit_test(what_was_refused_is_told_once),
 		cmocka_unit_test(the_last_of_several_is_dropped),
 		cmocka_unit_test(only_what_is_down_drops),
 	};
