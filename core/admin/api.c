@@ -517,7 +517,7 @@ answer_reload(struct xf_api *api, const struct xf_request *request, const char *
 		reply_json(reply, 200, root != NULL ? root : cJSON_CreateObject());
 	} else {
 		root = xf_json_problem(422, status_title(422),
-			               "the configuration has errors; nothing was changed");
+			               "the reload was refused; nothing was changed");
 		cJSON_AddItemToObject(root, "errors", xf_json_lines((struct xf_str){errors.data, errors.len}));
 		reply_json(reply, 422, root);
 		reply->content_type = "application/problem+json";

@@ -7,20 +7,21 @@
  */
 #include "base/inbox.h"
 
+#include <errno.h>
 #include <stdint.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include "base/assert.h"
+#include "base/resource.h"
 
-void
-xf_inbox_init(struct xf_inbox *inbox)
+enum xf_status
+xf_inbox_init(struct xf_inbox *inbox, struct xf_error *error)
 {
 	atomic_init(&inbox->top, NULL);
 	atomic_init(&inbox->asleep, false);
 	atomic_init(&inbox->rung, false);
 	inbox->bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	XF_ASSERT(inbox->bell >= 0);
+	return inbox->bell >= 0 ? XF_OK : xf_no_descriptor(errno, error);
 }
 
 void

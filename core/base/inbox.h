@@ -15,6 +15,8 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
+#include "base/error.h"
+
 struct xf_node {
 	struct xf_node *next;
 	/* the inbox's, of the first node of a chain */
@@ -29,7 +31,8 @@ struct xf_inbox {
 	int bell; /* an eventfd, readable when rung while asleep */
 };
 
-void xf_inbox_init(struct xf_inbox *inbox);
+/* Fails, with nothing to be given back, where no descriptor is left for the bell. */
+enum xf_status xf_inbox_init(struct xf_inbox *inbox, struct xf_error *error);
 void xf_inbox_fini(struct xf_inbox *inbox);
 
 /* [any] Pushes the chain FIRST .. LAST, linked by next in the order in which it is to come out. */

@@ -1,11 +1,12 @@
 /*
  * The flow drains on the thread that made it, which then hears no signals; so a second thread listens for
- * them, tells how far it is, and keeps the supervisor patient. It ends when its own bell is rung.
+ * them, tells how far it is, and keeps the supervisor patient. It ends when its own bell is rung. Where there is none to
+ * be had the drain goes its way unwatched.
  */
 #include "daemon/drain.h"
 
+#include <errno.h>
 #include <poll.h>
-#include <pthread.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -15,6 +16,7 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/resource.h"
 #include "daemon/notify.h"
 
 struct watch {
@@ -96,17 +98,24 @@ xf_drain(struct xf_flow *flow, int signals, uint64_t timeout_ms)
 {
 	struct watch watch = {.flow = flow, .signals = signals, .began_ms = xf_now_ms()};
 	const uint64_t one = 1;
+	struct xf_error error;
 	pthread_t thread;
 	uint64_t left;
+	bool watched;
 
-	watch.bell = eventfd(0, EFD_CLOEXEC);
-	XF_ASSERT(watch.bell >= 0);
 	xf_log(XF_LOG_INFO, NULL, "draining in_flight=%llu timeout_ms=%llu", (unsigned long long)flow_in_flight(flow),
 	       (unsigned long long)timeout_ms);
-	XF_ASSERT(pthread_create(&thread, NULL, watch_run, &watch) == 0);
+	watch.bell = eventfd(0, EFD_CLOEXEC);
+	watched = (watch.bell >= 0 || xf_no_descriptor(errno, &error) == XF_OK) &&
+	          xf_thread_create(&thread, watch_run, &watch, &error) == XF_OK;
+	if (!watched)
+		xf_log(XF_LOG_WARN, NULL, "a second signal is not heard: %s", error.text);
 	left = xf_flow_drain(flow, timeout_ms);
-	XF_ASSERT(write(watch.bell, &one, sizeof(one)) == sizeof(one));
-	pthread_join(thread, NULL);
-	close(watch.bell);
+	if (watched) {
+		XF_ASSERT(write(watch.bell, &one, sizeof(one)) == sizeof(one));
+		pthread_join(thread, NULL);
+	}
+	if (watch.bell >= 0)
+		close(watch.bell);
 	return left;
 }

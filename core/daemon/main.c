@@ -8,6 +8,7 @@
  * Signals that mean something are blocked before the first plugin is opened, so that every thread there will
  * be has them blocked, and are read by this one from a descriptor.
  */
+#include <errno.h>
 #include <getopt.h>
 #include <poll.h>
 #include <signal.h>
@@ -21,6 +22,7 @@
 #include "admin/admin.h"
 #include "base/assert.h"
 #include "base/log.h"
+#include "base/resource.h"
 #include "daemon/drain.h"
 #include "daemon/lock.h"
 #include "daemon/notify.h"
@@ -83,9 +85,9 @@ arguments_read(int argc, char **argv, const char **file)
 	return -1;
 }
 
-/* A descriptor from which the signals that mean something are read. */
+/* A descriptor from which the signals that mean something are read, or -1 with a reason. */
 static int
-signals_open(void)
+signals_open(struct xf_error *error)
 {
 	sigset_t set;
 	int signals;
@@ -97,7 +99,8 @@ signals_open(void)
 	sigaddset(&set, SIGHUP);
 	XF_ASSERT(pthread_sigmask(SIG_BLOCK, &set, NULL) == 0);
 	signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	XF_ASSERT(signals >= 0);
+	if (signals < 0)
+		xf_no_descriptor(errno, error);
 	return signals;
 }
 
@@ -150,13 +153,15 @@ started_log(const struct xf_conf *conf, const struct xf_admin *admin)
 static int
 flow_serve(const struct xf_conf *conf, struct xf_catalogue *catalogue, struct xf_flow *flow, int signals)
 {
-	struct xf_reloader *reloader = xf_reloader_create(conf->file, catalogue, flow);
-	struct xf_admin_setup setup = {
-		.conf = conf, .flow = flow, .catalogue = catalogue, .control = xf_reloader_control(reloader)};
 	struct xf_error error = {{0}};
+	struct xf_reloader *reloader = xf_reloader_create(conf->file, catalogue, flow, &error);
+	struct xf_admin_setup setup = {.conf = conf, .flow = flow, .catalogue = catalogue};
 	struct xf_admin *admin;
 	uint64_t left;
 
+	if (reloader == NULL)
+		return failed(&error);
+	setup.control = xf_reloader_control(reloader);
 	admin = xf_admin_start(&setup, &error);
 	if (admin == NULL) {
 		xf_reloader_destroy(&reloader);
@@ -225,6 +230,7 @@ main(int argc, char **argv)
 	struct xf_catalogue *catalogue;
 	struct xf_conf_catalogue for_conf;
 	struct xf_buffer errors = {0};
+	struct xf_error error = {{0}};
 	const struct xf_conf *conf;
 	const char *file;
 	int signals, status;
@@ -233,8 +239,9 @@ main(int argc, char **argv)
 	if (status >= 0)
 		return status;
 	umask(027);
-	signals = signals_open();
-
+	signals = signals_open(&error);
+	if (signals < 0)
+		return failed(&error);
 	catalogue = xf_catalogue_create();
 	for_conf = xf_catalogue_for_conf(catalogue);
 	conf = xf_conf_load(file, &for_conf, &errors);

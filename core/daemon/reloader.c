@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/resource.h"
 #include "daemon/notify.h"
 
 struct xf_reloader {
@@ -173,8 +174,18 @@ reloader_run(void *context)
 	return NULL;
 }
 
+static void
+reloader_free(struct xf_reloader *reloader)
+{
+	xf_buffer_fini(&reloader->status.errors);
+	pthread_cond_destroy(&reloader->asked);
+	pthread_mutex_destroy(&reloader->lock);
+	pthread_mutex_destroy(&reloader->reload_lock);
+	free(reloader);
+}
+
 struct xf_reloader *
-xf_reloader_create(const char *file, struct xf_catalogue *catalogue, struct xf_flow *flow)
+xf_reloader_create(const char *file, struct xf_catalogue *catalogue, struct xf_flow *flow, struct xf_error *error)
 {
 	struct xf_reloader *reloader = xf_alloc(sizeof(*reloader));
 
@@ -187,8 +198,11 @@ xf_reloader_create(const char *file, struct xf_catalogue *catalogue, struct xf_f
 	pthread_mutex_init(&reloader->reload_lock, NULL);
 	pthread_mutex_init(&reloader->lock, NULL);
 	pthread_cond_init(&reloader->asked, NULL);
-	XF_ASSERT(pthread_create(&reloader->thread, NULL, reloader_run, reloader) == 0);
-	return reloader;
+	if (xf_thread_create(&reloader->thread, reloader_run, reloader, error) == XF_OK)
+		return reloader;
+	xf_error_prefix(error, "reload");
+	reloader_free(reloader);
+	return NULL;
 }
 
 void
@@ -202,11 +216,7 @@ xf_reloader_destroy(struct xf_reloader **pointer)
 	pthread_cond_signal(&reloader->asked);
 	pthread_mutex_unlock(&reloader->lock);
 	pthread_join(reloader->thread, NULL);
-	xf_buffer_fini(&reloader->status.errors);
-	pthread_cond_destroy(&reloader->asked);
-	pthread_mutex_destroy(&reloader->lock);
-	pthread_mutex_destroy(&reloader->reload_lock);
-	free(reloader);
+	reloader_free(reloader);
 }
 
 void

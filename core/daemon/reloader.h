@@ -13,8 +13,9 @@
 
 struct xf_reloader;
 
-/* All borrowed. */
-struct xf_reloader *xf_reloader_create(const char *file, struct xf_catalogue *catalogue, struct xf_flow *flow);
+/* All borrowed. NULL with a reason. */
+struct xf_reloader *xf_reloader_create(const char *file, struct xf_catalogue *catalogue, struct xf_flow *flow,
+                                       struct xf_error *error);
 /* Waits for a reload that is under way. */
 void xf_reloader_destroy(struct xf_reloader **reloader);
 

@@ -768,7 +768,10 @@ xf_inlet_create(char *name, const struct xf_inlet_setup *setup, struct xf_error 
 	const struct xf_conf_endpoint *source = setup->source;
 	struct xf_endpoint_info *info = &inlet->runner.info;
 
-	xf_runner_init(&inlet->runner, &inlet_runner_ops, &inlet_calls, name, source);
+	if (xf_runner_init(&inlet->runner, &inlet_runner_ops, &inlet_calls, name, source, error) != XF_OK) {
+		free(inlet);
+		return NULL;
+	}
 	pthread_mutex_init(&inlet->way_lock, NULL);
 	inlet->rejects = setup->rejects;
 	inlet->seen = setup->seen;

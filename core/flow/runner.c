@@ -8,30 +8,9 @@
 #include "base/clock.h"
 #include "base/counter.h"
 #include "base/log.h"
+#include "base/resource.h"
 
 static const char *const state_words[] = {"down", "up", "blocked"};
-
-void
-xf_runner_init(struct xf_runner *runner, const struct xf_runner_ops *ops, const struct xf_endpoint_calls *calls,
-               char *name, const struct xf_conf_endpoint *conf)
-{
-	runner->endpoint = (struct xf_endpoint){calls, name};
-	runner->ops = ops;
-	runner->name = name;
-	runner->conf = conf;
-	xf_inbox_init(&runner->inbox);
-	pthread_mutex_init(&runner->reason_lock, NULL);
-	snprintf(runner->reason, sizeof(runner->reason), "not connected yet");
-}
-
-void
-xf_runner_fini(struct xf_runner *runner)
-{
-	XF_ASSERT(!runner->running);
-	xf_inbox_fini(&runner->inbox);
-	pthread_mutex_destroy(&runner->reason_lock);
-	free(runner->name);
-}
 
 /* Waits for the plugin's descriptor, the bell or the time; returns the events of the descriptor. */
 static uint32_t
@@ -52,12 +31,29 @@ runner_wait(struct xf_runner *runner, const struct xf_work *work, bool busy)
 	return work->fd >= 0 ? (uint32_t)(unsigned short)fds[0].revents : 0;
 }
 
+/* Waits until there is something to do, or nothing any more: then false. */
+static bool
+runner_begins(struct xf_runner *runner)
+{
+	struct pollfd bell = {.fd = runner->inbox.bell, .events = POLLIN};
+
+	while (!atomic_load(&runner->started) && !atomic_load(&runner->stopping)) {
+		if (!xf_inbox_sleep(&runner->inbox))
+			continue;
+		poll(&bell, 1, -1);
+		xf_inbox_awake(&runner->inbox);
+	}
+	return atomic_load(&runner->started);
+}
+
 static void *
 runner_main(void *argument)
 {
 	struct xf_runner *runner = argument;
 	uint32_t ready = 0;
 
+	if (!runner_begins(runner))
+		return NULL;
 	runner->ops->start(runner);
 	while (!atomic_load_explicit(&runner->stopping, memory_order_relaxed)) {
 		struct xf_work work = {.struct_size = sizeof(work), .ready = ready, .fd = -1, .timeout_ms = 1000};
@@ -69,17 +65,61 @@ runner_main(void *argument)
 	return NULL;
 }
 
+enum xf_status
+xf_runner_init(struct xf_runner *runner, const struct xf_runner_ops *ops, const struct xf_endpoint_calls *calls,
+               char *name, const struct xf_conf_endpoint *conf, struct xf_error *error)
+{
+	size_t len = strlen(name);
+	char shown[16];
+
+	runner->endpoint = (struct xf_endpoint){calls, name};
+	runner->ops = ops;
+	runner->name = name;
+	runner->conf = conf;
+	snprintf(runner->reason, sizeof(runner->reason), "not connected yet");
+	if (xf_inbox_init(&runner->inbox, error) != XF_OK)
+		goto free_name;
+	pthread_mutex_init(&runner->reason_lock, NULL);
+	if (xf_thread_create(&runner->thread, runner_main, runner, error) != XF_OK)
+		goto close_inbox;
+	snprintf(shown, sizeof(shown), "%s", len < sizeof(shown) ? name : name + len - sizeof(shown) + 1);
+	pthread_setname_np(runner->thread, shown);
+	return XF_OK;
+
+close_inbox:
+	pthread_mutex_destroy(&runner->reason_lock);
+	xf_inbox_fini(&runner->inbox);
+free_name:
+	xf_error_prefix(error, "'%s'", name);
+	free(name);
+	return XF_FAILED;
+}
+
+static void
+thread_end(struct xf_runner *runner)
+{
+	atomic_store(&runner->stopping, true);
+	xf_inbox_ring(&runner->inbox);
+	pthread_join(runner->thread, NULL);
+}
+
+void
+xf_runner_fini(struct xf_runner *runner)
+{
+	XF_ASSERT(!runner->running);
+	if (!atomic_load(&runner->started))
+		thread_end(runner);
+	xf_inbox_fini(&runner->inbox);
+	pthread_mutex_destroy(&runner->reason_lock);
+	free(runner->name);
+}
+
 void
 xf_runner_start(struct xf_runner *runner)
 {
-	char name[16];
-	size_t len = strlen(runner->name);
-	int failed = pthread_create(&runner->thread, NULL, runner_main, runner);
-
-	XF_ASSERT(failed == 0);
 	runner->running = true;
-	snprintf(name, sizeof(name), "%s", len < sizeof(name) ? runner->name : runner->name + len - sizeof(name) + 1);
-	pthread_setname_np(runner->thread, name);
+	atomic_store(&runner->started, true);
+	xf_inbox_ring(&runner->inbox);
 }
 
 void
@@ -87,9 +127,7 @@ xf_runner_stop(struct xf_runner *runner)
 {
 	if (!runner->running)
 		return;
-	atomic_store(&runner->stopping, true);
-	xf_inbox_ring(&runner->inbox);
-	pthread_join(runner->thread, NULL);
+	thread_end(runner);
 	runner->running = false;
 }
 

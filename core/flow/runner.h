@@ -26,8 +26,9 @@ struct xf_runner {
 	struct xf_endpoint endpoint; /* first: what the plugin knows it by */
 	const struct xf_runner_ops *ops;
 	struct xf_inbox inbox;
-	pthread_t thread;
-	bool running; /* the control thread's */
+	pthread_t thread; /* from init on; until start it waits, and touches nothing but its inbox */
+	bool running; /* the control thread's: started, and not stopped */
+	_Atomic bool started;
 	_Atomic bool stopping;
 
 	const struct xf_conf_endpoint *conf;
@@ -46,9 +47,11 @@ struct xf_runner {
 	uint64_t sight_ms;     /* when it came; 0: never */
 };
 
-/* NAME is taken. */
-void xf_runner_init(struct xf_runner *runner, const struct xf_runner_ops *ops, const struct xf_endpoint_calls *calls,
-                    char *name, const struct xf_conf_endpoint *conf);
+/* NAME is taken. Has all that a start needs, so that none can fail: where a descriptor or a thread is missing this does, with
+ * the reason and nothing to be given back. */
+enum xf_status xf_runner_init(struct xf_runner *runner, const struct xf_runner_ops *ops,
+                              const struct xf_endpoint_calls *calls, char *name, const struct xf_conf_endpoint *conf,
+                              struct xf_error *error);
 void xf_runner_fini(struct xf_runner *runner);
 
 /* [control] */

@@ -505,7 +505,10 @@ xf_sink_create(char *name, const char *route, const char *server, const struct x
 	struct xf_sink *sink = xf_alloc(sizeof(*sink));
 	struct xf_endpoint_info *info = &sink->runner.info;
 
-	xf_runner_init(&sink->runner, &sink_runner_ops, &sink_calls, name, conf);
+	if (xf_runner_init(&sink->runner, &sink_runner_ops, &sink_calls, name, conf, error) != XF_OK) {
+		free(sink);
+		return NULL;
+	}
 	sink->ops = conf->transport->class->sink;
 	sink->headers = conf->traits & XF_TRAIT_HEADERS;
 	sink->envelope = conf->envelope == XF_ENVELOPE_JSON;

@@ -4,6 +4,7 @@
  * Two chains run beside each other, each with the probe at both ends: one through a Redis stream, whose source is exchanged
  * too, one through Redis pub/sub, which cannot be held back and goes on. What is reloaded is the route in the middle.
  */
+#include <dirent.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -12,6 +13,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -240,6 +243,80 @@ test_sighup(void **state)
 	assert_int_equal(xf_server_stop(w->server), 0);
 }
 
+/* COUNT routes within the process. */
+static void
+configure_many(struct world *w, unsigned count)
+{
+	struct xf_buffer routes = {0};
+
+	for (unsigned i = 0; i < count; i++)
+		xf_buffer_printf(&routes,
+		                 "  - name: r%u\n"
+		                 "    from: {transport: inside, subject: a.%u}\n"
+		                 "    to: {transport: inside, subject: b.%u}\n",
+		                 i, i, i);
+	xf_server_configure(w->server, "", "transports:\n  inside: {plugin: local}\nroutes:\n%s", routes.data);
+	xf_buffer_fini(&routes);
+}
+
+static unsigned
+descriptors_of(pid_t pid)
+{
+	char *path = xf_format("/proc/%ld/fd", (long)pid);
+	DIR *folder = opendir(path);
+	unsigned count = 0;
+
+	assert_non_null(folder);
+	while (readdir(folder) != NULL)
+		count++;
+	closedir(folder);
+	free(path);
+	return count;
+}
+
+/* What runs goes on; and a start that cannot be is said, with status 1. */
+static void
+test_without_descriptors(void **state)
+{
+	struct world *w = *state;
+	struct rlimit before, few;
+	struct xf_buffer command = {0};
+	const char *reason;
+	cJSON *json;
+	int status;
+
+	xf_server_destroy(&w->server);
+	w->server = xf_server_create("reload");
+	configure_many(w, 1);
+	xf_server_start(w->server);
+	xf_server_wait_ready(w->server);
+	/* Enough to be asked and to read the file. */
+	few.rlim_cur = descriptors_of(xf_server_pid(w->server)) + 20;
+	assert_int_equal(prlimit(xf_server_pid(w->server), RLIMIT_NOFILE, NULL, &before), 0);
+	few.rlim_max = before.rlim_max;
+	assert_int_equal(prlimit(xf_server_pid(w->server), RLIMIT_NOFILE, &few, NULL), 0);
+	configure_many(w, 50);
+	assert_int_equal(xf_server_request(w->server, "POST", "/api/v1/reload", "", &json), 422);
+	reason = cJSON_GetStringValue(cJSON_GetArrayItem(cJSON_GetObjectItem(json, "errors"), 0));
+	if (reason == NULL || strstr(reason, "LimitNOFILE") == NULL)
+		fail_msg("said: %s", reason);
+	cJSON_Delete(json);
+	assert_int_equal(generation(w), 1);
+	assert_int_equal(prlimit(xf_server_pid(w->server), RLIMIT_NOFILE, &before, NULL), 0);
+	assert_int_equal(xf_server_request(w->server, "POST", "/api/v1/reload", "", NULL), 200);
+	assert_int_equal(generation(w), 2);
+	assert_int_equal(xf_server_stop(w->server), 0);
+
+	xf_buffer_printf(&command,
+	                 "ulimit -n 60; %s/bin/crossfaded -c %s/crossfade.yaml 2>%s/said; status=$?; "
+	                 "grep -q 'cannot start.*LimitNOFILE' %s/said || exit 99; exit $status",
+	                 XF_BINARY_DIR, xf_server_dir(w->server), xf_server_dir(w->server), xf_server_dir(w->server));
+	status = system(command.data);
+	xf_buffer_fini(&command);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 1);
+}
+
 int
 main(void)
 {
@@ -247,6 +324,7 @@ main(void)
 		cmocka_unit_test(test_two_hundred_under_load),
 		cmocka_unit_test(test_a_dead_sink_is_replaced),
 		cmocka_unit_test(test_sighup),
+		cmocka_unit_test(test_without_descriptors),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

@@ -48,7 +48,7 @@ chains_come_out_as_they_went_in(void **state)
 		items[i].number = i;
 		items[i].node.next = i < 9 ? &items[i + 1].node : NULL;
 	}
-	xf_inbox_init(&inbox);
+	assert_int_equal(xf_inbox_init(&inbox, NULL), XF_OK);
 	assert_null(xf_inbox_take(&inbox));
 	for (unsigned length = 1; length <= 4; at += length++) /* 1 + 2 + 3 + 4 */
 		xf_inbox_push(&inbox, &items[at].node, &items[at + length - 1].node);
@@ -67,7 +67,7 @@ nobody_sleeps_over_work(void **state)
 	struct item item = {.number = 1};
 
 	(void)state;
-	xf_inbox_init(&inbox);
+	assert_int_equal(xf_inbox_init(&inbox, NULL), XF_OK);
 	xf_inbox_push(&inbox, &item.node, &item.node);
 	assert_false(rings(&inbox, 0)); /* nobody slept: no system call was needed */
 	assert_false(xf_inbox_sleep(&inbox));
@@ -158,9 +158,9 @@ run_stress(unsigned count, bool in_turns)
 	unsigned next[PRODUCERS] = {0}, total = 0;
 	bool on_time = true, in_order = true;
 
-	xf_inbox_init(&stress.inbox);
+	assert_int_equal(xf_inbox_init(&stress.inbox, NULL), XF_OK);
 	for (unsigned i = 0; i < PRODUCERS; i++) {
-		xf_inbox_init(&stress.answers[i]);
+		assert_int_equal(xf_inbox_init(&stress.answers[i], NULL), XF_OK);
 		stress.items[i] = xf_alloc_array(count, sizeof(struct item));
 		producers[i] = (struct producer){&stress, i};
 		assert_int_equal(pthread_create(&threads[i], NULL, produce, &producers[i]), 0);
@@ -236,8 +236,8 @@ a_ring_wakes(void **state)
 	void *late;
 
 	(void)state;
-	xf_inbox_init(&inboxes[0]);
-	xf_inbox_init(&inboxes[1]);
+	assert_int_equal(xf_inbox_init(&inboxes[0], NULL), XF_OK);
+	assert_int_equal(xf_inbox_init(&inboxes[1], NULL), XF_OK);
 	assert_int_equal(pthread_create(&thread, NULL, ring_back, inboxes), 0);
 	for (unsigned i = 0; i < 5000 && on_time; i++) {
 		xf_inbox_ring(&inboxes[1]);

@@ -9,9 +9,11 @@
 #include <stddef.h>
 #include <cmocka.h>
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -420,6 +422,21 @@ reload(const char *text)
 	return status;
 }
 
+/* Refused, with PART in the reason. */
+static void
+assert_reload_fails(const char *text, const char *part)
+{
+	const struct xf_conf *conf = conf_make(text);
+	struct xf_reload_report report;
+	struct xf_error error = {{0}};
+
+	assert_int_equal(xf_flow_reload(world.flow, conf, &report, &error), XF_FAILED);
+	if (strstr(error.text, part) == NULL)
+		fail_msg("'%s' does not say '%s'", error.text, part);
+	xf_conf_destroy(&conf);
+	xf_reload_report_fini(&report);
+}
+
 /* Ends all within TIMEOUT_MS, with LEFT messages that are not settled. */
 static void
 world_fini(uint64_t timeout_ms, uint64_t left)
@@ -511,6 +528,118 @@ nothing_is_reloaded_before_the_start(void **state)
 	world_start();
 	end_of("s")->to_emit = 10;
 	assert_becomes(&end_of("a")->stored, 10);
+	world_fini(10000, 0);
+}
+
+/* Leaves SPARE descriptors to be had; returns what stood as the limit. */
+static rlim_t
+descriptors_take(rlim_t spare)
+{
+	int next = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	struct rlimit limit;
+	rlim_t before;
+
+	assert_true(next >= 0);
+	close(next);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	before = limit.rlim_cur;
+	limit.rlim_cur = (rlim_t)next + spare;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	return before;
+}
+
+static void
+descriptors_give(rlim_t count)
+{
+	struct rlimit limit;
+
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	limit.rlim_cur = count;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+}
+
+/* A thread's stack is more than there are addresses: none can be made, as where there are too many. */
+static size_t
+threads_take(void)
+{
+	pthread_attr_t attributes;
+	size_t before;
+
+	assert_int_equal(pthread_getattr_default_np(&attributes), 0);
+	assert_int_equal(pthread_attr_getstacksize(&attributes, &before), 0);
+	assert_int_equal(pthread_attr_setstacksize(&attributes, (size_t)1 << 48), 0);
+	assert_int_equal(pthread_setattr_default_np(&attributes), 0);
+	pthread_attr_destroy(&attributes);
+	return before;
+}
+
+static void
+threads_give(size_t stack)
+{
+	pthread_attr_t attributes;
+
+	assert_int_equal(pthread_getattr_default_np(&attributes), 0);
+	assert_int_equal(pthread_attr_setstacksize(&attributes, stack), 0);
+	assert_int_equal(pthread_setattr_default_np(&attributes), 0);
+	pthread_attr_destroy(&attributes);
+}
+
+/* Several endpoints are new: the first of them and the last want a thread and a descriptor each. */
+#define MORE \
+	"routes: [{name: r, from: {transport: s}, to: {transport: b}}, {name: q, from: {transport: t}, to: {transport: c}}]"
+
+/* What runs goes on, and a reload goes through once there are descriptors and threads again. */
+static void
+a_reload_without_descriptors_or_threads_is_refused(void **state)
+{
+	rlim_t descriptors;
+	size_t stack;
+
+	(void)state;
+	world_make("routes: [{name: r, from: {transport: s}, to: {transport: a}}]");
+	world_start();
+	for (rlim_t spare = 0; spare < 3; spare++) {
+		descriptors = descriptors_take(spare);
+		assert_reload_fails(MORE, "LimitNOFILE");
+		descriptors_give(descriptors);
+	}
+	stack = threads_take();
+	assert_reload_fails(MORE, "TasksMax");
+	threads_give(stack);
+	end_of("s")->to_emit = 10;
+	assert_becomes(&end_of("a")->stored, 10);
+	assert_int_equal(reload(MORE), XF_OK);
+	end_of("s")->to_emit = 10;
+	assert_becomes(&end_of("b")->stored, 10);
+	world_fini(10000, 0);
+}
+
+static void
+a_start_without_descriptors_or_threads_is_refused(void **state)
+{
+	struct xf_error error = {{0}};
+	rlim_t descriptors;
+	size_t stack;
+
+	(void)state;
+	world_make(MORE);
+	xf_flow_destroy(&world.flow);
+	stack = threads_take();
+	world.flow = xf_flow_create(world.conf, world.state, &error);
+	threads_give(stack);
+	assert_null(world.flow);
+	assert_non_null(strstr(error.text, "TasksMax"));
+	assert_non_null(strstr(error.text, "'r/to'"));
+	descriptors = descriptors_take(3);
+	world.flow = xf_flow_create(world.conf, world.state, &error);
+	descriptors_give(descriptors);
+	assert_null(world.flow);
+	assert_non_null(strstr(error.text, "LimitNOFILE"));
+	world.flow = xf_flow_create(world.conf, world.state, &error);
+	assert_non_null(world.flow);
+	world_start();
+	end_of("s")->to_emit = 10;
+	assert_becomes(&end_of("b")->stored, 10);
 	world_fini(10000, 0);
 }
 
@@ -795,6 +924,8 @@ main(void)
 		cmocka_unit_test(a_sink_that_hangs_is_left),
 		cmocka_unit_test(a_busy_source_keeps_nobody_out),
 		cmocka_unit_test(nothing_is_reloaded_before_the_start),
+		cmocka_unit_test(a_reload_without_descriptors_or_threads_is_refused),
+		cmocka_unit_test(a_start_without_descriptors_or_threads_is_refused),
 		cmocka_unit_test(a_message_that_goes_the_new_way_has_hopped_once),
 		cmocka_unit_test(a_message_that_goes_the_new_way_has_the_key_that_its_siblings_get),
 		cmocka_unit_test(a_message_that_goes_the_new_way_is_the_same),
