@@ -186,6 +186,8 @@ flow_serve(const struct xf_conf *conf, struct xf_catalogue *catalogue, struct xf
 		xf_log(XF_LOG_INFO, NULL, "stopped, all settled");
 	xf_admin_stop(&admin);
 	xf_reloader_destroy(&reloader);
+	if (!xf_flow_stopped(flow))
+		_exit(EXIT_FAILURE); /* a plugin is at work still, on memory that would be gone; what is on disk is so */
 	return EXIT_SUCCESS;
 }
 

@@ -67,6 +67,8 @@ report_write(uint64_t generation, const struct xf_reload_report *report, const s
 	if (report->server_differs)
 		cJSON_AddItemToArray(warnings, cJSON_CreateString("what 'server' says has changed; it takes effect at "
 		                                                  "the next start"));
+	for (size_t i = 0; i < report->late_count; i++)
+		cJSON_AddItemToArray(warnings, cJSON_CreateString(report->late[i]));
 	for (size_t i = 0; i < conf->warning_count; i++)
 		cJSON_AddItemToArray(warnings, cJSON_CreateString(conf->warnings[i]));
 	text = cJSON_PrintUnformatted(object);
@@ -106,6 +108,8 @@ reload_do(struct xf_reloader *reloader, const char *who, struct xf_buffer *out, 
 	}
 	/* It lives at least until the next reload, which waits. */
 	report_write(reloader->status.generation + 1, &report, conf, out);
+	for (size_t i = 0; i < report.late_count; i++)
+		xf_log(XF_LOG_ERROR, NULL, "reload: %s", report.late[i]);
 	xf_log(XF_LOG_INFO, NULL, "reloaded by=%s generation=%llu added=%zu changed=%zu removed=%zu kept=%zu%s", who,
 	       (unsigned long long)reloader->status.generation + 1, report.added_count, report.changed_count,
 	       report.removed_count, report.kept_count, report.server_differs ? " (server: at the next start)" : "");

@@ -19,6 +19,7 @@
 #include "flow/parts.h"
 
 #define FOLLOW_WAIT_MS 250 /* how long an answer waits for the inlets to see a change */
+#define PATIENCE_MS 10000  /* a plugin may block for five seconds while it connects (transport.h) */
 #define REPORT_BYTES (256 * 1024)
 
 /* ---- Making ----------------------------------------------------------------------------------- */
@@ -104,6 +105,7 @@ xf_flow_create(const struct xf_conf *conf, struct xf_state *state, struct xf_err
 	flow->first = xf_holder_create(conf, false);
 	flow->holder = xf_holder_keep(flow->first);
 	flow->state = state;
+	flow->patience_ms = PATIENCE_MS;
 	pthread_mutex_init(&flow->reload_lock, NULL);
 	pthread_mutex_init(&flow->control_lock, NULL);
 	pthread_rwlockattr_init(&prefer_writer);
@@ -159,6 +161,48 @@ flow_drained(const struct xf_flow *flow)
 	return drained;
 }
 
+/* One whose thread was asked to end and has not, of what runs and of what a reload left. */
+static const struct xf_runner *
+flow_not_ended(struct xf_flow *flow)
+{
+	const struct xf_runner *runner = NULL;
+
+	for (size_t i = 0; runner == NULL && i < flow->route_count; i++)
+		runner = xf_route_not_ended(flow->routes[i]);
+	for (size_t i = 0; runner == NULL && i < flow->left_count; i++)
+		runner = xf_route_not_ended(flow->left[i].old);
+	return runner;
+}
+
+static const struct xf_runner *
+flow_wait_ended(struct xf_flow *flow)
+{
+	uint64_t until = xf_now_ms() + flow->patience_ms;
+	const struct xf_runner *runner;
+
+	while ((runner = flow_not_ended(flow)) != NULL && xf_now_ms() < until)
+		xf_sleep_ms(1);
+	return runner;
+}
+
+static void
+flow_stop(struct xf_flow *flow, uint64_t *left)
+{
+	const struct xf_runner *runner;
+
+	for (size_t i = 0; i < flow->route_count; i++)
+		xf_route_end_sources(flow->routes[i], NULL);
+	flow_wait_ended(flow);
+	for (size_t i = 0; i < flow->route_count; i++)
+		*left += xf_route_in_flight(flow->routes[i]);
+	for (size_t i = 0; i < flow->route_count; i++)
+		xf_route_end_sinks(flow->routes[i]);
+	runner = flow_wait_ended(flow);
+	if (runner != NULL)
+		xf_log(XF_LOG_ERROR, runner->name, "plugin '%s' keeps the thread, and is not waited for any longer",
+		       runner->conf->transport->plugin);
+}
+
 uint64_t
 xf_flow_drain(struct xf_flow *flow, uint64_t timeout_ms)
 {
@@ -170,14 +214,15 @@ xf_flow_drain(struct xf_flow *flow, uint64_t timeout_ms)
 		xf_route_drain(flow->routes[i]);
 	while (!flow_drained(flow) && xf_now_ms() < until && !atomic_load(&flow->drain_now))
 		xf_sleep_ms(5);
-	for (size_t i = 0; i < flow->route_count; i++)
-		xf_route_stop_sources(flow->routes[i]);
-	for (size_t i = 0; i < flow->route_count; i++)
-		left += xf_route_in_flight(flow->routes[i]);
-	for (size_t i = 0; i < flow->route_count; i++)
-		xf_route_stop_sinks(flow->routes[i]);
+	flow_stop(flow, &left);
 	pthread_mutex_unlock(&flow->reload_lock);
 	return left;
+}
+
+bool
+xf_flow_stopped(struct xf_flow *flow)
+{
+	return flow_not_ended(flow) == NULL;
 }
 
 void
@@ -196,6 +241,9 @@ xf_flow_destroy(struct xf_flow **pointer)
 	*pointer = NULL;
 	for (size_t i = 0; i < flow->route_count; i++)
 		xf_route_destroy(&flow->routes[i]);
+	for (size_t i = 0; i < flow->left_count; i++)
+		flow->left[i].new = NULL;
+	xf_flow_reap(flow);
 	for (size_t i = 0; i < flow->migration_count; i++)
 		free(flow->migrations[i]);
 	xf_rejects_close(&flow->rejects);

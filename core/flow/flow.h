@@ -23,6 +23,10 @@ void xf_flow_start(struct xf_flow *flow);
  * them still). */
 uint64_t xf_flow_drain(struct xf_flow *flow, uint64_t timeout_ms);
 
+/* After a drain: whether every thread has ended. A plugin that keeps one is named in the log; while it does the flow can neither be
+ * destroyed nor its plugins closed, and all that is left to do is to end the process. */
+bool xf_flow_stopped(struct xf_flow *flow);
+
 /* Another thread cuts a drain short. */
 void xf_flow_drain_now(struct xf_flow *flow);
 void xf_flow_destroy(struct xf_flow **flow);
@@ -30,7 +34,8 @@ void xf_flow_destroy(struct xf_flow **flow);
 /* What a reload did, part by part: "route 'orders'". */
 struct xf_reload_report {
 	char **added, **changed, **removed, **kept;
-	size_t added_count, changed_count, removed_count, kept_count;
+	char **late; /* sentences: who was to end, and does not */
+	size_t added_count, changed_count, removed_count, kept_count, late_count;
 	bool server_differs; /* its settings hold from the next start on */
 };
 
@@ -38,7 +43,9 @@ struct xf_reload_report {
  * Goes over to CONF, whose file has been found good. What is alike is left alone; of what is not, the new connects before
  * the old is let go, and what is under way is settled first, or goes the new way where its sinks are dead. XF_OK: CONF is
  * taken. XF_FAILED with a reason: nothing was changed, and CONF is the caller's. Blocks for as long as brokers take to
- * connect and to confirm, some seconds at most. REPORT is given back by fini.
+ * connect and to confirm, some seconds at most, and for a plugin that keeps a thread: what would have to be stopped must come
+ * back first, or the reload is refused. One that comes back and then does not end is left behind, and no other reload goes
+ * through until it has. REPORT is given back by fini.
  */
 enum xf_status xf_flow_reload(struct xf_flow *flow, const struct xf_conf *conf, struct xf_reload_report *report,
                               struct xf_error *error);

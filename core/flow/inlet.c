@@ -806,6 +806,7 @@ void
 xf_inlet_destroy(struct xf_inlet **pointer)
 {
 	struct xf_inlet *inlet = *pointer;
+	struct xf_way *other;
 
 	if (inlet == NULL)
 		return;
@@ -829,24 +830,14 @@ xf_inlet_destroy(struct xf_inlet **pointer)
 	xf_buffer_fini(&inlet->scratch);
 	xf_arrival_fini(&inlet->arrival);
 	xf_way_destroy(&inlet->way);
+	other = atomic_load(&inlet->next); /* it was to go over, and did not come to */
+	xf_way_destroy(&other);
 	if (inlet->runner.instance != NULL)
 		inlet->ops->destroy(inlet->runner.instance);
 	free(inlet->settlements);
 	pthread_mutex_destroy(&inlet->way_lock);
 	xf_runner_fini(&inlet->runner);
 	free(inlet);
-}
-
-void
-xf_inlet_start(struct xf_inlet *inlet)
-{
-	xf_runner_start(&inlet->runner);
-}
-
-void
-xf_inlet_stop(struct xf_inlet *inlet)
-{
-	xf_runner_stop(&inlet->runner);
 }
 
 /* ---- For others --------------------------------------------------------------------------------------- */

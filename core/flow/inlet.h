@@ -30,10 +30,7 @@ struct xf_inlet_setup {
 struct xf_inlet *xf_inlet_create(char *name, const struct xf_inlet_setup *setup, struct xf_error *error);
 void xf_inlet_destroy(struct xf_inlet **inlet); /* after its sinks have stopped */
 
-void xf_inlet_start(struct xf_inlet *inlet);
-void xf_inlet_stop(struct xf_inlet *inlet);
-
-/* [any] */
+/* [any] It is started and ended by its runner. */
 struct xf_runner *xf_inlet_runner(struct xf_inlet *inlet);
 void xf_inlet_pause(struct xf_inlet *inlet, bool paused);
 void xf_inlet_drain(struct xf_inlet *inlet);

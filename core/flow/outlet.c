@@ -45,13 +45,6 @@ xf_outlet_start(struct xf_outlet *outlet)
 		xf_sink_start(outlet->sinks[i]);
 }
 
-void
-xf_outlet_stop(struct xf_outlet *outlet)
-{
-	for (unsigned i = 0; i < outlet->count; i++)
-		xf_sink_stop(outlet->sinks[i]);
-}
-
 static unsigned
 badness(uint32_t state)
 {

@@ -22,8 +22,6 @@ struct xf_outlet *xf_outlet_create(char *name, const char *route, const char *se
 void xf_outlet_destroy(struct xf_outlet **outlet);
 
 void xf_outlet_start(struct xf_outlet *outlet);
-/* Every leg has gone back to its inlet's inbox when this returns. */
-void xf_outlet_stop(struct xf_outlet *outlet);
 
 /* That of the connection that is worst off. */
 uint32_t xf_outlet_state(const struct xf_outlet *outlet);

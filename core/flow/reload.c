@@ -5,8 +5,12 @@
  *   transports   by name and digest, opened when the first route needs them (transports.h)
  *   routes       by name; one that is alike is not touched, not even its connections
  *
- * First everything new is made, so that what a plugin refuses changes nothing. Then new sinks connect while the old ones
- * work; then the routes that change are left, which settles what is under way; and only then each takes over (route.h).
+ * First everything new is made, so that what a plugin refuses changes nothing, and every thread that will have to stop is
+ * called: one that its plugin keeps refuses the reload. Then new sinks connect while the old ones work; then the routes that
+ * change are left, which settles what is under way; and only then each takes over (route.h).
+ *
+ * From there on there is no way back, and none waits for ever: a thread that came when it was called, and does not end, is left
+ * with its route. What of it is under way comes over if it ever ends.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +32,7 @@ struct move {
 struct reload {
 	struct xf_flow *flow;
 	struct xf_holder *holder;
+	struct xf_reload_report *report;
 	struct move *moves;
 	size_t count;
 	size_t *order; /* which move each route of the configuration is */
@@ -40,6 +45,13 @@ static bool
 is_changed(const struct move *move)
 {
 	return move->old != NULL && move->new != NULL && move->old != move->new;
+}
+
+/* It is to stop, or has sources that are to go over. */
+static bool
+is_left(const struct move *move)
+{
+	return move->old != NULL && move->old != move->new;
 }
 
 static bool
@@ -155,6 +167,100 @@ reload_undo(struct reload *reload)
 	pthread_rwlock_unlock(&reload->flow->parts_lock);
 }
 
+/* ---- Who comes back -------------------------------------------------------------------------------------- */
+
+static enum xf_status
+runner_refuses(const struct xf_runner *runner, const char *what, struct xf_error *error)
+{
+	return xf_error_set(error, "'%s' %s: its plugin '%s' keeps the thread; wait until it comes back, or restart the server",
+	                    runner->name, what, runner->conf->transport->plugin);
+}
+
+/* Every thread that will have to stop comes by its loop, or nothing is changed. */
+static enum xf_status
+routes_answer(struct reload *reload, struct xf_error *error)
+{
+	uint64_t until = xf_now_ms() + reload->flow->patience_ms;
+	const struct xf_runner *absent;
+
+	for (size_t i = 0; i < reload->count; i++)
+		if (is_left(&reload->moves[i]))
+			xf_route_call(reload->moves[i].old);
+	for (size_t i = 0; i < reload->count; i++) {
+		while (is_left(&reload->moves[i]) && (absent = xf_route_absent(reload->moves[i].old)) != NULL) {
+			if (xf_now_ms() >= until)
+				return runner_refuses(absent, "cannot be stopped", error);
+			xf_sleep_ms(1);
+		}
+	}
+	return XF_OK;
+}
+
+const struct xf_runner *
+xf_flow_reap(struct xf_flow *flow)
+{
+	const struct xf_runner *late = NULL;
+	size_t count = 0;
+
+	for (size_t i = 0; i < flow->left_count; i++) {
+		struct xf_left left = flow->left[i];
+		const struct xf_runner *runner = xf_route_not_ended(left.old);
+
+		if (runner == NULL && left.new != NULL)
+			runner = xf_route_not_over(left.new);
+		if (runner != NULL) {
+			flow->left[count++] = left;
+			late = runner;
+		} else
+			xf_route_destroy(&left.old);
+	}
+	flow->left_count = count;
+	if (count > 0)
+		return late;
+	for (size_t i = 0; i < flow->left_migration_count; i++)
+		free(flow->left_migrations[i]);
+	free(flow->left_migrations);
+	free(flow->left);
+	flow->left_migrations = NULL;
+	flow->left = NULL;
+	flow->left_migration_count = 0;
+	return NULL;
+}
+
+/* While something is left nothing else is exchanged: it may use what runs. */
+static enum xf_status
+left_reap(struct xf_flow *flow, struct xf_error *error)
+{
+	const struct xf_runner *late;
+
+	pthread_rwlock_wrlock(&flow->parts_lock);
+	late = xf_flow_reap(flow);
+	pthread_rwlock_unlock(&flow->parts_lock);
+	return late == NULL ? XF_OK : runner_refuses(late, "does not end since an earlier reload", error);
+}
+
+/* The old one, which is exchanged. */
+static void
+route_end(struct reload *reload, struct move *move)
+{
+	struct xf_reload_report *report = reload->report;
+	struct xf_flow *flow = reload->flow;
+	const struct xf_runner *late = xf_route_not_ended(move->old);
+
+	if (late == NULL && move->new != NULL)
+		late = xf_route_not_over(move->new);
+	if (late == NULL) {
+		xf_route_destroy(&move->old);
+		return;
+	}
+	report->late = xf_grow_array(report->late, report->late_count, report->late_count + 1, sizeof(*report->late));
+	report->late[report->late_count++] =
+		xf_format("'%s' does not end: plugin '%s' keeps the thread, and what is under way there waits for it; no other "
+	                  "reload goes through until then", late->name, late->conf->transport->plugin);
+	flow->left = xf_grow_array(flow->left, flow->left_count, flow->left_count + 1, sizeof(*flow->left));
+	flow->left[flow->left_count++] = (struct xf_left){move->old, move->new};
+}
+
 /* ---- Going over ---------------------------------------------------------------------------------------- */
 
 static void
@@ -170,46 +276,80 @@ sinks_connect(struct reload *reload)
 			xf_sleep_ms(2);
 }
 
+/* The next of the routes that are left, from NUMBER on: those with a source that cannot be held back, or the others. */
+static struct move *
+move_next(const struct reload *reload, bool lossy, size_t *number)
+{
+	while (*number < reload->count) {
+		struct move *move = &reload->moves[(*number)++];
+
+		if (is_left(move) && is_lossy(move->old) == lossy)
+			return move;
+	}
+	return NULL;
+}
+
+static bool
+move_left(struct move *move)
+{
+	return move->new != NULL ? xf_route_left(move->old, move->new) : xf_route_drained(move->old);
+}
+
+static bool
+move_ended(struct move *move)
+{
+	return xf_route_not_ended(move->old) == NULL;
+}
+
+static bool
+move_over(struct move *move)
+{
+	return move->new == NULL || xf_route_not_over(move->new) == NULL;
+}
+
+static void
+moves_wait(const struct reload *reload, bool lossy, bool (*done)(struct move *move), uint64_t limit_ms)
+{
+	uint64_t until = xf_now_ms() + limit_ms;
+	struct move *move;
+
+	for (size_t i = 0; (move = move_next(reload, lossy, &i)) != NULL;)
+		while (!done(move) && xf_now_ms() < until)
+			xf_sleep_ms(1);
+}
+
 static void
 routes_leave(struct reload *reload, bool lossy)
 {
-	uint64_t until = xf_now_ms() + LEAVE_WAIT_MS;
+	struct move *move;
 
-	for (size_t i = 0; i < reload->count; i++) {
-		struct move *move = &reload->moves[i];
-
-		if (move->old == NULL || move->old == move->new || is_lossy(move->old) != lossy)
-			continue;
+	for (size_t i = 0; (move = move_next(reload, lossy, &i)) != NULL;) {
 		if (move->new != NULL)
 			xf_route_leave(move->old, move->new);
 		else
 			xf_route_drain(move->old);
 	}
-	for (size_t i = 0; i < reload->count; i++) {
-		struct move *move = &reload->moves[i];
-
-		while (move->old != NULL && move->old != move->new && is_lossy(move->old) == lossy && xf_now_ms() < until &&
-		       !(move->new != NULL ? xf_route_left(move->old, move->new) : xf_route_drained(move->old)))
-			xf_sleep_ms(1);
-	}
+	moves_wait(reload, lossy, move_left, LEAVE_WAIT_MS);
 }
 
 static void
 routes_go_over(struct reload *reload, bool lossy)
 {
-	for (size_t i = 0; i < reload->count; i++) {
-		struct move *move = &reload->moves[i];
+	struct move *move;
 
-		if (move->old == NULL || move->old == move->new || is_lossy(move->old) != lossy)
-			continue;
-		if (move->new != NULL) {
-			xf_route_stop_left(move->old, move->new);
-			xf_route_go_over(move->old, move->new);
-		} else {
-			xf_route_stop_sources(move->old);
-			xf_route_stop_sinks(move->old);
-		}
+	for (size_t i = 0; (move = move_next(reload, lossy, &i)) != NULL;) {
+		if (move->new != NULL)
+			xf_route_lossy_take_over(move->new, move->old);
+		xf_route_end_sources(move->old, move->new);
 	}
+	moves_wait(reload, lossy, move_ended, reload->flow->patience_ms);
+	for (size_t i = 0; (move = move_next(reload, lossy, &i)) != NULL;)
+		xf_route_end_sinks(move->old);
+	moves_wait(reload, lossy, move_ended, reload->flow->patience_ms);
+	for (size_t i = 0; (move = move_next(reload, lossy, &i)) != NULL;)
+		if (move->new != NULL)
+			xf_route_go_over(move->old, move->new);
+	moves_wait(reload, lossy, move_over, reload->flow->patience_ms);
 }
 
 static void
@@ -226,18 +366,31 @@ migrations_exchange(struct reload *reload)
 		flow->migrations[i]->conf = &conf->migrations[i];
 }
 
-/* Those that the new configuration does not have; nobody uses them any more. */
+static void
+migration_leave(struct xf_flow *flow, struct xf_migration *migration)
+{
+	size_t count = flow->left_migration_count++;
+
+	flow->left_migrations = xf_grow_array(flow->left_migrations, count, count + 1, sizeof(*flow->left_migrations));
+	flow->left_migrations[count] = migration;
+}
+
+/* Those that the new configuration does not have; nobody uses them any more but a route that was left. */
 static void
 migrations_drop(struct reload *reload)
 {
+	struct xf_flow *flow = reload->flow;
+
 	for (size_t i = 0; i < reload->migration_old_count; i++) {
 		struct xf_migration *migration = reload->migrations_old[i];
 		bool kept = false;
 
 		for (size_t k = 0; k < reload->migration_count; k++)
 			kept = kept || reload->migrations[k] == migration;
-		if (!kept)
+		if (!kept && flow->left_count == 0)
 			free(migration);
+		else if (!kept)
+			migration_leave(flow, migration);
 	}
 	free(reload->migrations_old);
 }
@@ -273,8 +426,8 @@ parts_exchange(struct reload *reload)
 	migrations_exchange(reload);
 	routes_exchange(reload);
 	for (size_t i = 0; i < reload->count; i++)
-		if (reload->moves[i].old != reload->moves[i].new)
-			xf_route_destroy(&reload->moves[i].old);
+		if (is_left(&reload->moves[i]))
+			route_end(reload, &reload->moves[i]);
 	migrations_drop(reload);
 	xf_holder_release(&flow->holder);
 	flow->holder = xf_holder_keep(reload->holder);
@@ -306,8 +459,10 @@ report_add(char ***list, size_t *count, const char *what, const char *name)
 }
 
 static void
-report_fill(const struct reload *reload, struct xf_reload_report *report)
+report_fill(const struct reload *reload)
 {
+	struct xf_reload_report *report = reload->report;
+
 	for (size_t i = 0; i < reload->count; i++) {
 		const struct move *move = &reload->moves[i];
 
@@ -339,13 +494,14 @@ xf_reload_report_fini(struct xf_reload_report *report)
 	list_free(report->changed, report->changed_count);
 	list_free(report->removed, report->removed_count);
 	list_free(report->kept, report->kept_count);
+	list_free(report->late, report->late_count);
 	*report = (struct xf_reload_report){.added = NULL};
 }
 
 enum xf_status
 xf_flow_reload(struct xf_flow *flow, const struct xf_conf *conf, struct xf_reload_report *report, struct xf_error *error)
 {
-	struct reload reload = {.flow = flow};
+	struct reload reload = {.flow = flow, .report = report};
 	enum xf_status status = XF_OK;
 
 	*report = (struct xf_reload_report){.added = NULL};
@@ -355,12 +511,16 @@ xf_flow_reload(struct xf_flow *flow, const struct xf_conf *conf, struct xf_reloa
 		status = xf_error_set(error, "this server is stopping");
 	else if (!flow->started)
 		status = xf_error_set(error, "this server is starting");
+	else
+		status = left_reap(flow, error);
 	if (status == XF_OK)
 		status = migrations_make(&reload, error);
 	if (status == XF_OK)
 		status = routes_make(&reload, error);
+	if (status == XF_OK)
+		status = routes_answer(&reload, error);
 	if (status == XF_OK) {
-		report_fill(&reload, report);
+		report_fill(&reload);
 		reload_apply(&reload);
 	} else {
 		reload_undo(&reload);

@@ -97,6 +97,7 @@ source_create(struct xf_route *route, const struct xf_route_setup *setup, size_t
 
 	way_setup_fill(route, &inlet.way);
 	if (kept != NULL) {
+		source->kept = true;
 		source->way = xf_inlet_way(kept->inlet, &inlet.way);
 		return XF_OK;
 	}
@@ -211,11 +212,17 @@ xf_route_start_sinks(struct xf_route *route)
 		xf_outlet_start(route->outlets[i]);
 }
 
+static void
+source_start(struct xf_route_source *source)
+{
+	xf_runner_start(xf_inlet_runner(source->inlet));
+}
+
 void
 xf_route_start_sources(struct xf_route *route)
 {
 	for (size_t i = 0; i < route->conf->source_count; i++)
-		xf_inlet_start(route->sources[i].inlet);
+		source_start(&route->sources[i]);
 }
 
 void
@@ -235,27 +242,95 @@ xf_route_drained(const struct xf_route *route)
 	return drained;
 }
 
-void
-xf_route_stop_sources(struct xf_route *route)
-{
-	for (size_t i = 0; i < route->conf->source_count; i++)
-		xf_inlet_stop(route->sources[i].inlet);
-}
-
-void
-xf_route_stop_sinks(struct xf_route *route)
-{
-	for (unsigned i = 0; i < route->outlet_count; i++)
-		xf_outlet_stop(route->outlets[i]);
-}
-
-/* ---- Taking over ------------------------------------------------------------------------------------- */
-
 static bool
 is_kept(const struct xf_route *new, size_t index)
 {
-	return index < new->conf->source_count && new->sources[index].way != NULL;
+	return new != NULL && index < new->conf->source_count && new->sources[index].kept;
 }
+
+void
+xf_route_end_sources(struct xf_route *route, const struct xf_route *new)
+{
+	for (size_t i = 0; i < route->conf->source_count; i++)
+		if (!is_kept(new, i))
+			xf_runner_end(xf_inlet_runner(route->sources[i].inlet));
+}
+
+void
+xf_route_end_sinks(struct xf_route *route)
+{
+	for (unsigned i = 0; i < route->outlet_count; i++)
+		for (unsigned c = 0; c < route->outlets[i]->count; c++)
+			xf_runner_end(xf_sink_runner(route->outlets[i]->sinks[c]));
+}
+
+/* ---- Who comes ----------------------------------------------------------------------------------------- */
+
+/* The threads of ROUTE from number *NEXT on; NULL: there are no more. */
+static struct xf_runner *
+runner_next(const struct xf_route *route, size_t *next)
+{
+	size_t at = (*next)++;
+
+	if (at < route->conf->source_count)
+		return route->sources[at].inlet != NULL ? xf_inlet_runner(route->sources[at].inlet) : runner_next(route, next);
+	at -= route->conf->source_count;
+	for (unsigned i = 0; i < route->outlet_count; at -= route->outlets[i++]->count)
+		if (at < route->outlets[i]->count)
+			return xf_sink_runner(route->outlets[i]->sinks[at]);
+	return NULL;
+}
+
+void
+xf_route_call(struct xf_route *route)
+{
+	struct xf_runner *runner;
+
+	for (size_t next = 0; (runner = runner_next(route, &next)) != NULL;)
+		xf_runner_call(runner);
+}
+
+const struct xf_runner *
+xf_route_absent(const struct xf_route *route)
+{
+	const struct xf_runner *runner;
+
+	for (size_t next = 0; (runner = runner_next(route, &next)) != NULL;)
+		if (!xf_runner_answered(runner))
+			return runner;
+	return NULL;
+}
+
+const struct xf_runner *
+xf_route_not_ended(struct xf_route *route)
+{
+	struct xf_runner *runner;
+
+	for (size_t next = 0; (runner = runner_next(route, &next)) != NULL;)
+		if (!xf_runner_ended(runner))
+			return runner;
+	return NULL;
+}
+
+const struct xf_runner *
+xf_route_not_over(struct xf_route *route)
+{
+	for (size_t i = 0; i < route->conf->source_count; i++) {
+		struct xf_route_source *source = &route->sources[i];
+		struct xf_way *left;
+
+		if (!source->goes_over)
+			continue;
+		left = xf_inlet_left(source->inlet);
+		if (left == NULL)
+			return xf_inlet_runner(source->inlet);
+		xf_way_destroy(&left);
+		source->goes_over = false;
+	}
+	return NULL;
+}
+
+/* ---- Taking over ------------------------------------------------------------------------------------- */
 
 /* What it misses nobody brings again, so its successor is there before it goes. */
 static bool
@@ -292,15 +367,15 @@ xf_route_left(const struct xf_route *old, const struct xf_route *new)
 }
 
 /* For a moment both are there, and a message may come through both. */
-static void
-lossy_take_over(struct xf_route *new, struct xf_route *old)
+void
+xf_route_lossy_take_over(struct xf_route *new, struct xf_route *old)
 {
 	uint64_t until = xf_now_ms() + LOSSY_WAIT_MS;
 
 	for (size_t i = 0; i < new->conf->source_count; i++) {
 		if (is_kept(new, i) || !is_lossy(new, i))
 			continue;
-		xf_inlet_start(new->sources[i].inlet);
+		source_start(&new->sources[i]);
 		while (!xf_inlet_was_up(new->sources[i].inlet) && xf_now_ms() < until)
 			xf_sleep_ms(5);
 	}
@@ -314,28 +389,17 @@ lossy_take_over(struct xf_route *new, struct xf_route *old)
 }
 
 void
-xf_route_stop_left(struct xf_route *old, struct xf_route *new)
+xf_route_go_over(struct xf_route *old, struct xf_route *new)
 {
-	lossy_take_over(new, old);
-	for (size_t i = 0; i < old->conf->source_count; i++)
-		if (!is_kept(new, i))
-			xf_inlet_stop(old->sources[i].inlet);
-	xf_route_stop_sinks(old);
-}
-
-/* Each in its own time: a source that is slow to come back to its loop keeps no other waiting. */
-void
-xf_route_go_over(struct xf_route *old, const struct xf_route *new)
-{
-	for (size_t i = 0; i < new->conf->source_count; i++)
-		if (is_kept(new, i))
-			xf_inlet_offer(old->sources[i].inlet, new->sources[i].way);
 	for (size_t i = 0; i < new->conf->source_count; i++) {
-		struct xf_way *left = NULL;
+		struct xf_route_source *source = &new->sources[i];
 
-		while (is_kept(new, i) && (left = xf_inlet_left(old->sources[i].inlet)) == NULL)
-			xf_sleep_ms(1);
-		xf_way_destroy(&left);
+		if (!source->kept)
+			continue;
+		source->inlet = old->sources[i].inlet;
+		xf_inlet_offer(source->inlet, source->way);
+		source->way = NULL;
+		source->goes_over = true;
 	}
 }
 
@@ -343,11 +407,15 @@ void
 xf_route_take_over(struct xf_route *new, struct xf_route *old)
 {
 	for (size_t i = 0; i < new->conf->source_count; i++) {
-		if (is_kept(new, i)) {
-			new->sources[i] = old->sources[i];
+		struct xf_route_source *source = &new->sources[i];
+
+		if (source->kept) {
+			source->holder = old->sources[i].holder;
+			source->transport = old->sources[i].transport;
+			source->kept = false;
 			old->sources[i] = (struct xf_route_source){.inlet = NULL};
 		} else if (!is_lossy(new, i))
-			xf_inlet_start(new->sources[i].inlet);
+			source_start(source);
 	}
 	if (new->paused != old->paused)
 		xf_route_pause(new, old->paused);

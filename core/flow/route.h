@@ -18,7 +18,9 @@ struct xf_route_source {
 	struct xf_inlet *inlet; /* NULL: still the old route's, from which it is kept */
 	struct xf_holder *holder; /* of the configuration that it was made from */
 	struct xf_transport *transport;
-	struct xf_way *way; /* for an inlet that is kept, until it has it */
+	bool kept;          /* its inlet is that of the route that it takes over from */
+	struct xf_way *way; /* for an inlet that is kept, until that is offered it */
+	bool goes_over;     /* the inlet was, and has not left its old way yet */
 };
 
 struct xf_route {
@@ -61,19 +63,31 @@ void xf_route_start_sources(struct xf_route *route);
 /* Its sources take nothing in any more. */
 void xf_route_drain(struct xf_route *route);
 bool xf_route_drained(const struct xf_route *route); /* and nothing is in flight */
-void xf_route_stop_sources(struct xf_route *route);
-void xf_route_stop_sinks(struct xf_route *route);
+/* Its threads are asked to end, sources before sinks: but those of the sources that NEW, which may be NULL, keeps. A sink whose
+ * thread has ended has given every leg back. */
+void xf_route_end_sources(struct xf_route *route, const struct xf_route *new);
+void xf_route_end_sinks(struct xf_route *route);
+
+/*
+ * A plugin may keep a thread for ever. So nothing here waits for one; these name what has not come, or NULL: after a call, which
+ * asks every thread to come by its loop; after an end; and after going over.
+ */
+void xf_route_call(struct xf_route *route);
+const struct xf_runner *xf_route_absent(const struct xf_route *route);
+const struct xf_runner *xf_route_not_ended(struct xf_route *route);
+const struct xf_runner *xf_route_not_over(struct xf_route *route);
 
 /*
  * The steps of taking over, for NEW made with `from` OLD; sinks of NEW run. leave: nothing new comes in through what is
- * kept, and what is not kept drains. left: that is done. stop_left: ends what is not kept, sinks included; sources that
- * cannot be held back start first. go_over: whatever is still open goes the new way, as soon as its sources come back to their
- * loops. take_over, which does not wait: what is kept is NEW's, and the other new sources start; OLD is to be destroyed then.
+ * kept, and what is not kept drains. left: that is done. lossy_take_over: of sources that cannot be held back the new ones
+ * start and the old ones drain; waits for some seconds. Then what is not kept ends. go_over: whatever is still open goes the new
+ * way, as soon as its sources come back to their loops. take_over, which does not wait: what is kept is NEW's, and the other
+ * new sources start; OLD is to be destroyed once its threads have ended and nothing goes over any more.
  */
 void xf_route_leave(struct xf_route *old, const struct xf_route *new);
 bool xf_route_left(const struct xf_route *old, const struct xf_route *new);
-void xf_route_stop_left(struct xf_route *old, struct xf_route *new);
-void xf_route_go_over(struct xf_route *old, const struct xf_route *new);
+void xf_route_lossy_take_over(struct xf_route *new, struct xf_route *old);
+void xf_route_go_over(struct xf_route *old, struct xf_route *new);
 void xf_route_take_over(struct xf_route *new, struct xf_route *old);
 
 /* Each sink that it needs where its knobs stand, and each source, was up once. */

@@ -57,11 +57,15 @@ runner_main(void *argument)
 	runner->ops->start(runner);
 	while (!atomic_load_explicit(&runner->stopping, memory_order_relaxed)) {
 		struct xf_work work = {.struct_size = sizeof(work), .ready = ready, .fd = -1, .timeout_ms = 1000};
-		bool busy = runner->ops->turn(runner, &work);
+		bool busy;
 
+		if (atomic_load_explicit(&runner->called, memory_order_relaxed))
+			atomic_store(&runner->called, false);
+		busy = runner->ops->turn(runner, &work);
 		ready = runner_wait(runner, &work, busy);
 	}
 	runner->ops->stop(runner);
+	atomic_store(&runner->ended, true);
 	return NULL;
 }
 
@@ -95,20 +99,14 @@ free_name:
 	return XF_FAILED;
 }
 
-static void
-thread_end(struct xf_runner *runner)
-{
-	atomic_store(&runner->stopping, true);
-	xf_inbox_ring(&runner->inbox);
-	pthread_join(runner->thread, NULL);
-}
-
 void
 xf_runner_fini(struct xf_runner *runner)
 {
 	XF_ASSERT(!runner->running);
-	if (!atomic_load(&runner->started))
-		thread_end(runner);
+	if (!atomic_load(&runner->started)) {
+		xf_runner_end(runner);
+		pthread_join(runner->thread, NULL);
+	}
 	xf_inbox_fini(&runner->inbox);
 	pthread_mutex_destroy(&runner->reason_lock);
 	free(runner->name);
@@ -123,11 +121,43 @@ xf_runner_start(struct xf_runner *runner)
 }
 
 void
+xf_runner_call(struct xf_runner *runner)
+{
+	atomic_store(&runner->called, runner->running);
+	xf_inbox_ring(&runner->inbox);
+}
+
+bool
+xf_runner_answered(const struct xf_runner *runner)
+{
+	return !atomic_load(&runner->called);
+}
+
+void
+xf_runner_end(struct xf_runner *runner)
+{
+	atomic_store(&runner->stopping, true);
+	xf_inbox_ring(&runner->inbox);
+}
+
+bool
+xf_runner_ended(struct xf_runner *runner)
+{
+	if (!runner->running || !atomic_load(&runner->stopping))
+		return true;
+	if (!atomic_load(&runner->ended))
+		return false;
+	xf_runner_stop(runner);
+	return true;
+}
+
+void
 xf_runner_stop(struct xf_runner *runner)
 {
 	if (!runner->running)
 		return;
-	thread_end(runner);
+	xf_runner_end(runner);
+	pthread_join(runner->thread, NULL);
 	runner->running = false;
 }
 

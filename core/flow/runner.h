@@ -27,9 +27,11 @@ struct xf_runner {
 	const struct xf_runner_ops *ops;
 	struct xf_inbox inbox;
 	pthread_t thread; /* from init on; until start it waits, and touches nothing but its inbox */
-	bool running; /* the control thread's: started, and not stopped */
+	bool running; /* the control thread's: started, and not joined */
 	_Atomic bool started;
 	_Atomic bool stopping;
+	_Atomic bool called; /* to come by its loop; it takes this back */
+	_Atomic bool ended;
 
 	const struct xf_conf_endpoint *conf;
 	char *name;
@@ -56,7 +58,12 @@ void xf_runner_fini(struct xf_runner *runner);
 
 /* [control] */
 void xf_runner_start(struct xf_runner *runner);
-void xf_runner_stop(struct xf_runner *runner); /* waits for the thread's end */
+/* A plugin may keep the thread for ever: whoever asks for something waits no longer than it has patience. */
+void xf_runner_call(struct xf_runner *runner);
+bool xf_runner_answered(const struct xf_runner *runner); /* has come by its loop since it was called */
+void xf_runner_end(struct xf_runner *runner);
+bool xf_runner_ended(struct xf_runner *runner); /* as it was asked to, or it was not asked */
+void xf_runner_stop(struct xf_runner *runner);  /* waits for the thread's end */
 
 /* [io] Notes and logs a change of state; true where it is one. */
 bool xf_runner_state(struct xf_runner *runner, uint32_t state, const char *reason);

@@ -564,6 +564,12 @@ xf_sink_stop(struct xf_sink *sink)
 	xf_runner_stop(&sink->runner);
 }
 
+struct xf_runner *
+xf_sink_runner(struct xf_sink *sink)
+{
+	return &sink->runner;
+}
+
 void
 xf_sink_send(struct xf_sink *sink, struct xf_leg *first, struct xf_leg *last)
 {

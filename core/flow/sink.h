@@ -42,6 +42,8 @@ void xf_sink_start(struct xf_sink *sink);
 /* Every leg has gone back to its inlet's inbox when this returns; one that is sent later goes back at once. */
 void xf_sink_stop(struct xf_sink *sink);
 
+struct xf_runner *xf_sink_runner(struct xf_sink *sink);
+
 /* [any] Legs FIRST .. LAST, chained by node.next, in order. */
 void xf_sink_send(struct xf_sink *sink, struct xf_leg *first, struct xf_leg *last);
 

@@ -330,6 +330,8 @@ small_fini(struct small *small, uint64_t ms)
 {
 	if (small->flow != NULL) {
 		xf_flow_drain(small->flow, ms);
+		if (!xf_flow_stopped(small->flow))
+			_exit(EXIT_FAILED); /* a plugin is at work still, and the log has said which */
 		xf_flow_destroy(&small->flow);
 	}
 	if (small->state != NULL)

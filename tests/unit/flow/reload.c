@@ -20,7 +20,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
-#include "flow/flow.h"
+#include "flow/parts.h"
 #include "host/host.h"
 
 #define MESSAGES 4096
@@ -35,6 +35,8 @@ struct letter {
 /* What is atomic the test reads, or sets to steer; the rest is the running instance's. */
 struct end {
 	char name[16];
+	_Atomic bool stuck, stuck_in_stop; /* does not come back from there */
+	_Atomic bool is_stuck;
 
 	/* as a source */
 	_Atomic uint32_t to_emit; /* new messages */
@@ -46,6 +48,7 @@ struct end {
 	bool open[MESSAGES];
 	_Atomic bool at_end; /* tells so */
 	_Atomic uint32_t busy_ms; /* each call to work() */
+	_Atomic bool held; /* has no credit */
 	_Atomic uint32_t acked, rejected, retried;
 
 	/* as a sink */
@@ -121,6 +124,14 @@ instance_ignore(void *instance)
 	(void)instance;
 }
 
+static void
+stick(struct end *end, const _Atomic bool *stuck)
+{
+	for (; *stuck; nap_ms(1))
+		end->is_stuck = true;
+	end->is_stuck = false;
+}
+
 /* ---- The source ------------------------------------------------------------------------------- */
 
 static void
@@ -164,6 +175,8 @@ source_work(void *context, struct xf_work *work)
 	struct end *end = instance->end;
 
 	work->timeout_ms = 1;
+	end->held = work->credit_messages == 0;
+	stick(end, &end->stuck);
 	if (end->busy_ms > 0)
 		nap_ms(end->busy_ms);
 	if (end->at_end)
@@ -206,6 +219,7 @@ source_stop(void *context)
 {
 	struct end *end = ((struct instance *)context)->end;
 
+	stick(end, &end->stuck_in_stop);
 	for (uint32_t number = end->emitted; number-- > 0;) {
 		if (end->open[number])
 			end->again[end->again_count++] = number;
@@ -242,6 +256,7 @@ sink_work(void *context, struct xf_work *work)
 	struct end *end = instance->end;
 
 	work->timeout_ms = 1;
+	stick(end, &end->stuck);
 	if (end->down != !instance->up) {
 		instance->up = !end->down;
 		out_complete(instance, XF_RESULT_UNKNOWN, "the connection broke");
@@ -310,6 +325,7 @@ sink_publish(void *context, const struct xf_outgoing *messages, uint32_t stride,
 static void
 sink_stop(void *context)
 {
+	stick(((struct instance *)context)->end, &((struct instance *)context)->end->stuck_in_stop);
 	out_complete(context, XF_RESULT_UNKNOWN, "stopped");
 }
 
@@ -422,6 +438,24 @@ reload(const char *text)
 	return status;
 }
 
+/* How many were late to end, or SIZE_MAX where it is refused. */
+static size_t
+reload_late(const char *text, uint64_t patience_ms)
+{
+	const struct xf_conf *conf = conf_make(text);
+	struct xf_reload_report report;
+	struct xf_error error;
+	size_t late = SIZE_MAX;
+
+	world.flow->patience_ms = patience_ms;
+	if (xf_flow_reload(world.flow, conf, &report, &error) == XF_OK)
+		late = report.late_count;
+	else
+		xf_conf_destroy(&conf);
+	xf_reload_report_fini(&report);
+	return late;
+}
+
 /* Refused, with PART in the reason. */
 static void
 assert_reload_fails(const char *text, const char *part)
@@ -517,6 +551,147 @@ a_busy_source_keeps_nobody_out(void **state)
 	assert_in_range(longest, 0, 500);
 	end_of("s")->busy_ms = 0;
 	world_fini(10000, 0);
+}
+
+static void
+assert_comes_true(const _Atomic bool *what)
+{
+	for (int i = 0; i < 2000 && !*what; i++)
+		nap_ms(5);
+	assert_true(*what);
+}
+
+#define FOUR(SINK) \
+	"routes: [{name: r, from: {transport: s}, to: {transport: " SINK "}}, " \
+	"{name: q, from: {transport: t}, to: {transport: c}}]"
+#define ONE "routes: [{name: r, from: {transport: s}, to: {transport: b}}]"
+
+/* Whatever of a route would have to stop: the reload is refused in a while, and what runs goes on. */
+static void
+who_does_not_come_back_is_told(void **state)
+{
+	static const struct {
+		const char *end, *text, *said;
+	} cases[] = {
+		{"s", FOUR("b"), "'r/from' cannot be stopped: its plugin 'scripted'"}, /* kept */
+		{"a", FOUR("b"), "'r/to' cannot be stopped: its plugin 'scripted'"},
+		{"t", ONE, "'q/from' cannot be stopped: its plugin 'scripted'"}, /* removed */
+	};
+	uint32_t count = 0;
+
+	(void)state;
+	world_make(FOUR("a"));
+	world_start();
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct end *end = end_of(cases[i].end);
+		uint64_t patience = world.flow->patience_ms;
+
+		end->stuck = true;
+		assert_comes_true(&end->is_stuck);
+		world.flow->patience_ms = 2000; /* who is not stuck comes in that time */
+		assert_reload_fails(cases[i].text, cases[i].said);
+		world.flow->patience_ms = patience;
+		end->stuck = false;
+		end_of("s")->to_emit = end_of("t")->to_emit = 10;
+		count += 10;
+		assert_becomes(&end_of("a")->stored, count);
+		assert_becomes(&end_of("c")->stored, count);
+	}
+	assert_int_equal(reload(ONE), XF_OK);
+	end_of("s")->to_emit = 10;
+	assert_becomes(&end_of("b")->stored, 10);
+	world_fini(10000, 0);
+}
+
+/* It came when it was called, and does not end: the new configuration holds, and is the last until it has. */
+static void
+who_does_not_end_is_left(void **state)
+{
+	static const char *const stuck[] = {"t", "c"};
+	uint64_t patience;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(stuck) / sizeof(stuck[0]); i++) {
+		world_make(FOUR("a"));
+		world_start();
+		patience = world.flow->patience_ms;
+		end_of(stuck[i])->stuck_in_stop = true;
+		assert_in_range(reload_late(ONE, 2000), 1, 2);
+		assert_reload_fails(FOUR("a"), "does not end since an earlier reload: its plugin 'scripted'");
+		world.flow->patience_ms = patience;
+		end_of("s")->to_emit = 10;
+		assert_becomes(&end_of("b")->stored, 10);
+		end_of(stuck[i])->stuck_in_stop = false;
+		for (int wait = 0; wait < 2000 && reload_late(FOUR("a"), patience) != 0; wait++)
+			nap_ms(5);
+		end_of("t")->to_emit = 10;
+		assert_becomes(&end_of("c")->stored, 10);
+		world_fini(10000, 0);
+	}
+}
+
+static void *
+reload_late_run(void *late)
+{
+	while ((*(size_t *)late = reload_late(ONE, 2000)) == SIZE_MAX)
+		;
+	return NULL;
+}
+
+/* The source came when it was called, and then not again: what is under way goes the new way when it does. */
+static void
+a_source_goes_over_when_it_comes(void **state)
+{
+	pthread_t thread;
+	size_t late = 0;
+
+	(void)state;
+	world_make("routes: [{name: r, from: {transport: s}, to: {transport: a}}]");
+	end_of("a")->keeps = true;
+	world_start();
+	end_of("s")->to_emit = 10;
+	assert_becomes(&end_of("a")->taken, 10);
+	end_of("s")->held = false;
+	assert_int_equal(pthread_create(&thread, NULL, reload_late_run, &late), 0);
+	assert_comes_true(&end_of("s")->held); /* while it waits for what a keeps */
+	end_of("s")->stuck = true;
+	pthread_join(thread, NULL);
+	assert_int_equal(late, 1);
+	assert_reload_fails("routes: []", "'r/from' does not end since an earlier reload");
+	assert_int_equal(end_of("s")->acked, 0);
+	end_of("s")->stuck = false;
+	assert_becomes(&end_of("s")->acked, 10);
+	assert_int_equal(end_of("b")->stored, 10);
+	end_of("s")->to_emit = 10;
+	assert_becomes(&end_of("b")->stored, 20);
+	for (int wait = 0; wait < 2000 && reload_late(FOUR("c"), 10000) != 0; wait++)
+		nap_ms(5);
+	end_of("s")->to_emit = 10;
+	assert_becomes(&end_of("c")->stored, 10);
+	world_fini(10000, 0);
+}
+
+/* Nor is the end of the server: it goes without. */
+static void
+a_drain_does_not_wait_for_who_does_not_come_back(void **state)
+{
+	static const char *const stuck[] = {"s", "a"};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(stuck) / sizeof(stuck[0]); i++) {
+		world_make("routes: [{name: r, from: {transport: s}, to: {transport: a}}]");
+		world_start();
+		end_of(stuck[i])->stuck = true;
+		assert_comes_true(&end_of(stuck[i])->is_stuck);
+		world.flow->patience_ms = 300;
+		assert_int_equal(xf_flow_drain(world.flow, 100), 0);
+		assert_false(xf_flow_stopped(world.flow));
+		end_of(stuck[i])->stuck = false;
+		for (int wait = 0; wait < 2000 && !xf_flow_stopped(world.flow); wait++)
+			nap_ms(5);
+		assert_true(xf_flow_stopped(world.flow));
+		world_fini(0, 0);
+	}
 }
 
 static void
@@ -923,6 +1098,10 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_sink_that_hangs_is_left),
 		cmocka_unit_test(a_busy_source_keeps_nobody_out),
+		cmocka_unit_test(who_does_not_come_back_is_told),
+		cmocka_unit_test(who_does_not_end_is_left),
+		cmocka_unit_test(a_source_goes_over_when_it_comes),
+		cmocka_unit_test(a_drain_does_not_wait_for_who_does_not_come_back),
 		cmocka_unit_test(nothing_is_reloaded_before_the_start),
 		cmocka_unit_test(a_reload_without_descriptors_or_threads_is_refused),
 		cmocka_unit_test(a_start_without_descriptors_or_threads_is_refused),
