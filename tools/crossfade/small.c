@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
-#include <sys/mman.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -107,18 +106,7 @@ small_quote(const char *text)
 {
 	struct xf_buffer out = {0};
 
-	xf_buffer_puts(&out, "\"");
-	for (; *text != '\0'; text++) {
-		unsigned char c = (unsigned char)*text;
-
-		if (c < 0x20 || c == 0x7f)
-			xf_buffer_printf(&out, "\\x%02x", c);
-		else if (c == '"' || c == '\\')
-			xf_buffer_printf(&out, "\\%c", c);
-		else
-			xf_buffer_printf(&out, "%s%c", c == '$' ? "$" : "", c);
-	}
-	xf_buffer_puts(&out, "\"");
+	xf_conf_quote(&out, xf_str(text));
 	return out.data;
 }
 
@@ -147,11 +135,11 @@ small_write_server(struct small *small)
 
 /* ---- From the text to the flow ------------------------------------------------------------------------------ */
 
-/* "PATH:LINE:COLUMN: what is wrong" becomes "crossfade: ORIGIN: what is wrong". */
+/* "NAME:LINE:COLUMN: what is wrong" becomes "crossfade: ORIGIN: what is wrong". */
 static int
-errors_print(const struct small *small, const char *path, char *errors)
+errors_print(const struct small *small, const char *name, char *errors)
 {
-	size_t head = strlen(path);
+	size_t head = strlen(name);
 	char *line;
 
 	while ((line = strsep(&errors, "\n")) != NULL) {
@@ -161,7 +149,7 @@ errors_print(const struct small *small, const char *path, char *errors)
 
 		if (line[0] == '\0')
 			continue;
-		if (strncmp(line, path, head) == 0 && sscanf(line + head, ":%u:%u: %n", &number, &column, &len) == 2 &&
+		if (strncmp(line, name, head) == 0 && sscanf(line + head, ":%u:%u: %n", &number, &column, &len) == 2 &&
 		    len > 0) {
 			text = line + head + len;
 			if (number >= 1 && number <= small->line_count)
@@ -175,23 +163,15 @@ errors_print(const struct small *small, const char *path, char *errors)
 static int
 conf_load(struct small *small)
 {
+	static const char name[] = "command line";
 	struct xf_conf_catalogue classes = xf_catalogue_for_conf(small->loaded.catalogue);
-	int fd = memfd_create("crossfade", MFD_CLOEXEC), status = EXIT_DONE;
 	struct xf_buffer errors = {0};
-	char path[64];
+	int status = EXIT_DONE;
 
-	if (fd < 0 || write(fd, small->text.data, small->text.len) != (ssize_t)small->text.len) {
-		status = complain(EXIT_FAILED, "no memory for the configuration: %s", strerror(errno));
-		goto close_fd;
-	}
-	snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-	small->conf = xf_conf_load(path, &classes, &errors);
+	small->conf = xf_conf_load_text(name, (struct xf_str){small->text.data, small->text.len}, &classes, &errors);
 	if (small->conf == NULL && errors.data != NULL)
-		status = errors_print(small, path, errors.data);
+		status = errors_print(small, name, errors.data);
 	xf_buffer_fini(&errors);
-close_fd:
-	if (fd >= 0)
-		close(fd);
 	return status;
 }
 
