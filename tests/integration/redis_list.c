@@ -4,86 +4,20 @@
  */
 #include <setjmp.h>
 #include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include <stddef.h>
+#include <stdint.h>
 
 #include <cmocka.h>
 
-#include "broker.h"
-#include "harness.h"
-
-#define DEADLINE 20000
-
-struct fixture {
-	struct xf_broker *broker;
-	struct harness *harness;
-	struct harness_endpoint *sink;
-	struct harness_endpoint *source;
-	char url[128];
-};
+#include "redis_fixture.h"
 
 static const char *const list[] = {"mode=list", NULL};
 static const char *const list_c[] = {"mode=list", "consumer=c", NULL};
 
-static void
-fixture_open(struct fixture *f)
-{
-	memset(f, 0, sizeof(*f));
-	f->broker = xf_broker_start("redis", NULL);
-	snprintf(f->url, sizeof(f->url), "url=%s", xf_broker_url(f->broker));
-	f->harness = harness_open("redis", OPTIONS(f->url, "heartbeat=1s"));
-	f->sink = harness_sink(f->harness, "sink", NULL, list);
-}
-
-static void
-fixture_close(struct fixture *f)
-{
-	harness_destroy(&f->source);
-	harness_destroy(&f->sink);
-	harness_close(&f->harness);
-	xf_broker_destroy(&f->broker);
-}
-
-static void
-publish_many(struct harness_endpoint *sink, unsigned from, unsigned count)
-{
-	size_t before = harness_published(sink);
-	char payload[32];
-
-	for (unsigned i = from; i < from + count; i++) {
-		snprintf(payload, sizeof(payload), "%u", i);
-		harness_publish_text(sink, "q.1", payload);
-	}
-	assert_true(harness_wait_completed(sink, before + count, DEADLINE));
-	assert_int_equal(harness_completed_as(sink, XF_RESULT_STORED), before + count);
-}
-
-static unsigned
-number_of(struct harness_endpoint *source, size_t index)
-{
-	return (unsigned)strtoul(harness_message(source, index)->in.payload, NULL, 10);
-}
-
-static long
-redis_number(struct fixture *f, const char *verb, const char *key)
-{
-	char *out = xf_broker_ctl(f->broker, OPTIONS(verb, key));
-	long number = atol(out);
-
-	free(out);
-	return number;
-}
-
 static bool
 wait_length(struct fixture *f, const char *key, long length)
 {
-	for (unsigned i = 0; i < 1000; i++) {
-		if (redis_number(f, "LLEN", key) == length)
-			return true;
-		harness_sleep_ms(20);
-	}
-	return false;
+	return redis_wait_number(f, OPTIONS("LLEN", key), length);
 }
 
 static void
@@ -94,20 +28,20 @@ test_first_in_is_first_out_at_either_end(void **state)
 	struct fixture f;
 
 	(void)state;
-	fixture_open(&f);
+	fixture_open(&f, NULL, list);
 	assert_int_equal(harness_source_traits(f.harness, list), XF_TRAIT_TAKES);
 	assert_int_equal(harness_sink_traits(f.harness, list), 0);
 	for (unsigned end = 0; end < 2; end++) {
 		struct harness_endpoint *sink =
 			harness_sink(f.harness, "pushes", NULL, OPTIONS("mode=list", ends[end], "separator=:"));
 
-		publish_many(sink, 0, COUNT / 2);
-		assert_int_equal(redis_number(&f, "LLEN", "q:1"), COUNT / 2);
+		publish_many(sink, "q.1", 0, COUNT / 2);
+		assert_int_equal(redis_number(&f, OPTIONS("LLEN", "q:1")), COUNT / 2);
 		f.source = harness_source(f.harness, "source", "q.1",
 		                          OPTIONS("mode=list", ends[end], "separator=:", "consumer=c"));
 		harness_window(f.source, 1500, 1 << 20);
 		harness_settle_auto(f.source, XF_SETTLE_ACK, true);
-		publish_many(sink, COUNT / 2, COUNT / 2);
+		publish_many(sink, "q.1", COUNT / 2, COUNT / 2);
 		assert_true(harness_wait_received(f.source, COUNT, DEADLINE));
 		for (unsigned i = 0; i < COUNT; i++)
 			assert_int_equal(number_of(f.source, i), i);
@@ -116,10 +50,10 @@ test_first_in_is_first_out_at_either_end(void **state)
 		assert_true(wait_length(&f, "q:1:processing:c", 0));
 		/* and when all was quiet */
 		harness_sleep_ms(300);
-		publish_many(sink, COUNT, 1);
+		publish_many(sink, "q.1", COUNT, 1);
 		assert_true(harness_wait_received(f.source, COUNT + 1, DEADLINE));
 		assert_true(wait_length(&f, "q:1:processing:c", 0));
-		assert_int_equal(redis_number(&f, "LLEN", "q:1"), 0);
+		assert_int_equal(redis_number(&f, OPTIONS("LLEN", "q:1")), 0);
 		harness_destroy(&f.source);
 		harness_destroy(&sink);
 	}
@@ -133,7 +67,7 @@ test_others_push_and_pop(void **state)
 	char *out;
 
 	(void)state;
-	fixture_open(&f);
+	fixture_open(&f, NULL, list);
 	f.source = harness_source(f.harness, "source", "jobs", list_c);
 	free(xf_broker_ctl(f.broker, OPTIONS("LPUSH", "jobs", "a", "b", "", "b")));
 	assert_true(harness_wait_received(f.source, 4, DEADLINE));
@@ -142,7 +76,7 @@ test_others_push_and_pop(void **state)
 	assert_int_equal(harness_message(f.source, 2)->in.payload_size, 0);
 	harness_settle_range(f.source, 0, 4, XF_SETTLE_ACK);
 	assert_true(wait_length(&f, "jobs:processing:c", 0));
-	publish_many(f.sink, 0, 3);
+	publish_many(f.sink, "q.1", 0, 3);
 	out = xf_broker_ctl(f.broker, OPTIONS("RPOP", "q.1"));
 	assert_string_equal(out, "0\n");
 	free(out);
@@ -155,11 +89,11 @@ test_settled_in_any_order(void **state)
 	struct fixture f;
 
 	(void)state;
-	fixture_open(&f);
-	publish_many(f.sink, 0, 100);
+	fixture_open(&f, NULL, list);
+	publish_many(f.sink, "q.1", 0, 100);
 	f.source = harness_source(f.harness, "source", "q.1", list_c);
 	assert_true(harness_wait_received(f.source, 100, DEADLINE));
-	assert_int_equal(redis_number(&f, "LLEN", "q.1:processing:c"), 100);
+	assert_int_equal(redis_number(&f, OPTIONS("LLEN", "q.1:processing:c")), 100);
 	for (unsigned i = 0; i < 100; i += 2)
 		harness_settle(f.source, 99 - i, i % 4 == 0 ? XF_SETTLE_ACK : XF_SETTLE_REJECT, 0);
 	assert_true(wait_length(&f, "q.1:processing:c", 50));
@@ -182,8 +116,8 @@ test_retry_keeps_its_place(void **state)
 	uint64_t start;
 
 	(void)state;
-	fixture_open(&f);
-	publish_many(f.sink, 0, 4);
+	fixture_open(&f, NULL, list);
+	publish_many(f.sink, "q.1", 0, 4);
 	f.source = harness_source(f.harness, "source", "q.1", list_c);
 	harness_window(f.source, 2, 1 << 20);
 	assert_true(harness_wait_received(f.source, 2, DEADLINE));
@@ -201,7 +135,7 @@ test_retry_keeps_its_place(void **state)
 			assert_int_equal(again, 1);
 	}
 	/* what is to be tried again is unsettled: it survives this consumer */
-	assert_int_equal(redis_number(&f, "LLEN", "q.1:processing:c"), 2);
+	assert_int_equal(redis_number(&f, OPTIONS("LLEN", "q.1:processing:c")), 2);
 	fixture_close(&f);
 }
 
@@ -212,8 +146,8 @@ test_a_cut_connection_repeats_nothing_under_way(void **state)
 	struct fixture f;
 
 	(void)state;
-	fixture_open(&f);
-	publish_many(f.sink, 0, 400);
+	fixture_open(&f, NULL, list);
+	publish_many(f.sink, "q.1", 0, 400);
 	for (unsigned i = 0; i < 50; i++)
 		harness_publish_text(f.sink, "q.1", "the same");
 	assert_true(harness_wait_completed(f.sink, 450, DEADLINE));
@@ -223,7 +157,7 @@ test_a_cut_connection_repeats_nothing_under_way(void **state)
 		size_t first = (round - 1) * 100;
 
 		harness_settle_range(f.source, first, 100, XF_SETTLE_ACK);
-		free(xf_broker_ctl(f.broker, OPTIONS("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")));
+		redis_cut(&f);
 		assert_true(harness_wait_state_count(f.source, XF_STATE_UP, round + 1, DEADLINE));
 	}
 	harness_settle_range(f.source, 300, 149, XF_SETTLE_ACK);
@@ -241,8 +175,8 @@ test_what_the_dead_left_is_taken_over(void **state)
 	struct fixture f;
 
 	(void)state;
-	fixture_open(&f);
-	publish_many(f.sink, 0, 600);
+	fixture_open(&f, NULL, list);
+	publish_many(f.sink, "q.1", 0, 600);
 	dead = harness_source(f.harness, "dead", "q.1", OPTIONS("mode=list", "consumer=dead", "claim_idle=2s"));
 	harness_window(dead, 300, 1 << 20);
 	assert_true(harness_wait_received(dead, 300, DEADLINE));
@@ -251,7 +185,7 @@ test_what_the_dead_left_is_taken_over(void **state)
 	/* it lives: what it has stays its own */
 	harness_sleep_ms(4000);
 	assert_int_equal(harness_received(f.source), 300);
-	assert_int_equal(redis_number(&f, "LLEN", "q.1:processing:dead"), 300);
+	assert_int_equal(redis_number(&f, OPTIONS("LLEN", "q.1:processing:dead")), 300);
 	harness_destroy(&dead);
 	assert_true(harness_wait_received(f.source, 600, DEADLINE));
 	for (unsigned i = 0; i < 300; i++) {
@@ -260,11 +194,52 @@ test_what_the_dead_left_is_taken_over(void **state)
 	}
 	harness_settle_range(f.source, 0, 600, XF_SETTLE_ACK);
 	assert_true(wait_length(&f, "q.1:processing:c", 0));
-	assert_int_equal(redis_number(&f, "LLEN", "q.1:processing:dead"), 0);
-	for (unsigned i = 0; redis_number(&f, "ZCARD", "q.1:processing") != 1; i++) {
-		assert_in_range(i, 0, 1000);
+	assert_int_equal(redis_number(&f, OPTIONS("LLEN", "q.1:processing:dead")), 0);
+	assert_true(redis_wait_number(&f, OPTIONS("ZCARD", "q.1:processing"), 1));
+	fixture_close(&f);
+}
+
+/* After an outage everybody was last seen long ago. Who is back first does not take what the others are at work on. */
+static void
+test_who_was_kept_away_is_not_dead(void **state)
+{
+	struct harness_endpoint *other;
+	struct fixture f;
+
+	(void)state;
+	fixture_open(&f, NULL, list);
+	publish_many(f.sink, "q.1", 0, 10);
+	f.source = harness_source(f.harness, "source", "q.1", OPTIONS("mode=list", "consumer=c", "claim_idle=10m"));
+	assert_true(harness_wait_received(f.source, 10, DEADLINE));
+	assert_true(redis_wait_number(&f, OPTIONS("ZCARD", "q.1:processing"), 1));
+	free(xf_broker_ctl(f.broker, OPTIONS("ZADD", "q.1:processing", "1", "c")));
+	other = harness_source(f.harness, "other", "q.1", OPTIONS("mode=list", "consumer=o", "claim_idle=10m"));
+	assert_true(redis_wait_number(&f, OPTIONS("ZCARD", "q.1:processing"), 2));
+	publish_many(f.sink, "q.1", 10, 1);
+	for (unsigned i = 0; harness_received(f.source) + harness_received(other) < 11; i++) {
+		assert_in_range(i, 0, DEADLINE / 20);
 		harness_sleep_ms(20);
 	}
+	harness_sleep_ms(500);
+	assert_int_equal(harness_received(f.source) + harness_received(other), 11);
+	harness_settle_range(f.source, 0, 10, XF_SETTLE_ACK);
+	assert_true(harness_wait_settled(f.source, DEADLINE));
+	harness_destroy(&other);
+	fixture_close(&f);
+}
+
+/* Without its entry among the consumers nobody would find what it leaves. */
+static void
+test_a_consumer_that_cannot_be_listed_is_blocked(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	fixture_open(&f, NULL, list);
+	free(xf_broker_ctl(f.broker, OPTIONS("SET", "q.1:processing", "x")));
+	f.source = harness_source(f.harness, "source", "q.1", OPTIONS("mode=list", "claim_idle=0s"));
+	assert_true(harness_wait_state(f.source, XF_STATE_BLOCKED, DEADLINE));
+	assert_non_null(strstr(harness_state_reason(f.source), "WRONGTYPE"));
 	fixture_close(&f);
 }
 
@@ -277,7 +252,7 @@ test_credit_in_messages_and_bytes(void **state)
 	struct fixture f;
 
 	(void)state;
-	fixture_open(&f);
+	fixture_open(&f, NULL, list);
 	for (unsigned i = 0; i < 100; i++)
 		harness_publish(f.sink, &message);
 	assert_true(harness_wait_completed(f.sink, 100, DEADLINE));
@@ -285,7 +260,7 @@ test_credit_in_messages_and_bytes(void **state)
 	harness_window(f.source, 1000, 10 * SIZE);
 	harness_start(f.source);
 	assert_true(harness_wait_received(f.source, 10, DEADLINE));
-	harness_sleep_ms(2500); /* longer than the heartbeat */
+	harness_sleep_ms(LONGER_THAN_HEARTBEAT);
 	assert_in_range(harness_received(f.source), 10, 11);
 	assert_int_equal(harness_state_count(f.source, XF_STATE_DOWN), 0);
 	harness_settle_auto(f.source, XF_SETTLE_ACK, true);
@@ -304,7 +279,7 @@ test_two_share_a_list(void **state)
 	unsigned char seen[1000] = {0};
 
 	(void)state;
-	fixture_open(&f);
+	fixture_open(&f, NULL, list);
 	f.source = harness_source(f.harness, "one/from", "q.1", list);
 	other = harness_source(f.harness, "two/from", "q.1", list);
 	assert_true(harness_wait_state(f.source, XF_STATE_UP, DEADLINE));
@@ -312,10 +287,10 @@ test_two_share_a_list(void **state)
 	harness_window(f.source, 50, 1 << 20);
 	harness_settle_auto(f.source, XF_SETTLE_ACK, true);
 	harness_settle_auto(other, XF_SETTLE_ACK, true);
-	publish_many(f.sink, 0, 1000);
+	publish_many(f.sink, "q.1", 0, 1000);
 	assert_true(wait_length(&f, "q.1", 0));
 	for (unsigned i = 0; harness_received(f.source) + harness_received(other) < 1000; i++) {
-		assert_in_range(i, 0, 1000);
+		assert_in_range(i, 0, DEADLINE / 20);
 		harness_sleep_ms(20);
 	}
 	for (size_t i = 0; i < harness_received(f.source); i++)
@@ -336,15 +311,12 @@ test_killed_under_load(void **state)
 	enum { COUNT = 20000 };
 	static const char *const durable[] = {"--appendonly", "yes", "--appendfsync", "always", NULL};
 	unsigned char *seen = calloc(1, COUNT);
-	struct fixture f = {0};
+	struct fixture f;
 	size_t received;
 
 	(void)state;
-	f.broker = xf_broker_start("redis", durable);
-	snprintf(f.url, sizeof(f.url), "url=%s", xf_broker_url(f.broker));
-	f.harness = harness_open("redis", OPTIONS(f.url));
-	f.sink = harness_sink(f.harness, "sink", NULL, list);
-	publish_many(f.sink, 0, COUNT);
+	fixture_open(&f, durable, list);
+	publish_many(f.sink, "q.1", 0, COUNT);
 	f.source = harness_source(f.harness, "source", "q.1", list_c);
 	harness_window(f.source, 500, 1 << 20);
 	harness_settle_auto(f.source, XF_SETTLE_ACK, true);
@@ -373,7 +345,7 @@ test_what_is_no_list_is_blocked(void **state)
 	struct xf_error error = {""};
 
 	(void)state;
-	fixture_open(&f);
+	fixture_open(&f, NULL, list);
 	free(xf_broker_ctl(f.broker, OPTIONS("SET", "q.1", "x")));
 	f.source = harness_source(f.harness, "source", "q.1", list);
 	assert_true(harness_wait_state(f.source, XF_STATE_BLOCKED, DEADLINE));
@@ -402,6 +374,8 @@ main(void)
 		cmocka_unit_test(test_retry_keeps_its_place),
 		cmocka_unit_test(test_a_cut_connection_repeats_nothing_under_way),
 		cmocka_unit_test(test_what_the_dead_left_is_taken_over),
+		cmocka_unit_test(test_who_was_kept_away_is_not_dead),
+		cmocka_unit_test(test_a_consumer_that_cannot_be_listed_is_blocked),
 		cmocka_unit_test(test_credit_in_messages_and_bytes),
 		cmocka_unit_test(test_two_share_a_list),
 		cmocka_unit_test(test_killed_under_load),

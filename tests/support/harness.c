@@ -6,6 +6,8 @@
  */
 #include "harness.h"
 
+#include "wait.h"
+
 #include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
@@ -84,7 +86,7 @@ struct harness_endpoint {
 	size_t state_counts[3];
 	char reason[256];
 	size_t log_counts[XF_LOG_DEBUG + 1];
-	uint64_t rounds; /* calls of work() */
+	uint64_t rounds, begun; /* calls of work() that are over; all of them */
 
 	uint32_t window;
 	uint64_t window_bytes;
@@ -535,6 +537,7 @@ loop_work(struct harness_endpoint *e, struct xf_work *work)
 		bytes = e->window_bytes - e->unsettled_bytes;
 	}
 	e->credit = credit;
+	e->begun++;
 	pthread_mutex_unlock(&e->mutex);
 
 	work->struct_size = sizeof(*work);
@@ -1161,12 +1164,18 @@ harness_log_count(struct harness_endpoint *endpoint, uint32_t level)
 void
 harness_window(struct harness_endpoint *source, uint32_t messages, uint64_t bytes)
 {
+	uint64_t begun;
+
 	pthread_mutex_lock(&source->mutex);
 	source->window = messages;
 	source->window_bytes = bytes;
+	begun = source->begun;
 	pthread_mutex_unlock(&source->mutex);
-	if (source->started && !source->stopped)
-		endpoint_ring(source);
+	if (!source->started || source->stopped)
+		return;
+	endpoint_ring(source);
+	if (!WAIT_LOCKED(source, source->rounds >= begun, XF_WAIT_MS))
+		harness_fail("%s: work() does not return", source->name);
 }
 
 void

@@ -105,7 +105,8 @@ struct harness_message {
 };
 
 /* How much may be unsettled at once: the credit of a work() is what is left of it. At first 4096 messages, 64 MiB,
- * and that many is what the plugin is told as max_in_flight. 0 messages: a pause. */
+ * and that many is what the plugin is told as max_in_flight. 0 messages: a pause. Returns once no work() with another
+ * credit is under way. */
 void harness_window(struct harness_endpoint *source, uint32_t messages, uint64_t bytes);
 
 /* Settles everything with OUTCOME (XF_SETTLE_*) as it comes; 0: the test settles, as at first. KEEP false: such

@@ -16,15 +16,7 @@
 #include <cjson/cJSON.h>
 
 #include "base/str.h"
-
-/* How much less there is to do where a sanitizer makes everything slow. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define XF_SCALE 10
-#else
-#define XF_SCALE 1
-#endif
-
-#define XF_WAIT_MS (30000 * (XF_SCALE > 1 ? 4 : 1))
+#include "wait.h"
 
 struct xf_server;
 

@@ -13,6 +13,9 @@
  * An ephemeral source has no group: it reads with XREAD from a place that it keeps itself, and what is settled is
  * forgotten here alone. So there is nothing that could stay behind, however it ends.
  *
+ * How long an entry is idle only its own consumer can reset, and only while the server can be reached. So whoever
+ * has just connected takes over nothing at first: after an outage the others have to come back, too.
+ *
  * Replies come in the order of the commands: a ring of what was asked says how to read each. An array of entries is
  * taken apart entry by entry as credit allows; what exceeds it waits in the input buffer.
  */
@@ -32,7 +35,7 @@
 #define READS_PER_WORK 16
 #define READ_MAX 1000u /* entries asked for at once */
 #define CLAIM_MAX 100u
-#define ACK_MAX 512u   /* ids in one XACK */
+#define IDS_MAX 512u   /* in one command */
 #define BLOCK_MAX_MS 1000u
 #define POLL_MS 10u
 #define STOP_MS 500u
@@ -100,6 +103,8 @@ struct consumer {
 	uint32_t done;  /* slots in SLOT_DONE */
 	struct entry_id *acks; /* settled, XACK not sent */
 	size_t ack_count, ack_size;
+	struct entry_id *extends; /* still at work on, and Redis is to be told */
+	size_t extend_count, extend_size;
 
 	/* of this connection */
 	bool been_up; /* on any */
@@ -108,6 +113,7 @@ struct consumer {
 	uint32_t asked_first, asked_next;
 	bool reading;         /* a READ, HISTORY, CLAIM or AGAIN is not answered in full */
 	enum asked reading_of; /* which of them */
+	bool unsure;          /* the group may not be there: no memory to make it, if need be */
 	bool history;         /* still to be read */
 	struct entry_id seen; /* the last of the history; of an ephemeral source, the last read at all */
 	char claim_from[ENTRY_ID_MAX];
@@ -221,6 +227,7 @@ consumer_destroy(void *instance)
 	free(c->group_text);
 	free(c->slots);
 	free(c->acks);
+	free(c->extends);
 	free(c->headers);
 	free(c);
 }
@@ -338,7 +345,8 @@ consumer_up(struct consumer *c)
 {
 	c->been_up = true;
 	c->up = true;
-	conn_tell(&c->conn, XF_STATE_UP, NULL);
+	if (!c->unsure)
+		conn_tell(&c->conn, XF_STATE_UP, NULL);
 }
 
 /* Where an ephemeral source begins, or goes on. */
@@ -419,56 +427,89 @@ claim_send(struct consumer *c, uint64_t now)
 	c->reading = command_send(c, ASKED_CLAIM, 8, words, now);
 }
 
-/* XCLAIM by this consumer itself: the entry's content once more, or its idle time reset. Without a group the entry is
- * simply looked up. */
+/* XCLAIM by this consumer itself: the entry's content once more. Without a group the entry is simply looked up. */
 static bool
-own_claim_send(struct consumer *c, struct entry_id id, bool content, uint64_t now)
+own_claim_send(struct consumer *c, struct entry_id id, uint64_t now)
 {
 	char text[ENTRY_ID_MAX];
 	const struct xf_str name = {text, entry_id_write(text, id)};
-	const struct xf_str words[] = {
-		word("XCLAIM"), {c->key, c->key_len}, c->group, c->name, word("0"), name, word("JUSTID")};
+	const struct xf_str words[] = {word("XCLAIM"), {c->key, c->key_len}, c->group, c->name, word("0"), name};
 	const struct xf_str range[] = {word("XRANGE"), {c->key, c->key_len}, name, name};
 
-	if (c->ephemeral)
-		return !content || command_send(c, ASKED_AGAIN, 4, range, now);
-	return command_send(c, content ? ASKED_AGAIN : ASKED_OTHER, content ? 6 : 7, words, now);
+	return c->ephemeral ? command_send(c, ASKED_AGAIN, 4, range, now) : command_send(c, ASKED_AGAIN, 6, words, now);
+}
+
+/* A command about many entries: HEAD, their ids, and TAIL where there is one. False: not now. */
+static bool
+ids_send(struct consumer *c, const struct xf_str *head, int heads, const struct entry_id *ids, size_t count,
+         struct xf_str tail, uint64_t now)
+{
+	size_t size = RESP_HEAD_MAX + RESP_BULK_SIZE(tail.len) + count * RESP_BULK_SIZE(ENTRY_ID_MAX);
+	char *at;
+
+	for (int i = 0; i < heads; i++)
+		size += RESP_BULK_SIZE(head[i].len);
+	at = conn_reserve(&c->conn, size);
+	if (at == NULL)
+		return false;
+	at = resp_put_head(at, '*', (uint64_t)heads + count + (tail.len > 0));
+	for (int i = 0; i < heads; i++)
+		at = resp_put_bulk(at, head[i].data, head[i].len);
+	for (size_t i = 0; i < count; i++) {
+		char text[ENTRY_ID_MAX];
+		size_t len = entry_id_write(text, ids[i]);
+
+		at = resp_put_bulk(at, text, len);
+	}
+	if (tail.len > 0)
+		at = resp_put_bulk(at, tail.data, tail.len);
+	conn_commit(&c->conn, at);
+	if (c->asked_next == c->asked_first)
+		c->progress_at = now;
+	c->asked[c->asked_next++ & (ASKED_MAX - 1)] = ASKED_OTHER;
+	return true;
+}
+
+/* As many of *COUNT ids as there is room for commands; the rest moves to the front. True: some went. */
+static bool
+ids_drain(struct consumer *c, const struct xf_str *head, int heads, struct entry_id *ids, size_t *count,
+          struct xf_str tail, uint64_t now)
+{
+	size_t sent = 0;
+
+	while (sent < *count && !asked_full(c)) {
+		size_t n = *count - sent < IDS_MAX ? *count - sent : IDS_MAX;
+
+		if (!ids_send(c, head, heads, ids + sent, n, tail, now))
+			break;
+		sent += n;
+	}
+	if (sent == 0)
+		return false;
+	*count -= sent;
+	memmove(ids, ids + sent, *count * sizeof(*ids));
+	return true;
 }
 
 static void
 acks_send(struct consumer *c, uint64_t now)
 {
-	size_t sent = 0;
+	const struct xf_str head[] = {word("XACK"), {c->key, c->key_len}, c->group};
 
-	while (sent < c->ack_count && !asked_full(c)) {
-		size_t n = c->ack_count - sent < ACK_MAX ? c->ack_count - sent : ACK_MAX;
-		char *at = conn_reserve(&c->conn, 4 * RESP_HEAD_MAX + RESP_BULK_SIZE(c->key_len) +
-		                                          RESP_BULK_SIZE(c->group.len) + n * RESP_BULK_SIZE(ENTRY_ID_MAX));
-
-		if (at == NULL)
-			break;
-		at = resp_put_head(at, '*', 3 + n);
-		at = resp_put_bulk(at, "XACK", 4);
-		at = resp_put_bulk(at, c->key, c->key_len);
-		at = resp_put_bulk(at, c->group.data, c->group.len);
-		for (size_t i = 0; i < n; i++) {
-			char text[ENTRY_ID_MAX];
-			size_t len = entry_id_write(text, c->acks[sent + i]);
-
-			at = resp_put_bulk(at, text, len);
-		}
-		conn_commit(&c->conn, at);
-		if (c->asked_next == c->asked_first)
-			c->progress_at = now;
-		c->asked[c->asked_next++ & (ASKED_MAX - 1)] = ASKED_OTHER;
-		sent += n;
-	}
-	if (sent == 0)
+	if (!ids_drain(c, head, 3, c->acks, &c->ack_count, (struct xf_str){NULL, 0}, now))
 		return;
-	c->ack_count -= sent;
-	memmove(c->acks, c->acks + sent, c->ack_count * sizeof(*c->acks));
 	c->read_at = now; /* there is room again */
 	c->settled = true;
+}
+
+/* XCLAIM by this consumer itself: their idle time begins anew. What was settled meanwhile is not pending any more, and
+ * passed over. */
+static void
+extends_send(struct consumer *c, uint64_t now)
+{
+	const struct xf_str head[] = {word("XCLAIM"), {c->key, c->key_len}, c->group, c->name, word("0")};
+
+	ids_drain(c, head, 5, c->extends, &c->extend_count, word("JUSTID"), now);
 }
 
 static void
@@ -478,7 +519,7 @@ again_send(struct consumer *c, uint64_t now)
 		if (c->slots[i].state != SLOT_AGAIN || c->slots[i].again_at > now)
 			continue;
 		c->again_slot = i;
-		c->reading = own_claim_send(c, c->slots[i].id, true, now);
+		c->reading = own_claim_send(c, c->slots[i].id, now);
 		return;
 	}
 }
@@ -514,22 +555,30 @@ headers_room(struct consumer *c, uint32_t count)
 	return true;
 }
 
+/* False: no memory. */
 static bool
+id_add(struct entry_id **ids, size_t *count, size_t *size, struct entry_id id)
+{
+	if (*count == *size) {
+		size_t more = *size > 0 ? *size * 2 : 256;
+		struct entry_id *grown = realloc(*ids, more * sizeof(*grown));
+
+		if (grown == NULL)
+			return false;
+		*ids = grown;
+		*size = more;
+	}
+	(*ids)[(*count)++] = id;
+	return true;
+}
+
+static void
 ack_add(struct consumer *c, struct entry_id id)
 {
 	if (c->ephemeral)
-		return true;
-	if (c->ack_count == c->ack_size) {
-		size_t size = c->ack_size > 0 ? c->ack_size * 2 : 256;
-		struct entry_id *acks = realloc(c->acks, size * sizeof(*acks));
-
-		if (acks == NULL)
-			return false; /* it stays pending at Redis, and comes again */
-		c->acks = acks;
-		c->ack_size = size;
-	}
-	c->acks[c->ack_count++] = id;
-	return true;
+		return;
+	/* without memory it stays pending at Redis, and comes again */
+	id_add(&c->acks, &c->ack_count, &c->ack_size, id);
 }
 
 /* The entry's slot, where it is to be emitted; NO_SLOT where not. */
@@ -632,6 +681,14 @@ error_take(struct consumer *c, enum asked asked, const char *text, size_t len, u
 	reason_from_reply(said, sizeof(said), text, len);
 	if (asked == ASKED_OTHER || (asked == ASKED_GROUP && strncmp(said, "BUSYGROUP", 9) == 0))
 		return true;
+	if (asked == ASKED_GROUP && strncmp(said, "OOM", 3) == 0) {
+		c->unsure = true; /* said before it has looked; to read takes no memory */
+		return true;
+	}
+	if (c->unsure && strncmp(said, "NOGROUP", 7) == 0) {
+		conn_blocked(&c->conn, now, "the server has no memory for the stream's group; raise maxmemory");
+		return false;
+	}
 	if (asked == ASKED_CLAIM && strncmp(said, "ERR unknown command", 19) == 0) {
 		c->claim_unknown = true;
 		c->host->log(c->endpoint, XF_LOG_WARN,
@@ -688,6 +745,9 @@ prelude_read(struct consumer *c, enum asked asked, const char *data, size_t size
 	}
 	if (c->entries < 0)
 		c->entries = 0;
+	if (c->unsure)
+		conn_tell(&c->conn, XF_STATE_UP, NULL);
+	c->unsure = false;
 	conn_consume(&c->conn, at);
 	return 1;
 }
@@ -744,6 +804,7 @@ reply_begin(struct consumer *c, uint64_t now, size_t *need)
 			                         : "the stream's group was gone; made again, it begins with all that is there");
 		c->history = true;
 		c->seen = (struct entry_id){0, 0};
+		c->claim_at = now + c->claim_idle_ms / 2 + 1;
 		consumer_up(c);
 	} else if (asked == ASKED_LAST) {
 		last_take(c, data, (size_t)n);
@@ -854,9 +915,11 @@ requests_send(struct consumer *c, bool draining, uint64_t now)
 	const struct xf_str ping[] = {word("PING")};
 	struct conn *conn = &c->conn;
 
-	if (c->up)
+	if (c->up) {
 		acks_send(c, now);
-	if (c->up)
+		extends_send(c, now);
+	}
+	if (c->up && !c->unsure)
 		sight_look(c, now);
 	if (c->up && !draining && !c->reading && can_take(c) && !asked_full(c)) {
 		if (c->history)
@@ -897,10 +960,12 @@ static void
 connection_forget(struct consumer *c)
 {
 	c->up = false;
+	c->unsure = false;
 	c->reading = false;
 	c->history = false;
 	c->claiming = false;
 	c->asked_first = c->asked_next = 0;
+	c->extend_count = 0;
 	sight_forget(&c->sight);
 	slots_sweep(c);
 	c->entries = c->trailing = 0;
@@ -974,8 +1039,8 @@ consumer_settle(void *instance, const struct xf_settlement *settlements, uint32_
 			c->again++;
 			break;
 		case XF_SETTLE_EXTEND:
-			if (c->up && !asked_full(c))
-				own_claim_send(c, slot->id, false, now);
+			if (c->up && !c->ephemeral) /* what is pending is read again when it is up, which does the same */
+				id_add(&c->extends, &c->extend_count, &c->extend_size, slot->id);
 			break;
 		default:
 			ack_add(c, slot->id);

@@ -11,6 +11,9 @@
  * not seen for claim_idle is moved into the own processing list, oldest first. What is unsettled at stop()
  * stays there, for the next start or for another.
  *
+ * Who was not seen may have been kept from it by what kept us: a server that was away, a machine that stood still. So a
+ * consumer judges others only after it has itself been seen without a gap for half of claim_idle.
+ *
  * Redis has no move of many, so LMOVEs are sent in bursts, which grow while the list has messages; and it looks at no
  * further commands while a BLMOVE waits, so that is sent only when nothing is left that could be settled meanwhile.
  * Else the list is tried every POLL_MS.
@@ -46,6 +49,7 @@ enum asked {
 	ASKED_TYPE,    /* LLEN of the list, to see that it is one */
 	ASKED_LENGTH,  /* LLEN of the own processing list */
 	ASKED_TIME,
+	ASKED_BEAT,    /* ZADD of our own */
 	ASKED_DEAD,    /* names in the sorted set */
 	ASKED_SIGHT,
 	ASKED_OTHER,
@@ -75,6 +79,8 @@ struct taker {
 	const char *in_end;
 	uint64_t claim_idle_ms;
 	uint64_t beat_ms;
+	uint64_t seen_ms;   /* when we were, by the server's clock; 0: not yet */
+	uint64_t steady_ms; /* and since when without a gap */
 	uint32_t block_ms;
 
 	struct slots slots;
@@ -306,8 +312,11 @@ beat_send(struct taker *t, uint64_t ms, uint64_t now)
 	                              number_word(until, ms > t->claim_idle_ms ? ms - t->claim_idle_ms : 0),
 	                              word("LIMIT"), word("0"), word("2")};
 
-	command_send(t, ASKED_OTHER, 0, 4, add, now);
-	if (t->claim_idle_ms > 0 && t->dead.len == 0)
+	if (t->seen_ms == 0 || ms - t->seen_ms > t->claim_idle_ms / 2)
+		t->steady_ms = ms;
+	t->seen_ms = ms;
+	command_send(t, ASKED_BEAT, 0, 4, add, now);
+	if (t->claim_idle_ms > 0 && t->dead.len == 0 && ms - t->steady_ms >= t->claim_idle_ms / 2)
 		command_send(t, ASKED_DEAD, 0, 7, dead, now);
 }
 
