@@ -17,8 +17,9 @@
 #include <unistd.h>
 
 #include "harness.h"
+#include "wait.h"
 
-#define HTTP_SOON 20000
+#define HTTP_SOON XF_WAIT_MS
 
 struct http_answer {
 	int status; /* 0: the connection was closed instead */
@@ -36,6 +37,22 @@ http_connect(unsigned port)
 	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	if (fd < 0 || connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0)
 		fail_msg("connect to port %u: %s", port, strerror(errno));
+	return fd;
+}
+
+/* A socket bound to a port of this machine, 0 for any; the port is in *BOUND. */
+static inline int
+http_bind(unsigned port, unsigned *bound)
+{
+	struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+	socklen_t len = sizeof(address);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
+
+	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	assert_int_equal(bind(fd, (const struct sockaddr *)&address, sizeof(address)), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &len), 0);
+	*bound = ntohs(address.sin_port);
 	return fd;
 }
 

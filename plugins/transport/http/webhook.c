@@ -36,6 +36,7 @@
 struct slot {
 	CURL *easy;
 	bool busy;
+	bool probing; /* begun since the server refuses everybody */
 	struct curl_slist *headers;
 	struct text url;
 	char wrong[CURL_ERROR_SIZE];
@@ -330,8 +331,10 @@ easy_prepare(const struct webhook *hook, CURL *easy, char *wrong)
 	curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)hook->sink.connect_timeout_ms);
 	curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, settings->tls_verify ? 1L : 0L);
 	curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, settings->tls_verify ? 2L : 0L);
-	if (settings->tls_ca.len > 0)
+	if (settings->tls_ca.len > 0) { /* in the place of the system's, not beside them */
 		curl_easy_setopt(easy, CURLOPT_CAINFO, settings->tls_ca.data);
+		curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
+	}
 	/* With a listen beside the url, cert and key are the listener's, and serve here as well. */
 	if (settings->tls_cert.len > 0) {
 		curl_easy_setopt(easy, CURLOPT_SSLCERT, settings->tls_cert.data);
@@ -371,6 +374,7 @@ slot_begin(struct webhook *hook, struct slot *slot)
 	curl_easy_setopt(slot->easy, CURLOPT_WRITEFUNCTION, on_answer);
 	curl_easy_setopt(slot->easy, CURLOPT_WRITEDATA, slot);
 	curl_easy_setopt(slot->easy, CURLOPT_TIMEOUT_MS, (long)hook->sink.timeout_ms);
+	slot->probing = hook->fault == FAULT_ALL;
 	slot->busy = curl_multi_add_handle(hook->multi, slot->easy) == CURLM_OK;
 	if (!slot->busy) {
 		curl_slist_free_all(slot->headers);
@@ -413,10 +417,12 @@ status_meaning(const struct webhook *hook, long status, long retry_after_s)
 	case 425:
 	case 429:
 		return (struct meaning){XF_RESULT_NOT_SENT, FAULT_ALL, NULL};
-	case 500: /* it may have failed before, within or after what it did; a gateway does not know */
-	case 502:
-	case 504:
-		return (struct meaning){XF_RESULT_UNKNOWN, FAULT_ALL, NULL};
+	case 501: /* those say that nothing was done */
+	case 503:
+	case 505:
+	case 507:
+	case 511:
+		return (struct meaning){XF_RESULT_NOT_SENT, FAULT_ALL, NULL};
 	default:
 		break;
 	}
@@ -424,7 +430,19 @@ status_meaning(const struct webhook *hook, long status, long retry_after_s)
 		return (struct meaning){XF_RESULT_NOT_SENT, FAULT_ALL, "redirections are not followed: set url to where they lead"};
 	if (status >= 400 && status < 500)
 		return (struct meaning){XF_RESULT_REJECTED, FAULT_NONE, NULL};
-	return (struct meaning){XF_RESULT_NOT_SENT, FAULT_ALL, NULL};
+	/* It may have failed before, within or after what it did; and a gateway does not know. */
+	return (struct meaning){XF_RESULT_UNKNOWN, FAULT_ALL, NULL};
+}
+
+/* The server takes messages, or judges them. One that was sent before it asked for a pause does not end that. */
+static void
+served(struct webhook *hook, const struct slot *slot)
+{
+	if (hook->fault == FAULT_ALL && !slot->probing)
+		return;
+	hook->pause_ms = 0;
+	if (hook->fault == FAULT_ALL)
+		fault_clear(hook);
 }
 
 static void
@@ -441,20 +459,17 @@ status_take(struct webhook *hook, struct slot *slot)
 		retry_after = RETRY_AFTER_MAX_S;
 	meaning = status_meaning(hook, status, (long)retry_after);
 	slot_end(hook, slot);
+	if (meaning.fault == FAULT_NONE)
+		served(hook, slot);
 	if (meaning.code == XF_RESULT_STORED) {
 		front_complete(hook, slot, XF_RESULT_STORED, NULL);
-		if (hook->fault == FAULT_ALL)
-			fault_clear(hook);
 		return;
 	}
 	snprintf(reason, sizeof(reason), "HTTP status %ld%s%s%s%s", status, meaning.remedy != NULL ? ", " : "",
 	         meaning.remedy != NULL ? meaning.remedy : "", slot->answer_len > 0 ? ": " : "", slot->answer);
 	front_complete(hook, slot, meaning.code, reason);
-	if (meaning.code == XF_RESULT_REJECTED) {
-		if (hook->fault == FAULT_ALL)
-			fault_clear(hook); /* it serves, and judges */
+	if (meaning.code == XF_RESULT_REJECTED)
 		return;
-	}
 	rest_give_back(hook, slot);
 	/* Without the answer's text, which may differ each time. */
 	snprintf(reason, sizeof(reason), "the server answers HTTP status %ld%s%s", status, meaning.remedy != NULL ? "; " : "",
@@ -480,6 +495,7 @@ static void
 failure_take(struct webhook *hook, struct slot *slot, CURLcode why)
 {
 	bool sent = was_sent(slot->easy);
+	uint64_t now = hook->host->now_ms();
 	char reason[400];
 	long status = 0;
 
@@ -499,7 +515,10 @@ failure_take(struct webhook *hook, struct slot *slot, CURLcode why)
 	slot_end(hook, slot);
 	front_complete(hook, slot, sent ? XF_RESULT_UNKNOWN : XF_RESULT_NOT_SENT, reason);
 	go_down(hook, reason);
-	hook->probe_at_ms = hook->host->now_ms(); /* perhaps it was the connection alone */
+	/* Perhaps it was the connection alone; if that comes again before anything was answered, it was not. */
+	hook->probe_at_ms = now + (hook->pause_ms > 0 ? pause_next(&hook->pause_ms, now) : 0);
+	if (hook->pause_ms == 0)
+		pause_next(&hook->pause_ms, now);
 }
 
 static void
@@ -522,7 +541,7 @@ probe_take(struct webhook *hook, CURLcode why)
 	probe_end(hook);
 	if (why == CURLE_OK) {
 		hook->up = true;
-		fault_clear(hook);
+		state_tell(hook, XF_STATE_UP, NULL);
 		return;
 	}
 	state_tell(hook, XF_STATE_DOWN, reason);
