@@ -11,36 +11,7 @@
 #include <curl/curl.h>
 
 #include "broker.h"
-#include "http_client.h"
-
-struct fixture {
-	struct harness *harness;
-	struct harness_endpoint *source;
-	unsigned port;
-	int fd;
-};
-
-static void
-fixture_open(struct fixture *f, const char *subject, const char *const *options)
-{
-	const char *all[16] = {"listen=127.0.0.1:0"};
-
-	for (size_t n = 1; options != NULL && *options != NULL; n++)
-		all[n] = *options++;
-	f->harness = harness_open("http", all);
-	f->source = harness_source(f->harness, "r/from", subject, NULL);
-	assert_true(harness_wait_state(f->source, XF_STATE_UP, HTTP_SOON));
-	f->port = http_port(f->harness);
-	f->fd = http_connect(f->port);
-}
-
-static void
-fixture_close(struct fixture *f)
-{
-	close(f->fd);
-	harness_destroy(&f->source);
-	harness_close(&f->harness);
-}
+#include "http_fixture.h"
 
 /* ---- Batches ------------------------------------------------------------------------------ */
 
@@ -237,13 +208,15 @@ test_what_a_batch_is_told_of_each_line(void **state)
 	cJSON *json;
 
 	(void)state;
-	fixture_open(&f, ">", OPTIONS("timeout=6s"));
+	fixture_open(&f, ">", NULL);
 	harness_window(f.source, 2, 1 << 20);
 	http_post(f.fd, "/publish", "Content-Type: application/x-ndjson\r\n", lines, sizeof(lines) - 1);
 	assert_true(harness_wait_received(f.source, 2, HTTP_SOON));
 	harness_window(f.source, 0, 0);
 	harness_settle(f.source, 0, XF_SETTLE_ACK, 0);
 	harness_settle(f.source, 1, XF_SETTLE_REJECT, 0);
+	assert_true(harness_wait_settled(f.source, HTTP_SOON));
+	fixture_time_out(&f);
 	answer = http_read(f.fd);
 	assert_int_equal(answer.status, 207);
 	assert_string_equal(http_header(&answer, "Retry-After"), "1");
@@ -253,6 +226,28 @@ test_what_a_batch_is_told_of_each_line(void **state)
 	assert_error(json, 1, 3, 503, "cannot be accepted now");
 	cJSON_Delete(json);
 	http_forget(&answer);
+	fixture_close(&f);
+}
+
+/* What a line's headers take is what it brings, not what it may bring. */
+static void
+test_headers_take_what_they_need(void **state)
+{
+	enum { COUNT = 50000 / XF_SCALE };
+	struct fixture f = {0};
+	char *lines = malloc(COUNT * 64);
+	size_t len = 0;
+	cJSON *json;
+
+	(void)state;
+	fixture_open(&f, ">", OPTIONS(XF_SCALE > 1 ? "max_bytes=5MiB" : "max_bytes=50MiB"));
+	harness_settle_auto(f.source, XF_SETTLE_ACK, false);
+	for (int i = 0; i < COUNT; i++)
+		len += (size_t)sprintf(lines + len, "{\"subject\":\"a\",\"headers\":{\"A\":\"%d\"}}\n", i);
+	json = batch(&f, lines, len, 202);
+	assert_int_equal(number(json, "accepted"), COUNT);
+	cJSON_Delete(json);
+	free(lines);
 	fixture_close(&f);
 }
 
@@ -277,7 +272,7 @@ test_a_reply_answers_its_request(void **state)
 	sink = harness_sink(f.harness, "back/to", NULL, OPTIONS("mode=reply"));
 	assert_true(harness_wait_state(sink, XF_STATE_UP, HTTP_SOON));
 	harness_settle_auto(f.source, XF_SETTLE_ACK, true);
-	http_post(f.fd, "/request/ask?timeout=20s", "", "ping", 4);
+	http_post(f.fd, "/request/ask", "", "ping", 4);
 	assert_true(harness_wait_received(f.source, 1, HTTP_SOON));
 	snprintf(subject, sizeof(subject), "%s", harness_message(f.source, 0)->in.reply.data);
 	assert_memory_equal(subject, "my.replies.", 11);
@@ -320,8 +315,11 @@ test_a_request_without_a_reply(void **state)
 	(void)state;
 	fixture_open(&f, "ask", NULL);
 	sink = harness_sink(f.harness, "back/to", NULL, OPTIONS("mode=reply"));
-	harness_settle_auto(f.source, XF_SETTLE_ACK, true);
-	http_post(f.fd, "/request/ask?timeout=2s", "", "ping", 4);
+	http_post(f.fd, "/request/ask?timeout=5m", "", "ping", 4);
+	assert_true(harness_wait_received(f.source, 1, HTTP_SOON));
+	harness_settle(f.source, 0, XF_SETTLE_ACK, 0);
+	assert_true(harness_wait_settled(f.source, HTTP_SOON));
+	fixture_time_out(&f);
 	http_expect(f.fd, 504, "no reply");
 	http_post(f.fd, "/request/nobody", "", "ping", 4);
 	http_expect(f.fd, 404, "no route");
@@ -332,8 +330,55 @@ test_a_request_without_a_reply(void **state)
 	http_post(f.fd, "/request/ask", "", "ping", 4);
 	http_expect(f.fd, 422, "refused");
 	harness_window(f.source, 0, 0);
-	http_post(f.fd, "/request/ask?timeout=2s", "", "ping", 4);
+	http_post(f.fd, "/request/ask", "", "ping", 4);
+	http_wait_report(f.harness, "waiting", 1);
+	fixture_time_out(&f);
 	http_expect(f.fd, 503, "cannot be accepted now");
+	harness_destroy(&sink);
+	fixture_close(&f);
+}
+
+/* A reply counts against max_bytes until its client has it, and who does not take it is cut off. */
+static void
+test_replies_are_bounded(void **state)
+{
+	const size_t size = 8u << 20;
+	struct fixture f = {0};
+	struct harness_endpoint *sink;
+	struct xf_outgoing reply = {.payload = calloc(1, size), .payload_size = size};
+	int small = 4096, slow;
+
+	(void)state;
+	fixture_open(&f, "ask", OPTIONS("max_bytes=12MiB"));
+	sink = harness_sink(f.harness, "back/to", NULL, OPTIONS("mode=reply"));
+	harness_settle_auto(f.source, XF_SETTLE_ACK, true);
+	slow = http_connect(f.port);
+	setsockopt(slow, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
+	http_post(slow, "/request/ask", "", "", 0);
+	assert_true(harness_wait_received(f.source, 1, HTTP_SOON));
+	reply.subject = harness_message(f.source, 0)->in.reply;
+	harness_publish(sink, &reply);
+	assert_true(http_readable(slow, HTTP_SOON));
+	assert_true(http_report(f.harness, "bytes") >= size);
+	/* It does not read on, so there is no room for another. */
+	http_post(f.fd, "/request/ask", "", "", 0);
+	assert_true(harness_wait_received(f.source, 2, HTTP_SOON));
+	reply.subject = harness_message(f.source, 1)->in.reply;
+	harness_publish(sink, &reply);
+	http_expect(f.fd, 503, "no room for it");
+	close(f.fd);
+	http_wait_report(f.harness, "connections", 1);
+	harness_clock_advance(200000);
+	http_wait_report(f.harness, "cut_off", 1);
+	http_wait_report(f.harness, "bytes", 0);
+	close(slow);
+	f.fd = http_connect(f.port);
+	http_post(f.fd, "/request/ask", "", "", 0);
+	assert_true(harness_wait_received(f.source, 3, HTTP_SOON));
+	reply = (struct xf_outgoing){.subject = harness_message(f.source, 2)->in.reply, .payload = reply.payload};
+	harness_publish(sink, &reply);
+	http_expect(f.fd, 200, "");
+	free((void *)(uintptr_t)reply.payload);
 	harness_destroy(&sink);
 	fixture_close(&f);
 }
@@ -354,7 +399,7 @@ test_many_requests_at_once(void **state)
 		char body[16];
 
 		fds[i] = http_connect(f.port);
-		http_post(fds[i], "/request/ask?timeout=60s", "", body, (size_t)sprintf(body, "<%d>", i));
+		http_post(fds[i], "/request/ask", "", body, (size_t)sprintf(body, "<%d>", i));
 	}
 	assert_true(harness_wait_received(f.source, COUNT, HTTP_SOON));
 	for (size_t i = COUNT; i-- > 0;) { /* the last first */
@@ -424,14 +469,14 @@ tls_option(const char *name, const char *dir, const char *file)
 static void
 test_tls_and_client_certificates(void **state)
 {
-	struct xf_broker *broker = xf_broker_start_tls("redis", false); /* for its certificates */
-	const char *dir = xf_broker_dir(broker);
+	char *dir = xf_temp_create("http");
 	char *cert = tls_option("cert", dir, "server.pem"), *key = tls_option("key", dir, "server.key");
 	char *client_ca = tls_option("client_ca", dir, "ca.pem"), *other_ca = tls_option("client_ca", dir, "other-ca.pem");
 	struct fixture f = {0};
 	int plain;
 
 	(void)state;
+	xf_certificates_make(dir);
 	fixture_open(&f, ">", OPTIONS(cert, key));
 	harness_settle_auto(f.source, XF_SETTLE_ACK, true);
 	if (https_post(f.port, dir, "ca.pem", NULL) != 202)
@@ -457,7 +502,7 @@ test_tls_and_client_certificates(void **state)
 	free(key);
 	free(client_ca);
 	free(other_ca);
-	xf_broker_destroy(&broker);
+	xf_temp_destroy(&dir);
 }
 
 static void
@@ -480,19 +525,15 @@ test_certificates_that_are_missing(void **state)
 static void
 test_a_port_that_is_taken(void **state)
 {
-	struct sockaddr_in address = {.sin_family = AF_INET};
-	socklen_t len = sizeof(address);
-	int fd = socket(AF_INET, SOCK_STREAM, 0);
 	struct harness *harness;
 	struct harness_endpoint *source;
 	char listen_option[64];
+	unsigned port;
+	int fd = http_bind(0, &port);
 
 	(void)state;
-	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	assert_int_equal(bind(fd, (const struct sockaddr *)&address, sizeof(address)), 0);
 	assert_int_equal(listen(fd, 1), 0);
-	assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &len), 0);
-	snprintf(listen_option, sizeof(listen_option), "listen=127.0.0.1:%u", ntohs(address.sin_port));
+	snprintf(listen_option, sizeof(listen_option), "listen=127.0.0.1:%u", port);
 	harness = harness_open("http", OPTIONS(listen_option));
 	source = harness_source(harness, "r/from", ">", NULL);
 	assert_true(harness_wait_state_count(source, XF_STATE_DOWN, 1, HTTP_SOON));
@@ -523,7 +564,7 @@ test_a_successor_takes_the_socket_over(void **state)
 	snprintf(listen_option, sizeof(listen_option), "listen=127.0.0.1:%u", port);
 	old = harness_open("http", OPTIONS(listen_option));
 	from_old = harness_source(old, "r/from", ">", NULL);
-	if (!harness_wait_state(from_old, XF_STATE_UP, 2000)) { /* somebody has it now */
+	if (!harness_wait_state(from_old, XF_STATE_UP, HTTP_SOON)) { /* somebody has it now */
 		harness_destroy(&from_old);
 		harness_close(&old);
 		skip();
@@ -540,7 +581,7 @@ test_a_successor_takes_the_socket_over(void **state)
 		if (i == 100)
 			harness_drain(from_old);
 		if (i == 150)
-			harness_sleep_ms(1500); /* it has noticed that there is another, and leaves it the door */
+			http_wait_report(old, "port", 0); /* it has noticed that there is another, and left it the door */
 		if (i == 200)
 			harness_destroy(&from_old);
 		fd = http_connect(port);
@@ -596,8 +637,10 @@ main(void)
 		cmocka_unit_test(test_bad_lines_are_named_and_the_rest_accepted),
 		cmocka_unit_test(test_ten_thousand_lines),
 		cmocka_unit_test(test_what_a_batch_is_told_of_each_line),
+		cmocka_unit_test(test_headers_take_what_they_need),
 		cmocka_unit_test(test_a_reply_answers_its_request),
 		cmocka_unit_test(test_a_request_without_a_reply),
+		cmocka_unit_test(test_replies_are_bounded),
 		cmocka_unit_test(test_many_requests_at_once),
 		cmocka_unit_test(test_tls_and_client_certificates),
 		cmocka_unit_test(test_certificates_that_are_missing),

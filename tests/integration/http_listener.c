@@ -10,44 +10,7 @@
 
 #include <cmocka.h>
 
-#include "http_client.h"
-#include "server.h"
-
-struct fixture {
-	struct harness *harness;
-	struct harness_endpoint *source;
-	unsigned port;
-	int fd;
-};
-
-static void
-fixture_open(struct fixture *f, const char *subject, const char *const *options)
-{
-	const char *all[16] = {"listen=127.0.0.1:0"};
-
-	for (size_t n = 1; options != NULL && *options != NULL; n++)
-		all[n] = *options++;
-	f->harness = harness_open("http", all);
-	f->source = harness_source(f->harness, "r/from", subject, NULL);
-	assert_true(harness_wait_state(f->source, XF_STATE_UP, HTTP_SOON));
-	f->port = http_port(f->harness);
-	assert_int_not_equal(f->port, 0);
-	f->fd = http_connect(f->port);
-}
-
-static void
-fixture_close(struct fixture *f)
-{
-	close(f->fd);
-	harness_destroy(&f->source);
-	harness_close(&f->harness);
-}
-
-static void
-post(struct fixture *f, const char *path, const char *headers, const char *body)
-{
-	http_post(f->fd, path, headers, body, strlen(body));
-}
+#include "http_fixture.h"
 
 /* ---- One message ------------------------------------------------------------------------- */
 
@@ -59,7 +22,7 @@ test_accepted_means_settled(void **state)
 
 	(void)state;
 	fixture_open(&f, "orders.>", NULL);
-	post(&f, "/publish/orders.eu%2E%C3%A9", "Message-Id: m-1\r\nmessage-key: k\r\nReply-To: back.1\r\n"
+	fixture_post(&f, "/publish/orders.eu%2E%C3%A9", "Message-Id: m-1\r\nmessage-key: k\r\nReply-To: back.1\r\n"
 	     "Content-Type: text/plain\r\nX-One: 1\r\nx-Two: a\r\nx-two: b\r\nEmpty:\r\nUser-Agent: test\r\nAccept: */*\r\n"
 	     "Cookie: c=1\r\nX-Forwarded-For: 10.0.0.1\r\ntraceparent: 00-aa\r\nce-type: t\r\ncrossfade-hops: 2\r\n"
 	     "Content-Encoding: identity\r\n", "body");
@@ -97,7 +60,7 @@ test_an_id_is_made_and_answered(void **state)
 	(void)state;
 	fixture_open(&f, ">", NULL);
 	harness_settle_auto(f.source, XF_SETTLE_ACK, true);
-	post(&f, "/publish/a", "", "");
+	fixture_post(&f, "/publish/a", "", "");
 	answer = http_read(f.fd);
 	assert_int_equal(answer.status, 202);
 	assert_string_equal(http_header(&answer, "Content-Type"), "application/json");
@@ -105,10 +68,10 @@ test_an_id_is_made_and_answered(void **state)
 	assert_non_null(strstr(answer.body, harness_message(f.source, 0)->in.id.data));
 	http_forget(&answer);
 	/* One that another crossfade gave stays. */
-	post(&f, "/publish/a", "CROSSFADE-ID: first\r\n", "");
+	fixture_post(&f, "/publish/a", "CROSSFADE-ID: first\r\n", "");
 	http_expect(f.fd, 202, "\"first\"");
 	assert_string_equal(harness_message(f.source, 1)->in.id.data, "first");
-	post(&f, "/publish/a", "Message-Id: quote\"\\\xff\r\n", "");
+	fixture_post(&f, "/publish/a", "Message-Id: quote\"\\\xff\r\n", "");
 	http_expect(f.fd, 202, "{\"id\":\"quote\\\"\\\\\\ufffd\"}");
 	fixture_close(&f);
 }
@@ -120,11 +83,11 @@ test_refused_and_retried(void **state)
 
 	(void)state;
 	fixture_open(&f, ">", NULL);
-	post(&f, "/publish/a", "", "no");
+	fixture_post(&f, "/publish/a", "", "no");
 	assert_true(harness_wait_received(f.source, 1, HTTP_SOON));
 	harness_settle(f.source, 0, XF_SETTLE_REJECT, 0);
 	http_expect(f.fd, 422, "\"status\":422");
-	post(&f, "/publish/a", "", "later");
+	fixture_post(&f, "/publish/a", "", "later");
 	assert_true(harness_wait_received(f.source, 2, HTTP_SOON));
 	harness_settle(f.source, 1, XF_SETTLE_RETRY, 50);
 	assert_true(harness_wait_received(f.source, 3, HTTP_SOON));
@@ -151,7 +114,7 @@ test_a_connection_is_used_again_in_order(void **state)
 	harness_settle_auto(f.source, XF_SETTLE_ACK, true);
 	for (int i = 0; i < COUNT; i++) { /* all of them before the first answer */
 		snprintf(id, sizeof(id), "Message-Id: m-%d\r\n", i);
-		post(&f, "/publish/a.b", id, "x");
+		fixture_post(&f, "/publish/a.b", id, "x");
 	}
 	for (int i = 0; i < COUNT; i++) {
 		snprintf(id, sizeof(id), "\"m-%d\"", i);
@@ -177,9 +140,9 @@ test_each_mistake_has_its_status(void **state)
 
 	(void)state;
 	fixture_open(&f, "a.>", OPTIONS("max_body=1000"));
-	post(&f, "/elsewhere", "", "x");
+	fixture_post(&f, "/elsewhere", "", "x");
 	http_expect(f.fd, 404, "/publish/SUBJECT");
-	post(&f, "/publish/nobody.wants.it", "", "x");
+	fixture_post(&f, "/publish/nobody.wants.it", "", "x");
 	http_expect(f.fd, 404, "no route takes the subject 'nobody.wants.it'");
 	http_begin(f.fd, "PUT", "/publish/a.b", "", 0);
 	answer = http_read(f.fd);
@@ -187,43 +150,43 @@ test_each_mistake_has_its_status(void **state)
 	assert_string_equal(http_header(&answer, "Allow"), "POST");
 	assert_string_equal(http_header(&answer, "Content-Type"), "application/problem+json");
 	http_forget(&answer);
-	post(&f, "/publish/a..b", "", "x");
+	fixture_post(&f, "/publish/a..b", "", "x");
 	http_expect(f.fd, 400, "empty token");
-	post(&f, "/publish/a.%2A", "", "x");
+	fixture_post(&f, "/publish/a.%2A", "", "x");
 	http_expect(f.fd, 400, "wildcard");
-	post(&f, "/publish/a.%20", "", "x");
+	fixture_post(&f, "/publish/a.%20", "", "x");
 	http_expect(f.fd, 400, "space");
-	post(&f, "/publish/a.%zz", "", "x");
+	fixture_post(&f, "/publish/a.%zz", "", "x");
 	http_expect(f.fd, 400, "hexadecimal");
-	post(&f, "/publish/a.%00b", "", "x");
+	fixture_post(&f, "/publish/a.%00b", "", "x");
 	http_expect(f.fd, 400, "NUL");
-	post(&f, "/publish/", "", "x");
+	fixture_post(&f, "/publish/", "", "x");
 	http_expect(f.fd, 400, "empty");
-	post(&f, "/publish/a.b", "Message-Id: 1\r\nMessage-Id: 2\r\n", "x");
+	fixture_post(&f, "/publish/a.b", "Message-Id: 1\r\nMessage-Id: 2\r\n", "x");
 	http_expect(f.fd, 400, "twice");
-	post(&f, "/publish/a.b", "Reply-To: a b\r\n", "x");
+	fixture_post(&f, "/publish/a.b", "Reply-To: a b\r\n", "x");
 	http_expect(f.fd, 400, "reply");
-	post(&f, "/publish", "Content-Type: text/plain\r\n", "x");
+	fixture_post(&f, "/publish", "Content-Type: text/plain\r\n", "x");
 	http_expect(f.fd, 415, "application/x-ndjson");
-	post(&f, "/request/a.b?timeout=soon", "", "x");
+	fixture_post(&f, "/request/a.b?timeout=soon", "", "x");
 	http_expect(f.fd, 400, "duration");
-	post(&f, "/publish/a.b", "Origin: http://evil.example\r\n", "x");
+	fixture_post(&f, "/publish/a.b", "Origin: http://evil.example\r\n", "x");
 	http_expect(f.fd, 403, "another site");
 
 	memset(large, 'x', 7999);
 	large[7999] = '\0';
 	memcpy(large, "X-Large: ", 9);
 	strcpy(large + 5000, "\r\n");
-	post(&f, "/publish/a.b", large, "x");
+	fixture_post(&f, "/publish/a.b", large, "x");
 	http_expect(f.fd, 431, "4096 bytes");
 	for (int i = 0; i < 65; i++)
 		n += (size_t)sprintf(many + n, "X-H-%d: v\r\n", i);
-	post(&f, "/publish/a.b", many, "x");
+	fixture_post(&f, "/publish/a.b", many, "x");
 	http_expect(f.fd, 431, "65 headers");
 	memset(long_path, 'x', 7999);
 	memcpy(long_path, "/publish/a.", 11);
 	long_path[2000] = '\0';
-	post(&f, long_path, "", "x");
+	fixture_post(&f, long_path, "", "x");
 	http_expect(f.fd, 414, "1024 bytes");
 
 	/* All on one connection so far: an error costs nobody else's place. */
@@ -236,6 +199,78 @@ test_each_mistake_has_its_status(void **state)
 	free(large);
 	free(many);
 	free(long_path);
+	fixture_close(&f);
+}
+
+/* Where another may see another end of the request than we do, there may be a second one in it. */
+static void
+test_a_request_has_one_end(void **state)
+{
+	static const char second[] = "POST /publish/slipped.in HTTP/1.1\r\nHost: here\r\nContent-Length: 0\r\n\r\n";
+	static const struct {
+		const char *head;
+		int status;
+	} rows[] = {
+		{"POST /publish/a HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400},
+		{"POST /publish/a HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n0\r\n\r\n", 400},
+		{"POST /publish/a HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\nContent-Length: 81\r\n\r\n", 400},
+		{"POST /publish/a HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\nContent-Length: 0\r\n\r\n", 400},
+		{"POST /publish/a HTTP/1.1\r\nHost: h\r\nContent-Length: 0, 81\r\n\r\n", 400},
+		{"POST /publish/a HTTP/1.1\r\nHost: h\r\nContent-Length: +0\r\n\r\n", 400},
+		{"POST /publish/a HTTP/1.1\r\nHost: h\r\nContent-Length: \r\n\r\n", 400},
+		{"POST /publish/a HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n0\r\n\r\n", 400},
+		{"POST /publish/a HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n", 501},
+		{"POST /publish/a HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 501},
+		{"POST /publish/a HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400},
+		{"POST /publish/a HTTP/1.1\r\nHost: h\r\nHost: g\r\nContent-Length: 0\r\n\r\n", 400},
+		{"POST /publish/a HTTP/1.1\r\nContent-Length: 0\r\n\r\n", 400},
+		{"POST /publish/a HTTP/1.1\r\nHost: h\r\nContent-Length 81\r\nContent-Length: 0\r\n\r\n", 400},
+		{"POST /publish/a HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n-1\r\n\r\n", 400},
+		{"POST /publish/a HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\n\r\n", 413},
+	};
+	struct fixture f = {0};
+
+	(void)state;
+	fixture_open(&f, ">", NULL);
+	harness_settle_auto(f.source, XF_SETTLE_ACK, true);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct http_answer answer;
+		int fd = http_connect(f.port);
+
+		http_send(fd, rows[i].head, strlen(rows[i].head));
+		http_send(fd, second, sizeof(second) - 1);
+		answer = http_read(fd);
+		if (answer.status != rows[i].status)
+			fail_msg("status %d to %s", answer.status, rows[i].head);
+		http_forget(&answer);
+		assert_true(http_wait_closed(fd, HTTP_SOON));
+		close(fd);
+	}
+	assert_int_equal(harness_received(f.source), 0);
+	fixture_close(&f);
+}
+
+/* Who asks before it sends the body is told no instead of being let send it. */
+static void
+test_a_body_is_asked_for_or_not(void **state)
+{
+	struct fixture f = {0};
+	struct http_answer answer;
+
+	(void)state;
+	fixture_open(&f, ">", OPTIONS("token=secret"));
+	harness_settle_auto(f.source, XF_SETTLE_ACK, true);
+	http_begin(f.fd, "POST", "/publish/a", "Expect: 100-continue\r\n", 1000);
+	answer = http_read(f.fd);
+	assert_int_equal(answer.status, 401);
+	http_forget(&answer);
+	assert_true(http_wait_closed(f.fd, HTTP_SOON));
+	close(f.fd);
+	f.fd = http_connect(f.port);
+	http_begin(f.fd, "POST", "/publish/a", "Expect: 100-continue\r\nAuthorization: Bearer secret\r\n", 4);
+	assert_true(http_readable(f.fd, HTTP_SOON)); /* 100 */
+	http_send(f.fd, "body", 4);
+	http_expect(f.fd, 202, "id");
 	fixture_close(&f);
 }
 
@@ -268,7 +303,7 @@ test_a_head_without_end(void **state)
 	close(f.fd);
 	f.fd = http_connect(f.port);
 	harness_settle_auto(f.source, XF_SETTLE_ACK, true);
-	post(&f, "/publish/a", "", "still here");
+	fixture_post(&f, "/publish/a", "", "still here");
 	http_expect(f.fd, 202, "id");
 	free(head);
 	fixture_close(&f);
@@ -283,17 +318,17 @@ test_a_token_is_asked_for(void **state)
 	(void)state;
 	fixture_open(&f, ">", OPTIONS("token=secret"));
 	harness_settle_auto(f.source, XF_SETTLE_ACK, true);
-	post(&f, "/publish/a", "", "x");
+	fixture_post(&f, "/publish/a", "", "x");
 	answer = http_read(f.fd);
 	assert_int_equal(answer.status, 401);
 	assert_string_equal(http_header(&answer, "WWW-Authenticate"), "Bearer realm=\"crossfade\"");
 	assert_null(strstr(answer.body, "secret"));
 	http_forget(&answer);
-	post(&f, "/publish/a", "Authorization: Bearer secreT\r\n", "x");
+	fixture_post(&f, "/publish/a", "Authorization: Bearer secreT\r\n", "x");
 	http_expect(f.fd, 401, "token");
-	post(&f, "/publish/a", "Authorization: Bearer secretsecret\r\n", "x");
+	fixture_post(&f, "/publish/a", "Authorization: Bearer secretsecret\r\n", "x");
 	http_expect(f.fd, 401, "token");
-	post(&f, "/publish/a", "Authorization: bearer secret\r\n", "x");
+	fixture_post(&f, "/publish/a", "Authorization: bearer secret\r\n", "x");
 	http_expect(f.fd, 202, "id");
 	assert_null(harness_header(harness_message(f.source, 0), "Authorization"));
 	fixture_close(&f);
@@ -400,25 +435,27 @@ test_what_cannot_be_accepted_in_time(void **state)
 	struct http_answer answer;
 
 	(void)state;
-	fixture_open(&f, ">", OPTIONS("timeout=2s"));
-	harness_window(f.source, 0, 0); /* paused, or full, once the turn under way is over */
-	harness_sleep_ms(500);
-	post(&f, "/publish/a", "", "1");
+	fixture_open(&f, ">", NULL);
+	harness_window(f.source, 0, 0); /* paused, or full */
+	fixture_post(&f, "/publish/a", "", "1");
+	http_wait_report(f.harness, "waiting", 1);
+	fixture_time_out(&f);
 	answer = http_read(f.fd);
 	assert_int_equal(answer.status, 503);
 	assert_string_equal(http_header(&answer, "Retry-After"), "1");
 	assert_non_null(strstr(answer.body, "cannot be accepted now"));
 	http_forget(&answer);
 	harness_window(f.source, 10, 1 << 20);
-	post(&f, "/publish/a", "", "2");
+	fixture_post(&f, "/publish/a", "", "2");
 	assert_true(harness_wait_received(f.source, 1, HTTP_SOON));
 	/* What was given up is not published after all. */
 	assert_memory_equal(harness_message(f.source, 0)->in.payload, "2", 1);
+	fixture_time_out(&f);
 	http_expect(f.fd, 503, "it may still be");
 	harness_settle(f.source, 0, XF_SETTLE_ACK, 0); /* late */
 	assert_true(harness_wait_settled(f.source, HTTP_SOON));
 	harness_settle_auto(f.source, XF_SETTLE_ACK, true);
-	post(&f, "/publish/a", "", "3");
+	fixture_post(&f, "/publish/a", "", "3");
 	http_expect(f.fd, 202, "id");
 	http_wait_report(f.harness, "bytes", 0);
 	assert_int_equal(http_report(f.harness, "timeouts"), 2);
@@ -441,7 +478,7 @@ test_draining_and_stopping_are_told(void **state)
 	for (int i = 0; i < 100; i++) { /* until it has heard of it */
 		struct http_answer answer;
 
-		post(&f, "/publish/a", "", "2");
+		fixture_post(&f, "/publish/a", "", "2");
 		if (!http_readable(f.fd, 100))
 			break;
 		answer = http_read(f.fd);
@@ -456,7 +493,7 @@ test_draining_and_stopping_are_told(void **state)
 	close(f.fd);
 	f.fd = http_connect(f.port);
 	harness_stop(f.source);
-	post(&f, "/publish/a", "", "2");
+	fixture_post(&f, "/publish/a", "", "2");
 	http_expect(f.fd, 503, "cannot be accepted now");
 	harness_destroy(&f.source);
 	assert_true(http_wait_closed(idle, HTTP_SOON));
@@ -466,7 +503,7 @@ test_draining_and_stopping_are_told(void **state)
 
 	/* and what is not settled when it stops is told, before the connection ends. */
 	fixture_open(&f, ">", NULL);
-	post(&f, "/publish/a", "", "1");
+	fixture_post(&f, "/publish/a", "", "1");
 	assert_true(harness_wait_received(f.source, 1, HTTP_SOON));
 	harness_destroy(&f.source);
 	http_expect(f.fd, 503, "");
@@ -504,7 +541,7 @@ test_a_thousand_publishers(void **state)
 	/* All wait at once, and no thread was made for any. */
 	assert_true(harness_wait_received(f.source, COUNT, 3 * HTTP_SOON));
 	http_wait_report(f.harness, "waiting", COUNT);
-	assert_int_equal(harness_count_threads(), threads);
+	assert_in_range(harness_count_threads(), 1, threads); /* one that was joined may have been counted */
 	harness_settle_range(f.source, 0, COUNT, XF_SETTLE_ACK);
 	for (int i = 0; i < COUNT; i++) {
 		snprintf(id, sizeof(id), "\"p-%d\"", i);
@@ -522,13 +559,12 @@ test_a_thousand_publishers(void **state)
 static void
 test_the_slow_are_cut_off(void **state)
 {
-	enum { SLOW = 60 };
+	enum { SLOW = 60, ROUNDS = 4 };
 	struct fixture f = {0};
 	int heads[SLOW], bodies[SLOW], silent;
-	uint64_t until;
 
 	(void)state;
-	fixture_open(&f, ">", OPTIONS("idle_timeout=2s"));
+	fixture_open(&f, ">", NULL);
 	harness_settle_auto(f.source, XF_SETTLE_ACK, true);
 	silent = http_connect(f.port);
 	for (int i = 0; i < SLOW; i++) {
@@ -537,28 +573,24 @@ test_the_slow_are_cut_off(void **state)
 		http_send(heads[i], "POST /publish/a HTTP/1.1\r\n", 26);
 		http_begin(bodies[i], "POST", "/publish/a", "", 1000);
 	}
-	/* A byte now and then: none of them is ever silent. Somebody else is served meanwhile. */
-	until = harness_now_ms() + HTTP_SOON;
-	for (int left = 2 * SLOW; left > 0;) {
-		assert_true(harness_now_ms() < until);
+	http_wait_report(f.harness, "connections", 2 * SLOW + 2);
+	/* A byte now and then: none of them is ever silent for the time-out's half minute. Somebody else is served meanwhile. */
+	for (int round = 0; round < ROUNDS; round++) {
+		for (int i = 0; i < SLOW; i++) {
+			http_send(heads[i], "x", 1);
+			http_send(bodies[i], "x", 1);
+		}
+		harness_clock_advance(20000);
 		close(f.fd);
 		f.fd = http_connect(f.port);
-		post(&f, "/publish/a", "", "x");
+		fixture_post(&f, "/publish/a", "", "x");
 		http_expect(f.fd, 202, "id");
-		for (int i = 0; i < 2 * SLOW; i++) {
-			int *fd = i < SLOW ? &heads[i] : &bodies[i - SLOW];
-
-			if (*fd < 0)
-				continue;
-			http_send(*fd, "x", 1);
-			if (!http_readable(*fd, 0))
-				continue;
-			assert_true(http_wait_closed(*fd, HTTP_SOON));
-			close(*fd);
-			*fd = -1;
-			left--;
-		}
-		harness_sleep_ms(100);
+	}
+	for (int i = 0; i < SLOW; i++) {
+		assert_true(http_wait_closed(heads[i], HTTP_SOON));
+		assert_true(http_wait_closed(bodies[i], HTTP_SOON));
+		close(heads[i]);
+		close(bodies[i]);
 	}
 	assert_true(http_wait_closed(silent, HTTP_SOON));
 	close(silent);
@@ -567,9 +599,11 @@ test_the_slow_are_cut_off(void **state)
 	harness_settle_auto(f.source, 0, true);
 	close(f.fd);
 	f.fd = http_connect(f.port);
-	post(&f, "/publish/a", "", "patient");
-	assert_false(http_readable(f.fd, 5000));
-	harness_settle(f.source, harness_received(f.source) - 1, XF_SETTLE_ACK, 0);
+	fixture_post(&f, "/publish/a", "", "patient");
+	assert_true(harness_wait_received(f.source, ROUNDS + 1, HTTP_SOON));
+	harness_clock_advance(100000);
+	assert_false(http_readable(f.fd, 1500));
+	harness_settle(f.source, ROUNDS, XF_SETTLE_ACK, 0);
 	http_expect(f.fd, 202, "id");
 	fixture_close(&f);
 }
@@ -608,6 +642,8 @@ main(void)
 		cmocka_unit_test(test_refused_and_retried),
 		cmocka_unit_test(test_a_connection_is_used_again_in_order),
 		cmocka_unit_test(test_each_mistake_has_its_status),
+		cmocka_unit_test(test_a_request_has_one_end),
+		cmocka_unit_test(test_a_body_is_asked_for_or_not),
 		cmocka_unit_test(test_a_head_without_end),
 		cmocka_unit_test(test_a_token_is_asked_for),
 		cmocka_unit_test(test_large_payloads_and_larger_ones),

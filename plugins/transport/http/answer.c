@@ -42,6 +42,8 @@ item_refusal(const struct call *call, const struct item *item, struct refusal *r
 		            (int)(item->subject.len < 150 ? item->subject.len : 150), item->subject.data);
 	else if (item->refused)
 		refusal_set(refusal, 422, "a route refused the message for good; it is kept there with the reason");
+	else if (call->overfull)
+		refusal_set(refusal, 503, "the reply came, and there was no room for it (max_bytes)");
 	else if (item->unavailable && item->under_way)
 		refusal_set(refusal, 503, "not confirmed in time, and it may still be: send it again with the same id");
 	else if (item->unavailable)
@@ -140,14 +142,25 @@ reply_headers_add(const struct call *call, struct MHD_Response *response)
 		MHD_add_response_header(response, "Message-Id", call->reply_message_id.data);
 }
 
+static void
+reply_sent(void *context)
+{
+	struct call *call = context;
+
+	call_drop(&call);
+}
+
+/* The bytes stay the call's, which they count against, until they are sent. */
 static struct MHD_Response *
-reply_response(const struct call *call)
+reply_response(struct call *call)
 {
 	struct MHD_Response *response =
-		MHD_create_response_from_buffer(call->reply.len, (void *)(uintptr_t)call->reply.data, MHD_RESPMEM_MUST_COPY);
+		MHD_create_response_from_buffer_with_free_callback_cls(
+			call->reply.len, (void *)(uintptr_t)call->reply.data, reply_sent, call);
 
 	if (response == NULL)
 		return NULL;
+	atomic_fetch_add(&call->refs, 1);
 	MHD_add_response_header(response, "Content-Type",
 	                        call->reply_type.len > 0 ? call->reply_type.data : "application/octet-stream");
 	reply_headers_add(call, response);
@@ -195,11 +208,13 @@ answer_send(struct visit *visit)
 		response = answer_response(&answer);
 	} else if (visit->call->replied) {
 		response = reply_response(visit->call);
+		visit->answer_len = visit->call->reply.len;
 	} else {
 		if (visit->call->kind == CALL_BATCH)
 			batch_answer(visit, &answer);
 		else
 			publish_answer(visit->call, &answer);
+		visit->answer_len = answer.body.len;
 		response = answer_response(&answer);
 	}
 	visit->phase = VISIT_ANSWERED;

@@ -105,11 +105,14 @@ headers_read(struct arena *arena, struct xf_str text, const struct settings *set
 	struct xf_header *headers;
 	struct xf_str name, value;
 	struct json json;
-	uint32_t count = 0;
+	uint32_t count = 0, room = 0;
 
 	if (text.data == NULL || str_is(text, "null"))
 		return true;
-	headers = arena_take(arena, settings->max_headers * sizeof(*headers));
+	json_open(&json, text);
+	while (room < settings->max_headers && json_next(&json, &name, &value))
+		room++;
+	headers = arena_take(arena, (room + 1) * sizeof(*headers));
 	if (headers == NULL) {
 		refusal_set(refusal, 503, "no memory");
 		return false;

@@ -20,8 +20,13 @@ exchange_init(struct exchange *exchange, const struct xf_host *host, const struc
 {
 	*exchange = (struct exchange){.host = host, .settings = settings, .next_deadline_ms = UINT64_MAX};
 	exchange->bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (exchange->bell < 0)
+	exchange->index = subjects_create();
+	if (exchange->bell < 0 || exchange->index == NULL) {
+		if (exchange->bell >= 0)
+			close(exchange->bell);
+		subjects_destroy(&exchange->index);
 		return false;
+	}
 	if (settings->reply_subject.len > 0)
 		snprintf(exchange->reply_prefix, sizeof(exchange->reply_prefix), "%s", settings->reply_subject.data);
 	pthread_mutex_init(&exchange->lock, NULL);
@@ -32,6 +37,8 @@ void
 exchange_fini(struct exchange *exchange)
 {
 	close(exchange->bell);
+	subjects_destroy(&exchange->index);
+	free(exchange->matches);
 	pthread_mutex_destroy(&exchange->lock);
 }
 
@@ -205,40 +212,53 @@ is_same(struct xf_str a, struct xf_str b)
 	return a.len == b.len && memcmp(a.data, b.data, a.len) == 0;
 }
 
-/* The source of ROUTE that gets a message on SUBJECT: the newest one that is live, else that is new, else any. */
+/* Of two sources of a route, which gets a message that both want: one that is live, else one that is new; the newer. */
 static struct source *
-route_source_locked(struct exchange *exchange, struct xf_str route, struct xf_str subject)
+source_better(struct source *a, struct source *b)
+{
+	static const int rank[] = {[SOURCE_NEW] = 1, [SOURCE_LIVE] = 2, [SOURCE_ENDED] = 0};
+
+	if (rank[a->stage] != rank[b->stage])
+		return rank[a->stage] > rank[b->stage] ? a : b;
+	return a->number > b->number ? a : b;
+}
+
+/* Another source of the route that takes messages on SUBJECT, or NULL. */
+static struct source *
+source_heir_locked(const struct source *source, struct xf_str subject)
 {
 	struct source *best = NULL;
 
-	for (struct source *s = exchange->sources; s != NULL; s = s->next) {
-		if (!is_same(s->route, route) || !subject_matches(s->pattern, subject))
-			continue;
-		if (s->stage == SOURCE_LIVE)
-			return s;
-		if (best == NULL || (best->stage == SOURCE_ENDED && s->stage == SOURCE_NEW))
-			best = s;
-	}
+	for (struct source *s = source->route->sources; s != NULL; s = s->route_next)
+		if (s->stage != SOURCE_ENDED && subject_matches(s->pattern, subject))
+			best = best != NULL ? source_better(best, s) : s;
 	return best;
 }
 
-/* The sources that get the message, into CHOSEN where that is not NULL; returns how many, 0 with item->unavailable or
- * item->unknown. */
+/* The routes that get the message, into exchange->matches, each with the source chosen; returns how many, 0 with
+ * item->unavailable or item->unknown. */
 static uint32_t
-item_route_locked(struct exchange *exchange, struct item *item, struct source **chosen)
+item_route_locked(struct exchange *exchange, struct item *item)
 {
+	size_t found = subjects_match(exchange->index, item->subject, exchange->matches);
+	uint64_t number = ++exchange->submitted;
 	uint32_t count = 0;
 
-	for (struct source *s = exchange->sources; s != NULL; s = s->next) {
-		if (!subject_matches(s->pattern, item->subject) ||
-		    route_source_locked(exchange, s->route, item->subject) != s)
+	for (size_t i = 0; i < found; i++) {
+		struct source *source = exchange->matches[i];
+		struct route *route = source->route;
+
+		if (route->message == number) {
+			route->chosen = source_better(route->chosen, source);
 			continue;
-		if (s->stage == SOURCE_ENDED)
-			item->unavailable = true;
-		if (chosen != NULL)
-			chosen[count] = s;
-		count++;
+		}
+		route->message = number;
+		route->chosen = source;
+		exchange->matches[count++] = route;
 	}
+	for (uint32_t i = 0; i < count; i++)
+		if (((struct route *)exchange->matches[i])->chosen->stage == SOURCE_ENDED)
+			item->unavailable = true;
 	item->unknown = count == 0;
 	return item->unavailable ? 0 : count;
 }
@@ -263,31 +283,24 @@ delivery_queue_locked(struct delivery *delivery, struct source *source)
 static void
 item_submit_locked(struct exchange *exchange, struct call *call, struct item *item)
 {
-	struct source *few[16], **chosen = few;
-	uint32_t count = item_route_locked(exchange, item, NULL);
+	uint32_t count = item_route_locked(exchange, item);
 
 	exchange->numbers.published++;
-	if (count > 16)
-		chosen = malloc(count * sizeof(struct source *));
-	if (count > 0 && chosen != NULL)
+	if (count > 0)
 		item->deliveries = calloc(count, sizeof(*item->deliveries));
 	if (count > 0 && item->deliveries == NULL)
 		item->unavailable = true;
 	if (item->deliveries == NULL) {
 		exchange->numbers.unavailable += item->unavailable;
-		goto free_chosen;
+		return;
 	}
-	item_route_locked(exchange, item, chosen);
 	item->delivery_count = item->open = count;
 	call->open++;
 	atomic_fetch_add(&call->refs, count);
 	for (uint32_t i = 0; i < count; i++) {
 		item->deliveries[i].item = item;
-		delivery_queue_locked(&item->deliveries[i], chosen[i]);
+		delivery_queue_locked(&item->deliveries[i], ((struct route *)exchange->matches[i])->chosen);
 	}
-free_chosen:
-	if (chosen != few)
-		free(chosen);
 }
 
 enum submit
@@ -308,6 +321,7 @@ exchange_submit(struct exchange *exchange, struct call *call)
 		snprintf(text, sizeof(text), "%s.%s", exchange->reply_prefix, call->reply_id);
 		reply = arena_copy(&call->arena, str_of(text));
 		call->items->reply = reply;
+		call->items->unavailable = reply.data == NULL;
 		call->bucket_next = *bucket;
 		*bucket = call;
 		call->pending = true;
@@ -406,24 +420,65 @@ exchange_is_open(struct exchange *exchange)
 
 /* ---- Sources ------------------------------------------------------------------------------- */
 
-void
+static struct route *
+route_find_locked(const struct exchange *exchange, struct xf_str name)
+{
+	for (const struct source *s = exchange->sources; s != NULL; s = s->next)
+		if (is_same(s->route_name, name))
+			return s->route;
+	return NULL;
+}
+
+bool
 exchange_add(struct exchange *exchange, struct source *source)
 {
+	struct route *route, *made = NULL;
+	void **matches;
+	bool added = false;
+
 	pthread_mutex_lock(&exchange->lock);
+	route = route_find_locked(exchange, source->route_name);
+	if (route == NULL)
+		route = made = calloc(1, sizeof(*made));
+	matches = realloc(exchange->matches, (subjects_count(exchange->index) + 1) * sizeof(*matches));
+	if (matches != NULL)
+		exchange->matches = matches;
+	if (route == NULL || matches == NULL || !subjects_add(exchange->index, source->pattern, source)) {
+		free(made);
+		goto unlock;
+	}
+	source->number = ++exchange->source_count;
+	source->route = route;
+	source->route_next = route->sources;
+	route->sources = source;
 	source->next = exchange->sources;
+	if (source->next != NULL)
+		source->next->previous = source;
 	exchange->sources = source;
+	added = true;
+unlock:
 	pthread_mutex_unlock(&exchange->lock);
+	return added;
 }
 
 void
 exchange_remove(struct exchange *exchange, struct source *source)
 {
-	struct source **at = &exchange->sources;
+	struct source **at = &source->route->sources;
 
 	pthread_mutex_lock(&exchange->lock);
+	subjects_remove(exchange->index, source->pattern, source);
 	while (*at != source)
-		at = &(*at)->next;
-	*at = source->next;
+		at = &(*at)->route_next;
+	*at = source->route_next;
+	if (source->route->sources == NULL)
+		free(source->route);
+	if (source->next != NULL)
+		source->next->previous = source->previous;
+	if (source->previous != NULL)
+		source->previous->next = source->next;
+	else
+		exchange->sources = source->next;
 	pthread_mutex_unlock(&exchange->lock);
 }
 
@@ -465,11 +520,11 @@ queue_leave_locked(struct source *source)
 	while (source->first != NULL) {
 		struct delivery *delivery = source->first;
 		struct call *call = delivery->item->call;
-		struct source *heir = route_source_locked(exchange, source->route, delivery->item->subject);
+		struct source *heir = source_heir_locked(source, delivery->item->subject);
 		uint32_t drops = 0;
 
 		queue_remove_locked(source, delivery);
-		if (heir != NULL && heir->stage != SOURCE_ENDED) {
+		if (heir != NULL) {
 			delivery_queue_locked(delivery, heir);
 			continue;
 		}
@@ -694,7 +749,7 @@ exchange_reply(struct exchange *exchange, const struct xf_outgoing *message)
 
 	if (call == NULL)
 		return false;
-	copied = reply_copy(call, &call->reply_arena, message, &headers);
+	copied = reply_copy(call, &call->reply_arena, message, &headers) && call_charge(call, call->reply_arena.bytes);
 	pthread_mutex_lock(&exchange->lock);
 	if (!call->done && copied) {
 		call->replied = true;
@@ -703,6 +758,9 @@ exchange_reply(struct exchange *exchange, const struct xf_outgoing *message)
 		exchange->numbers.replies++;
 		call_finish_locked(exchange, call, &drops);
 		taken = true;
+	} else if (!call->done) {
+		call->overfull = true;
+		call_finish_locked(exchange, call, &drops);
 	} else {
 		exchange->numbers.late_replies++;
 	}

@@ -21,6 +21,7 @@
 #include <stdatomic.h>
 
 #include "settings.h"
+#include "subjects.h"
 #include "words.h"
 
 #define EXCHANGE_BUCKETS 1024u
@@ -79,6 +80,7 @@ struct call {
 	bool submitted, done, pending;
 	uint32_t open; /* items with open deliveries */
 	bool replied;
+	bool overfull; /* a reply came, and there was no room for it */
 	/* the reply, of whoever took it out of the pending ones; the listener's once it is done and replied is set */
 	struct arena reply_arena;
 	struct xf_str reply, reply_type, reply_message_id;
@@ -99,6 +101,10 @@ struct exchange {
 	/* the rest is guarded by lock */
 	char reply_prefix[256]; /* "": nobody said what the server's name is */
 	struct source *sources; /* newest first */
+	uint64_t source_count;  /* ever added */
+	struct subjects *index; /* of the sources by pattern */
+	void **matches;         /* room for as many as there are sources: of the message being submitted */
+	uint64_t submitted;     /* messages, ever */
 	struct call *waiting;
 	uint64_t waiting_count;
 	struct call *done;
@@ -110,13 +116,23 @@ struct exchange {
 
 enum source_stage { SOURCE_NEW, SOURCE_LIVE, SOURCE_ENDED };
 
+/* The sources of one route. */
+struct route {
+	struct source *sources; /* newest first */
+	uint64_t message;       /* the number of the last that matched */
+	struct source *chosen;  /* to get it */
+};
+
 /* A source, as the exchange sees it. */
 struct source {
 	struct exchange *exchange;
 	struct xf_endpoint *endpoint;
-	struct xf_str pattern, route;
+	struct xf_str pattern, route_name;
 	/* lock */
-	struct source *next;
+	struct source *next, *previous;
+	uint64_t number; /* the newer, the higher */
+	struct route *route;
+	struct source *route_next;
 	enum source_stage stage;
 	bool waiting; /* is to be woken when there is one */
 	struct delivery *first, *last;
@@ -160,8 +176,8 @@ bool exchange_is_open(struct exchange *exchange);
 
 /* ---- Sources: their own threads ----------------------------------------------------------- */
 
-/* Adds a new source. [control] */
-void exchange_add(struct exchange *exchange, struct source *source);
+/* Adds a new source. False: no memory. [control] */
+bool exchange_add(struct exchange *exchange, struct source *source);
 void exchange_remove(struct exchange *exchange, struct source *source);
 
 /* From now on it takes messages; it takes no more. */

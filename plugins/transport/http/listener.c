@@ -158,9 +158,21 @@ client_is_trusted(struct listener *listener, struct MHD_Connection *connection, 
 	return client->verified;
 }
 
+/* Whoever does not take the answer holds its memory, so that has its time as well. */
+static enum MHD_Result
+visit_answer(struct visit *visit)
+{
+	const struct exchange *exchange = visit->exchange;
+	enum MHD_Result result = answer_send(visit);
+
+	visit->client->until_ms = exchange->host->now_ms() + exchange->settings->idle_timeout_ms +
+	                          visit->answer_len * 1000 / BODY_BYTES_PER_S;
+	return result;
+}
+
 static enum MHD_Result
 visit_begin(struct listener *listener, struct MHD_Connection *connection, const char *url, const char *method,
-            void **context)
+            const char *version, void **context)
 {
 	const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
 	struct visit *visit = calloc(1, sizeof(*visit));
@@ -178,9 +190,9 @@ visit_begin(struct listener *listener, struct MHD_Connection *connection, const 
 	visit->client->until_ms = now_of(listener) + listener->exchange->settings->idle_timeout_ms;
 	if (!client_is_trusted(listener, connection, visit->client))
 		visit_refuse(visit, 403, "a client certificate is needed that the listener's client_ca signed");
-	if (request_begin(visit, url, method))
+	if (request_begin(visit, url, method, version))
 		return MHD_YES;
-	return answer_send(visit);
+	return visit_answer(visit);
 }
 
 /* The routes have it now, or never will. */
@@ -191,7 +203,7 @@ visit_submit(struct visit *visit)
 	if (visit->refusal.status == 0)
 		request_end(visit);
 	if (visit->refusal.status != 0)
-		return answer_send(visit);
+		return visit_answer(visit);
 	visit->call->owner = visit;
 	switch (exchange_submit(visit->exchange, visit->call)) {
 	case SUBMIT_WAITS:
@@ -205,7 +217,7 @@ visit_submit(struct visit *visit)
 	case SUBMIT_DONE:
 		break;
 	}
-	return answer_send(visit);
+	return visit_answer(visit);
 }
 
 static enum MHD_Result
@@ -215,9 +227,8 @@ on_request(void *context, struct MHD_Connection *connection, const char *url, co
 	struct listener *listener = context;
 	struct visit *visit = *state;
 
-	(void)version;
 	if (visit == NULL)
-		return visit_begin(listener, connection, url, method, state);
+		return visit_begin(listener, connection, url, method, version, state);
 	if (*size > 0) {
 		if (!request_body(visit, data, *size))
 			return MHD_NO;
@@ -229,7 +240,7 @@ on_request(void *context, struct MHD_Connection *connection, const char *url, co
 	if (visit->phase == VISIT_BODY)
 		return visit_submit(visit);
 	if (visit->phase == VISIT_DONE)
-		return answer_send(visit);
+		return visit_answer(visit);
 	return MHD_YES;
 }
 
@@ -300,6 +311,7 @@ quiet_if_succeeded(struct listener *listener)
 	if (fd != MHD_INVALID_SOCKET)
 		close(fd);
 	listener->quiet = true;
+	listener->port = 0; /* the successor's from now on */
 }
 
 static void
@@ -376,7 +388,7 @@ file_read(struct xf_str path, const char *what, char **out, struct xf_error *err
 	}
 	text[len] = '\0';
 	fclose(file);
-	*out = realloc(text, len + 1);
+	*out = text; /* pages that were not written to cost nothing */
 	return 0;
 fail:
 	if (file != NULL)

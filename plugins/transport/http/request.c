@@ -326,11 +326,59 @@ length_announced(struct visit *visit)
 	return length;
 }
 
+/* What says where a request ends, and for whom it is. */
+struct framing {
+	unsigned hosts, lengths, encodings;
+	bool chunked; /* the last encoding is that, alone */
+	bool waits;   /* with the body, until it is told to go on */
+};
+
+static enum MHD_Result
+framing_add(void *context, enum MHD_ValueKind kind, const char *name, size_t name_len, const char *value, size_t len)
+{
+	struct framing *framing = context;
+	struct xf_str n = {name, name_len}, v = {value, value != NULL ? len : 0};
+
+	(void)kind;
+	framing->hosts += str_is_word(n, "Host");
+	framing->lengths += str_is_word(n, "Content-Length");
+	if (str_is_word(n, "Transfer-Encoding")) {
+		framing->encodings++;
+		framing->chunked = str_is_word(v, "chunked");
+	}
+	framing->waits = framing->waits || (str_is_word(n, "Expect") && str_is_word(v, "100-continue"));
+	return MHD_YES;
+}
+
+/*
+ * A request that a proxy before us may take to end elsewhere than we do would let its sender slip in a second one, in the
+ * name of whoever shares the connection. libmicrohttpd takes what is ambiguous; so it is looked at here, and the
+ * connection ends with the answer.
+ */
+static struct framing
+framing_check(struct visit *visit, const char *version)
+{
+	struct framing framing = {.hosts = 0};
+
+	MHD_get_connection_values_n(visit->connection, MHD_HEADER_KIND, framing_add, &framing);
+	if (framing.lengths > 1 || framing.encodings > 1 || (framing.lengths > 0 && framing.encodings > 0))
+		visit_refuse(visit, 400, "Content-Length and Transfer-Encoding: one of them can stand there, once");
+	else if (framing.encodings > 0 && strcmp(version, MHD_HTTP_VERSION_1_1) != 0)
+		visit_refuse(visit, 400, "Transfer-Encoding belongs to HTTP/1.1");
+	else if (framing.encodings > 0 && !framing.chunked)
+		visit_refuse(visit, 501, "the only Transfer-Encoding that is understood is chunked");
+	else if (framing.hosts > 1 || (framing.hosts == 0 && strcmp(version, MHD_HTTP_VERSION_1_1) == 0))
+		visit_refuse(visit, 400, "there must be one Host");
+	visit->closes = visit->refusal.status != 0;
+	return framing;
+}
+
 bool
-request_begin(struct visit *visit, const char *url, const char *method)
+request_begin(struct visit *visit, const char *url, const char *method, const char *version)
 {
 	const struct settings *settings = visit->exchange->settings;
 	uint64_t length = length_announced(visit);
+	struct framing framing = framing_check(visit, version);
 	enum call_kind kind;
 	const char *path;
 
@@ -350,7 +398,7 @@ request_begin(struct visit *visit, const char *url, const char *method)
 	}
 	if (visit->call != NULL && path != NULL)
 		message_read(visit, path);
-	visit->closes = visit->refusal.status != 0 && length > SWALLOW_MAX;
+	visit->closes = visit->closes || (visit->refusal.status != 0 && (length > SWALLOW_MAX || framing.waits));
 	return !visit->closes;
 }
 

@@ -83,9 +83,12 @@ source_create(const struct xf_host *host, struct xf_endpoint *endpoint, void *sh
 	source->transport = t;
 	source->first_free = NO_SLOT;
 	source->source = (struct source){
-		.exchange = &t->exchange, .endpoint = endpoint, .pattern = info->subject, .route = info->route};
+		.exchange = &t->exchange, .endpoint = endpoint, .pattern = info->subject, .route_name = info->route};
+	if (!exchange_add(&t->exchange, &source->source)) {
+		free(source);
+		return settings_fail(error, "no memory");
+	}
 	exchange_name(&t->exchange, info->server);
-	exchange_add(&t->exchange, &source->source);
 	listener_enter(t->listener);
 	*instance = source;
 	return 0;

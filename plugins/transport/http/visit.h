@@ -44,6 +44,7 @@ struct visit {
 	uint64_t swallowed;     /* bytes of a body that nobody wants */
 	uint64_t timeout_ms;
 	bool closes;            /* the connection, after the answer */
+	uint64_t answer_len;    /* of its body, once it is answered */
 	/* of a batch */
 	struct bad_line *bad, **bad_end;
 	uint32_t bad_count; /* more than are listed */
@@ -54,7 +55,7 @@ struct visit {
 void visit_refuse(struct visit *visit, unsigned status, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 /* The head is there. False: the body shall not come, answer at once. */
-bool request_begin(struct visit *visit, const char *url, const char *method);
+bool request_begin(struct visit *visit, const char *url, const char *method, const char *version);
 
 /* A piece of the body; false: close the connection. */
 bool request_body(struct visit *visit, const char *data, size_t size);
