@@ -478,6 +478,23 @@ change_check(const struct xf_flow *flow, const struct xf_migration *migration, c
 	return XF_OK;
 }
 
+/* A reload has found that what stands fits the configuration that it goes over to; so must what is changed meanwhile. */
+static enum xf_status
+coming_check(const struct xf_flow *flow, const struct xf_migration *migration, struct xf_position to, struct xf_error *error)
+{
+	const struct xf_conf *coming = flow->coming;
+
+	for (size_t i = 0; coming != NULL && i < coming->migration_count; i++) {
+		const struct xf_conf_migration *next = &coming->migrations[i];
+
+		if (strcmp(next->name, migration->conf->name) != 0 || xf_position_check(coming, next, to, error) == XF_OK)
+			continue;
+		xf_error_prefix(error, "a reload is under way to a configuration that does not allow it");
+		return XF_FAILED;
+	}
+	return XF_OK;
+}
+
 /* Rings every inlet of the migration and gives it a moment to follow. */
 static void
 change_follow(const struct xf_flow *flow, const struct xf_migration *migration, uint32_t version)
@@ -534,6 +551,8 @@ xf_flow_migration_set(struct xf_flow *flow, size_t index, const struct xf_migrat
 	effect->lanes_moving = high - low;
 	effect->lanes_in_use = lanes_in_use(flow, migration, low, high);
 	status = xf_position_check(xf_flow_conf(flow), migration->conf, effect->to, error);
+	if (status == XF_OK)
+		status = coming_check(flow, migration, effect->to, error);
 	if (status == XF_OK && !force)
 		status = change_check(flow, migration, effect, error);
 	if (status == XF_OK && !change->dry_run)

@@ -34,6 +34,7 @@ struct xf_flow {
 	struct xf_migration **left_migrations; /* that those use */
 	size_t left_migration_count;
 	pthread_mutex_t control_lock;
+	const struct xf_conf *coming; /* under control_lock: what a reload goes over to; no change may be against it */
 	pthread_rwlock_t parts_lock;
 	_Atomic bool was_up; /* once; what breaks later is for health to tell */
 	_Atomic bool draining;

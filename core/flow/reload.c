@@ -66,7 +66,16 @@ is_lossy(const struct xf_route *route)
 
 /* ---- Making what is new ------------------------------------------------------------------------------ */
 
-/* Those that go on are in both lists. */
+/* Until it is NULL again the positions of migrations are changed only so that they fit CONF too. */
+static void
+coming_set(struct xf_flow *flow, const struct xf_conf *conf)
+{
+	pthread_mutex_lock(&flow->control_lock);
+	flow->coming = conf;
+	pthread_mutex_unlock(&flow->control_lock);
+}
+
+/* Those that go on are in both lists. Where they stand was not changed since it was said what is coming, or fits. */
 static enum xf_status
 migrations_make(struct reload *reload, struct xf_error *error)
 {
@@ -513,6 +522,7 @@ xf_flow_reload(struct xf_flow *flow, const struct xf_conf *conf, struct xf_reloa
 		status = xf_error_set(error, "this server is starting");
 	else
 		status = left_reap(flow, error);
+	coming_set(flow, conf);
 	if (status == XF_OK)
 		status = migrations_make(&reload, error);
 	if (status == XF_OK)
@@ -527,6 +537,7 @@ xf_flow_reload(struct xf_flow *flow, const struct xf_conf *conf, struct xf_reloa
 		free(reload.migrations);
 		reload.holder->own = false; /* and its last one */
 	}
+	coming_set(flow, NULL);
 	xf_holder_release(&reload.holder);
 	free(reload.moves);
 	free(reload.order);

@@ -978,6 +978,66 @@ share_set(uint32_t percent)
 	assert_int_equal(xf_flow_migration_set(world.flow, 0, &change, "test", &effect, &error), XF_OK);
 }
 
+#define SIDES(OLD) \
+	"migrations: {m: {old: {transport: " OLD "}, new: {transport: b}, mirror: true, key: \"{id}\"}}\n" \
+	"routes: [{name: r, from: {transport: s}, to: {migration: m}}]"
+
+static void *
+reload_in_place_run(void *status)
+{
+	*(enum xf_status *)status = reload(SIDES("s, in_place: true"));
+	return NULL;
+}
+
+static enum xf_status
+knobs_set(struct xf_migration_change change, struct xf_error *error)
+{
+	struct xf_migration_effect effect;
+	enum xf_status status;
+
+	xf_flow_enter(world.flow);
+	status = xf_flow_migration_set(world.flow, 0, &change, "test", &effect, error);
+	xf_flow_leave(world.flow);
+	return status;
+}
+
+/* What is changed while a reload is under way holds in both configurations, or not at all. */
+static void
+a_change_during_a_reload_fits_both(void **state)
+{
+	const struct xf_migration_change off = {.has_mirror = true, .to = {.mirror = XF_MIRROR_OFF}};
+	const struct xf_migration_change half = {.has_percent = true, .force = true, .to = {.percent = 5000}};
+	const struct xf_migration_change required = {.has_mirror = true, .to = {.mirror = XF_MIRROR_REQUIRED}};
+	struct xf_error error = {{0}};
+	enum xf_status reloaded = XF_FAILED;
+	struct xf_migration_status now;
+	pthread_t thread;
+
+	(void)state;
+	world_make(SIDES("a"));
+	end_of("a")->keeps = true;
+	world_start();
+	end_of("s")->to_emit = 10;
+	assert_becomes(&end_of("a")->taken, 10);
+	end_of("s")->held = false;
+	assert_int_equal(pthread_create(&thread, NULL, reload_in_place_run, &reloaded), 0);
+	assert_comes_true(&end_of("s")->held); /* while it waits for what a keeps */
+	assert_int_equal(knobs_set(off, &error), XF_FAILED);
+	assert_non_null(strstr(error.text, "a reload is under way"));
+	assert_int_equal(knobs_set(half, &error), XF_FAILED);
+	assert_int_equal(knobs_set(required, &error), XF_OK);
+	pthread_join(thread, NULL);
+	assert_int_equal(reloaded, XF_OK);
+	xf_flow_migration_status(world.flow, 0, &now);
+	assert_int_equal(now.percent, 0);
+	assert_int_equal(now.mirror, XF_MIRROR_REQUIRED);
+	assert_becomes(&end_of("s")->acked, 10);
+	assert_int_equal(end_of("b")->stored, 10);
+	assert_int_equal(knobs_set(off, &error), XF_FAILED);
+	assert_null(strstr(error.text, "a reload is under way"));
+	world_fini(10000, 0);
+}
+
 /* What waits for the other side is not under way: its broker has it. */
 static void
 a_drain_does_not_wait_for_what_waits(void **state)
@@ -1111,6 +1171,7 @@ main(void)
 		cmocka_unit_test(what_a_source_gave_up_is_not_under_way),
 		cmocka_unit_test(what_the_new_way_refuses_is_not_under_way),
 		cmocka_unit_test(another_migration_is_read),
+		cmocka_unit_test(a_change_during_a_reload_fits_both),
 		cmocka_unit_test(a_drain_does_not_wait_for_what_waits),
 		cmocka_unit_test(what_was_refused_is_told_once),
 		cmocka_unit_test(the_last_of_several_is_dropped),
