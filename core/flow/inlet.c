@@ -74,7 +74,7 @@ struct xf_inlet {
 	_Atomic bool held; /* the source had a turn in which it was held */
 	_Atomic(struct xf_way *) next; /* to be taken in the place of way, which then stands here */
 	_Atomic bool swapped;
-	_Atomic bool quiet; /* held, and nothing of it is anywhere */
+	_Atomic bool quiet; /* held, and no leg of it is out or can be sent */
 	pthread_mutex_t way_lock; /* guards the pointer way against those who read its numbers */
 	_Atomic bool draining;
 	_Atomic bool intake_ended; /* the source had a turn in which it was draining */
@@ -708,7 +708,9 @@ inlet_turn(struct xf_runner *runner, struct xf_work *work)
 		atomic_store(&inlet->intake_ended, true);
 	if (hold)
 		atomic_store(&inlet->held, true);
-	atomic_store(&inlet->quiet, hold && inlet->way->lanes.open == 0 && xf_way_out(inlet->way) == 0);
+	/* What is open where no sink is up waits for nothing but the new way. */
+	atomic_store(&inlet->quiet, hold && xf_way_out(inlet->way) == 0 &&
+	                                    (inlet->way->lanes.open == 0 || inlet->way->lanes.up == 0));
 	wait_limit(inlet, work);
 	/* Where something came there may be more. */
 	return xf_read(&inlet->accepted) != before && inlet->way->lanes.open < xf_way_open_max(inlet->way);

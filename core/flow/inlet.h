@@ -47,7 +47,7 @@ bool xf_inlet_was_up(const struct xf_inlet *inlet);
  */
 struct xf_way *xf_inlet_way(struct xf_inlet *inlet, const struct xf_way_setup *setup);
 void xf_inlet_hold(struct xf_inlet *inlet);
-bool xf_inlet_quiet(const struct xf_inlet *inlet);
+bool xf_inlet_quiet(const struct xf_inlet *inlet); /* what is under way has been confirmed, as far as its sinks are up */
 void xf_inlet_offer(struct xf_inlet *inlet, struct xf_way *way);
 struct xf_way *xf_inlet_left(struct xf_inlet *inlet); /* NULL: not yet */
 
