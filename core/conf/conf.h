@@ -123,6 +123,7 @@ struct xf_conf_migration {
 };
 
 #define XF_CONF_SINKS_MAX 8 /* of one route */
+#define XF_CONF_CONNECTIONS_MAX 32 /* of all of them together */
 
 enum xf_to {
 	XF_TO_SINK,
@@ -208,7 +209,10 @@ const struct xf_value *xf_config_option(const struct xf_config *config, uint32_t
 const char *xf_conf_promise(const struct xf_conf_endpoint *source, const struct xf_conf_endpoint *sink);
 
 /* The same of one way of a route: from its source number SOURCE to its sink number SINK, or to its migration's side. */
-const char *xf_conf_route_promise(const struct xf_conf_route *route, size_t source, size_t sink);
+const char *xf_conf_way_promise(const struct xf_conf_route *route, size_t source, size_t sink);
+
+/* Of the route as a whole: that of its weakest way, without copies that nobody waits for. */
+const char *xf_conf_route_promise(const struct xf_conf_route *route);
 
 /* "all", "any", "first". Static. */
 const char *xf_require_name(enum xf_require require);

@@ -47,6 +47,26 @@ migration_read(struct xf_loading *l, struct xf_conf_route *route, const struct x
 
 /* ---- Several sinks ---------------------------------------------------------- */
 
+/* Which of them are up is one word where messages pass. */
+static void
+connections_check(struct xf_loading *l, const struct xf_conf_route *route, const struct xf_yaml *list, const char *word,
+                  const char *scope)
+{
+	uint32_t sum = 0, before;
+
+	for (size_t i = 0; i < route->sink_count; i++) {
+		const struct xf_yaml_entry *given = xf_yaml_entry(list->items[i], "connections");
+
+		before = sum;
+		sum += route->sinks[i].connections;
+		if (before <= XF_CONF_CONNECTIONS_MAX && sum > XF_CONF_CONNECTIONS_MAX)
+			xf_report_error(l->report, given != NULL ? given->value->place : route->sinks[i].place,
+			                "%s%s[%zu]: 'connections' come to %u with those of the sinks before it; expected at "
+			                "most %d at all sinks of a route",
+			                scope, word, i, sum, XF_CONF_CONNECTIONS_MAX);
+	}
+}
+
 /* The items of LIST as the route's sinks. False (reported) where it is no list of them. */
 static bool
 sinks_read(struct xf_loading *l, struct xf_conf_route *route, const struct xf_yaml *list, enum xf_endpoint_kind kind,
@@ -76,6 +96,7 @@ sinks_read(struct xf_loading *l, struct xf_conf_route *route, const struct xf_ya
 
 		xf_sink_read(l, list->items[i], &setting, &sinks[i], weights != NULL ? &weights[i] : NULL);
 	}
+	connections_check(l, route, list, word, scope);
 	return true;
 }
 

@@ -3,32 +3,78 @@
  */
 #include "conf/conf.h"
 
-const char *
-xf_conf_promise(const struct xf_conf_endpoint *source, const struct xf_conf_endpoint *sink)
+/* From the weakest on; the last two take nothing away from a route that has another way. */
+enum promise {
+	PROMISE_EPHEMERAL,
+	PROMISE_LOSSY,
+	PROMISE_WHILE_UP,
+	PROMISE_ANY,
+	PROMISE_ONCE,
+	PROMISE_DEDUP,
+	PROMISE_COPY,
+	PROMISE_STANDS,
+};
+
+static const char *const promise_words[] = {
+	[PROMISE_EPHEMERAL] = "as the broker: those subscribed at that moment",
+	[PROMISE_LOSSY] = "what the broker delivered, bounded; overflow is dropped and counted",
+	[PROMISE_WHILE_UP] = "at least once while the sink is up; dropped and counted while it is down",
+	[PROMISE_ANY] = "settled once one of the sinks has it; the others get it as they can",
+	[PROMISE_ONCE] = "at least once",
+	[PROMISE_DEDUP] = "at least once; duplicates are stored once within the broker's window",
+	[PROMISE_COPY] = "a copy as it can be delivered; never waited for",
+	[PROMISE_STANDS] = "stands there already; nothing is published",
+};
+
+static enum promise
+promise_of(const struct xf_conf_endpoint *source, const struct xf_conf_endpoint *sink)
 {
 	if (sink->traits & XF_TRAIT_EPHEMERAL)
-		return "as the broker: those subscribed at that moment";
+		return PROMISE_EPHEMERAL;
 	if (source->traits & XF_TRAIT_LOSSY)
-		return "what the broker delivered, bounded; overflow is dropped and counted";
+		return PROMISE_LOSSY;
 	if (sink->when_down == XF_WHEN_DOWN_DROP)
-		return "at least once while the sink is up; dropped and counted while it is down";
-	if (sink->traits & XF_TRAIT_DEDUP)
-		return "at least once; duplicates are stored once within the broker's window";
-	return "at least once";
+		return PROMISE_WHILE_UP;
+	return sink->traits & XF_TRAIT_DEDUP ? PROMISE_DEDUP : PROMISE_ONCE;
 }
 
-const char *
-xf_conf_route_promise(const struct xf_conf_route *route, size_t source, size_t sink)
+static enum promise
+promise_of_way(const struct xf_conf_route *route, size_t source, size_t sink)
 {
 	const struct xf_conf_endpoint *to = route->to == XF_TO_MIGRATION ? &route->migration->sides[sink] : &route->sinks[sink];
 
 	if (to->in_place)
-		return "stands there already; nothing is published";
+		return PROMISE_STANDS;
 	if (route->to == XF_TO_ALL && route->require == XF_REQUIRE_ANY)
-		return "settled once one of the sinks has it; the others get it as they can";
+		return PROMISE_ANY;
 	if (route->to == XF_TO_ALL && route->require == XF_REQUIRE_FIRST && sink > 0)
-		return "a copy as it can be delivered; never waited for";
-	return xf_conf_promise(&route->sources[source], to);
+		return PROMISE_COPY;
+	return promise_of(&route->sources[source], to);
+}
+
+const char *
+xf_conf_promise(const struct xf_conf_endpoint *source, const struct xf_conf_endpoint *sink)
+{
+	return promise_words[promise_of(source, sink)];
+}
+
+const char *
+xf_conf_way_promise(const struct xf_conf_route *route, size_t source, size_t sink)
+{
+	return promise_words[promise_of_way(route, source, sink)];
+}
+
+const char *
+xf_conf_route_promise(const struct xf_conf_route *route)
+{
+	size_t sinks = route->to == XF_TO_MIGRATION ? 2 : route->sink_count;
+	enum promise weakest = PROMISE_STANDS;
+
+	for (size_t source = 0; source < route->source_count; source++)
+		for (size_t sink = 0; sink < sinks; sink++)
+			if (promise_of_way(route, source, sink) < weakest)
+				weakest = promise_of_way(route, source, sink);
+	return promise_words[weakest];
 }
 
 const char *

@@ -30,7 +30,7 @@
 #include "flow/destination.h"
 
 #define XF_LANE_PAGE 100 /* lanes are made in pages, when first used */
-#define XF_PIPES_MAX 32
+#define XF_PIPES_MAX XF_CONF_CONNECTIONS_MAX
 
 /* A lane at one sink. */
 struct xf_lane_sink {

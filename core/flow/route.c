@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "base/clock.h"
 #include "base/memory.h"
 
@@ -42,9 +43,7 @@ outlets_create(struct xf_route *route, struct xf_error *error)
 		if (transport == NULL)
 			return XF_FAILED;
 		connections += xf_sink_connections(conf);
-		if (connections > XF_PIPES_MAX)
-			return xf_error_set(error, "route '%s': its sinks ask for more than %d connections together",
-			                    route->conf->name, XF_PIPES_MAX);
+		XF_ASSERT(connections <= XF_PIPES_MAX); /* the configuration is checked */
 		route->outlets[i] = xf_outlet_create(outlet_name(route, i), route->conf->name, route->holder->conf->server.name,
 		                                     conf, transport->shared, error);
 		if (route->outlets[i] == NULL)
@@ -513,7 +512,7 @@ xf_route_status(const struct xf_route *route, struct xf_route_status *status)
 
 	*status = (struct xf_route_status){
 		.name = conf->name,
-		.promise = xf_conf_route_promise(conf, 0, 0),
+		.promise = xf_conf_route_promise(conf),
 		.migration = route->migration != NULL ? route->migration->conf->name : NULL,
 		.source_count = conf->source_count,
 		.leg_count = route->outlet_count,

@@ -56,7 +56,7 @@ promises_print(const struct xf_conf_route *route, size_t sink, const char *label
 		printf("    %spromise: ", label);
 		if (route->source_count > 1)
 			printf("from %s: ", route->sources[i].transport->name);
-		printf("%s\n", xf_conf_route_promise(route, i, sink));
+		printf("%s\n", xf_conf_way_promise(route, i, sink));
 	}
 }
 
@@ -191,7 +191,7 @@ sink_json(const struct xf_conf_route *route, const struct xf_conf_endpoint *conf
 		cJSON_AddNumberToObject(object, "weight", route->weights[sink] / 100.0);
 	list = cJSON_AddArrayToObject(object, "promises");
 	for (size_t i = 0; i < route->source_count; i++)
-		cJSON_AddItemToArray(list, cJSON_CreateString(xf_conf_route_promise(route, i, sink)));
+		cJSON_AddItemToArray(list, cJSON_CreateString(xf_conf_way_promise(route, i, sink)));
 	return object;
 }
 

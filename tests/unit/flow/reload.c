@@ -1113,6 +1113,20 @@ what_was_refused_is_told_once(void **state)
 	}
 }
 
+static void
+a_route_promises_what_its_weakest_sink_does(void **state)
+{
+	struct xf_route_status status;
+
+	(void)state;
+	world_make("routes: [{name: r, from: {transport: s}, to: {all: [{transport: a}, {transport: b, when_down: drop}]}}]");
+	xf_flow_route_status(world.flow, 0, &status);
+	assert_non_null(strstr(status.promise, "dropped and counted while it is down"));
+	xf_route_status_fini(&status);
+	world_start();
+	world_fini(10000, 0);
+}
+
 /* One refuses, the other goes down with the message out, and where it is down it is to drop. */
 static void
 the_last_of_several_is_dropped(void **state)
@@ -1174,6 +1188,7 @@ main(void)
 		cmocka_unit_test(a_change_during_a_reload_fits_both),
 		cmocka_unit_test(a_drain_does_not_wait_for_what_waits),
 		cmocka_unit_test(what_was_refused_is_told_once),
+		cmocka_unit_test(a_route_promises_what_its_weakest_sink_does),
 		cmocka_unit_test(the_last_of_several_is_dropped),
 		cmocka_unit_test(only_what_is_down_drops),
 	};
