@@ -99,6 +99,12 @@ peer_accept(struct peer *peer)
 		fail_msg("accept: %s", strerror(errno));
 }
 
+bool
+peer_wanted(struct peer *peer, unsigned ms)
+{
+	return readable(peer->listener, ms);
+}
+
 void
 peer_write(struct peer *peer, const void *data, size_t size)
 {
@@ -219,7 +225,7 @@ peer_nats_message(struct peer *peer, const char *prefix)
 			peer_say(peer, "PONG\r\n");
 		if (strncmp(line, "PUB ", 4) != 0 && strncmp(line, "HPUB ", 5) != 0)
 			continue;
-		fields = sscanf(line + (line[0] == 'H') + 4, "%255s %255s %255s", message.subject, message.reply, last);
+		fields = sscanf(line + (line[0] == 'H') + 4, "%1099s %255s %255s", message.subject, message.reply, last);
 		/* what stands before the size, or with headers before two of them */
 		if (line[0] == 'H' ? fields < 3 || strchr(message.reply, '.') == NULL : fields < 3)
 			message.reply[0] = '\0';

@@ -24,6 +24,9 @@ unsigned peer_port(const struct peer *peer);
 void peer_accept(struct peer *peer);
 void peer_hang_up(struct peer *peer);
 
+/* Whether somebody wants to connect; waits MS for it. */
+bool peer_wanted(struct peer *peer, unsigned ms);
+
 /* Whether the other end has hung up, with all it said before read and forgotten; waits MS for it. */
 bool peer_gone(struct peer *peer, unsigned ms);
 
@@ -38,7 +41,7 @@ const char *peer_line(struct peer *peer);
 
 /* A message that was published. */
 struct peer_message {
-	char subject[256];
+	char subject[1100];
 	char reply[256]; /* "" for none */
 	char *body;      /* headers and payload, terminated; on the heap */
 };

@@ -401,14 +401,20 @@ round_add(struct link *link)
 enum link_opened
 link_open(struct link *link)
 {
-	if (link->servers.tried == 0)
+	if (link->servers.tried == 0) {
 		link->round[0] = '\0';
+		link->refusals = 0;
+	}
+	link->refused = false;
 	if (dial(link)) {
 		servers_reached(&link->servers);
 		return LINK_OPENED;
 	}
 	round_add(link);
-	return servers_round_over(&link->servers) ? LINK_NONE_LEFT : LINK_TRY_NEXT;
+	if (!servers_round_over(&link->servers))
+		return LINK_TRY_NEXT;
+	link->refused = link->refusals == link->servers.count;
+	return LINK_NONE_LEFT;
 }
 
 void

@@ -298,14 +298,20 @@ server_error(struct link *link, const char *at, const char *end)
 	while (end > at && (end[-1] == '\'' || end[-1] == ' '))
 		end--;
 	if (end - at > 21 && strncasecmp(at, "Permissions Violation", 21) == 0) {
+		const char *quoted = memchr(at, '"', (size_t)(end - at)), *last = memrchr(at, '"', (size_t)(end - at));
+
 		snprintf(link->refusal, sizeof(link->refusal), "%.*s", (int)(end - at), at);
+		snprintf(link->refused_subject, sizeof(link->refused_subject), "%.*s",
+		         quoted < last ? (int)(last - quoted) - 1 : 0, quoted < last ? quoted + 1 : "");
 		return LINK_REFUSAL;
 	}
-	if (link->greeting && at < end && strncasecmp(at, "Authori", 7) == 0)
+	if (link->greeting && at < end && strncasecmp(at, "Authori", 7) == 0) {
+		link->refusals++;
 		link_fail(link, "%s: the server refuses our %s: %.*s", link->server, link_identity(link),
 		          (int)(end - at), at);
-	else
+	} else {
 		link_fail(link, "%s: %.*s", link->server, (int)(end - at), at);
+	}
 	return LINK_NOTHING;
 }
 
@@ -547,12 +553,14 @@ random_below(uint32_t bound)
 }
 
 void
-backoff_next(struct backoff *backoff, uint64_t now)
+backoff_next(struct backoff *backoff, bool refused, uint64_t now)
 {
 	uint32_t delay = 100u << (backoff->step < 6 ? backoff->step : 6);
 
 	if (delay > 1500)
 		delay = 1500;
+	if (refused)
+		delay = 10000;
 	backoff->step++;
 	backoff->until_ms = now + delay / 2 + random_below(delay / 2 + 1);
 }

@@ -65,6 +65,9 @@ struct link {
 	char reason[384]; /* why it failed */
 	char round[480];  /* why one server after the other failed */
 	char refusal[512];
+	char refused_subject[1100]; /* what it is about; "": that is not said */
+	bool refused;               /* the servers do not let us in as who we are */
+	uint32_t refusals;          /* by so many of this round */
 	char inbox[40];   /* "_INBOX.NAME." */
 	size_t inbox_len;
 	char server[128]; /* whom we are connected to */
@@ -196,8 +199,9 @@ struct backoff {
 	uint64_t until_ms;
 };
 
-/* From 100 ms to 1.5 s, doubling, with jitter: who returns is found within two seconds. */
-void backoff_next(struct backoff *backoff, uint64_t now);
+/* From 100 ms to 1.5 s, doubling, with jitter: who returns is found within two seconds. REFUSED: only a person can mend it,
+ * from 5 to 10 s. */
+void backoff_next(struct backoff *backoff, bool refused, uint64_t now);
 
 static inline uint32_t
 backoff_left(const struct backoff *backoff, uint64_t now)

@@ -41,13 +41,18 @@ pull_end(struct pulls *pulls, struct pull *pull)
 	pull->bytes = 0;
 }
 
-void
+bool
 pulls_expire(struct pulls *pulls, uint64_t now)
 {
+	bool unheard = false;
+
 	for (uint32_t i = 0; i < PULLS; i++) {
-		if (pulls->list[i].remaining > 0 && now >= pulls->list[i].deadline_ms)
-			pull_end(pulls, &pulls->list[i]);
+		if (pulls->list[i].remaining == 0 || now < pulls->list[i].deadline_ms)
+			continue;
+		unheard = unheard || !pulls->list[i].answered;
+		pull_end(pulls, &pulls->list[i]);
 	}
+	return unheard;
 }
 
 static void

@@ -44,8 +44,9 @@ void pulls_unsubscribe(struct link *link);
 /* Nothing is out any more. */
 void pulls_clear(struct pulls *pulls);
 
-/* Ends those whose time is over: the server's own word for it may have been lost. */
-void pulls_expire(struct pulls *pulls, uint64_t now);
+/* Ends those whose time is over: the server's own word for it may have been lost. True: one had no answer at all, as if
+ * nobody had heard it; see what is there now. */
+bool pulls_expire(struct pulls *pulls, uint64_t now);
 
 /* Asks for what is wanted and not asked for yet, in large bites where possible. */
 void pulls_send(struct pulls *pulls, struct link *link, const struct pulls_want *want, uint64_t now);

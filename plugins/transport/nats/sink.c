@@ -34,6 +34,7 @@
 #define FORGOTTEN_MS 30000u      /* without a refusal and without anything to confirm: likewise */
 #define STEADY_MS 5000u          /* up for so long: the next loss starts the backoff anew */
 #define SETUP_RETRY_MS 1000u
+#define LINE_MAX_SIZE 4096u      /* of what the server takes before a message; longer, and it cuts the connection */
 
 struct slot {
 	uint64_t token;
@@ -41,6 +42,7 @@ struct slot {
 	uint64_t end;
 	uint64_t sent_ms;
 	uint64_t ping;    /* core: the PONG that confirms it */
+	uint64_t size;    /* headers and payload, which the server bounds */
 	struct xf_str subject;
 	uint32_t flags;   /* core: XF_RESULT_NO_RECEIVER */
 	bool done;
@@ -79,6 +81,7 @@ struct sink {
 
 	uint64_t refused_ms;  /* the last refusal; 0: none since UP */
 	bool confirmed_since; /* something was stored after it */
+	bool told_of_stranger;
 	uint64_t setup_again_ms;
 
 	struct xf_result results[RESULTS_MAX];
@@ -157,6 +160,30 @@ slots_advance(struct sink *sink)
 
 /* ---- Losing the connection --------------------------------------------------------- */
 
+/*
+ * The server cut the connection over a message that is larger than this user may send, which no INFO told us. It does not
+ * say which; but the largest that is out is no smaller than that one, so it is refused for good. Else it would come again
+ * and cut every connection.
+ */
+static void
+largest_reject(struct sink *sink)
+{
+	struct slot *largest = NULL;
+	char reason[128];
+
+	for (uint64_t i = sink->head; i < sink->next; i++) {
+		struct slot *slot = &sink->slots[i & sink->mask];
+
+		if (!slot->done && (largest == NULL || slot->size > largest->size))
+			largest = slot;
+	}
+	if (largest == NULL)
+		return;
+	snprintf(reason, sizeof(reason), "%llu bytes with headers are more than the server lets this user send",
+	         (unsigned long long)largest->size);
+	slot_finish(sink, largest, XF_RESULT_REJECTED, 0, reason);
+}
+
 static void
 slots_give_up(struct sink *sink, const char *reason)
 {
@@ -180,6 +207,8 @@ sink_lost(struct sink *sink, const char *why, uint64_t now)
 	char reason[512];
 
 	snprintf(reason, sizeof(reason), "%s", why);
+	if (strstr(reason, "Maximum Payload") != NULL)
+		largest_reject(sink);
 	slots_give_up(sink, reason);
 	link_close(&sink->link);
 	sink->refused_ms = 0;
@@ -187,7 +216,7 @@ sink_lost(struct sink *sink, const char *why, uint64_t now)
 	if (sink->phase == PHASE_READY && now - sink->up_ms >= STEADY_MS)
 		sink->backoff.step = 0;
 	sink->phase = PHASE_WAIT;
-	backoff_next(&sink->backoff, now);
+	backoff_next(&sink->backoff, sink->link.refused, now);
 	sink_tell(sink, XF_STATE_DOWN, reason);
 }
 
@@ -255,18 +284,13 @@ sink_refused(struct sink *sink, const char *reason)
 #define ERR_HEADER_TOO_LARGE 10097
 
 static void
-slot_refused(struct sink *sink, struct slot *slot, struct xf_str answer)
+slot_refused(struct sink *sink, struct slot *slot, struct xf_str error)
 {
-	struct xf_str error = {0};
 	char description[256] = "", reason[512];
+	int64_t code = json_get_int(error, "err_code", 0);
 	const char *advice;
-	int64_t code;
 
-	json_get(answer, "error", &error);
-	code = json_get_int(error, "err_code", 0);
 	json_get_string(error, "description", description, sizeof(description));
-	if (description[0] == '\0')
-		snprintf(description, sizeof(description), "an answer that makes no sense");
 	if (code == ERR_MESSAGE_TOO_LARGE || code == ERR_HEADER_TOO_LARGE) {
 		slot_finish(sink, slot, XF_RESULT_REJECTED, 0, description);
 		return;
@@ -292,6 +316,20 @@ slot_no_stream(struct sink *sink, struct slot *slot)
 	sink_refused(sink, reason);
 }
 
+/* Who serves requests on the subject answers to our inbox too. That is no confirmation, nor a refusal. */
+static void
+stranger_note(struct sink *sink, const struct slot *slot)
+{
+	char text[256];
+
+	if (sink->told_of_stranger)
+		return;
+	sink->told_of_stranger = true;
+	snprintf(text, sizeof(text), "somebody who is no stream answers to messages for '%.*s'; that is passed over",
+	         slot->subject.len > 100 ? 100 : (int)slot->subject.len, slot->subject.data);
+	sink->host->log(sink->endpoint, XF_LOG_WARN, text);
+}
+
 static bool
 parse_slot(struct xf_str token, uint64_t *number)
 {
@@ -313,7 +351,7 @@ static void
 sink_answer(struct sink *sink, const struct link_message *message)
 {
 	static const char stored[] = "{\"stream\":";
-	struct xf_str token = message->subject, answer = message->payload;
+	struct xf_str token = message->subject, answer = message->payload, error;
 	struct slot *slot;
 	uint64_t number;
 
@@ -351,8 +389,10 @@ sink_answer(struct sink *sink, const struct link_message *message)
 		sink->confirmed_since = true;
 		if (sink->sight.sample)
 			sight_sample(&sink->sight, answer);
+	} else if (json_get(answer, "error", &error)) {
+		slot_refused(sink, slot, error);
 	} else {
-		slot_refused(sink, slot, answer);
+		stranger_note(sink, slot);
 	}
 }
 
@@ -379,7 +419,7 @@ sink_pong(struct sink *sink)
 static void
 sink_violation(struct sink *sink)
 {
-	const char *begin = strchr(sink->link.refusal, '"'), *end = strrchr(sink->link.refusal, '"');
+	const char *subject = sink->link.refused_subject;
 	uint64_t i;
 
 	if (strstr(sink->link.refusal, "Subscription") != NULL) {
@@ -394,14 +434,13 @@ sink_violation(struct sink *sink)
 		setup_refused(&sink->setup, sink->link.refusal);
 		return;
 	}
-	if (begin == NULL || end <= begin)
+	if (subject[0] == '\0')
 		return;
-	begin++;
 	for (i = sink->head; i < sink->next; i++) {
 		struct slot *slot = &sink->slots[i & sink->mask];
 
-		if (!slot->done && slot->subject.len == (uint64_t)(end - begin) &&
-		    memcmp(slot->subject.data, begin, slot->subject.len) == 0) {
+		if (!slot->done && slot->subject.len == strlen(subject) &&
+		    memcmp(slot->subject.data, subject, slot->subject.len) == 0) {
 			slot_finish(sink, slot, XF_RESULT_NOT_SENT, 0, sink->link.refusal);
 			break;
 		}
@@ -584,14 +623,26 @@ subject_reserved(struct xf_str subject)
 	return NULL;
 }
 
+/* Of a header line: ": " and CR LF. */
+#define HEADER_SIZE(name_len, value) ((name_len) + (value).len + 4)
+
+/* What put_headers() will write. */
 static size_t
-headers_size(const struct xf_outgoing *message)
+headers_size(const struct sink *sink, const struct xf_outgoing *message)
 {
-	size_t size = message->dedup_id.len + message->content_type.len + message->reply.len + 128;
+	bool stream = sink->mode == MODE_JETSTREAM;
+	size_t size = 12; /* the first line, and the empty one */
 	uint32_t i;
 
+	if (stream && message->dedup_id.len > 0)
+		size += HEADER_SIZE(sizeof("Nats-Msg-Id") - 1, message->dedup_id);
+	if (message->content_type.len > 0)
+		size += HEADER_SIZE(sizeof("Content-Type") - 1, message->content_type);
+	if (stream && message->reply.len > 0)
+		size += HEADER_SIZE(sizeof("Crossfade-Reply") - 1, message->reply);
 	for (i = 0; i < message->header_count; i++)
-		size += message->headers[i].name.len + message->headers[i].value.len + 4;
+		if (header_passes(&message->headers[i]))
+			size += HEADER_SIZE(message->headers[i].name.len, message->headers[i].value);
 	return size;
 }
 
@@ -630,7 +681,7 @@ frame(struct sink *sink, const struct xf_outgoing *message, uint64_t number)
 	int i;
 
 	start = link_room(link, message->subject.len + link->inbox_len + message->reply.len + 128 +
-	                            headers_size(message) + message->payload_size);
+	                            headers_size(sink, message) + message->payload_size);
 	out = put(start, "HPUB ", 5);
 	out = put(out, message->subject.data, message->subject.len);
 	*out++ = ' ';
@@ -665,13 +716,19 @@ static bool
 sink_rejects(struct sink *sink, const struct xf_outgoing *message)
 {
 	const char *reserved = subject_reserved(message->subject);
-	uint64_t size = message->payload_size + headers_size(message) - 128;
+	uint64_t size = message->payload_size + headers_size(sink, message);
+	uint64_t reply = sink->mode == MODE_CORE && message->reply.len > sink->link.inbox_len ? message->reply.len
+	                                                                                   : sink->link.inbox_len;
+	uint64_t line = message->subject.len + reply;
 	char reason[256];
 
 	if (reserved != NULL) {
 		snprintf(reason, sizeof(reason), "the subject begins with '%s', which is the server's own",
 		         reserved);
-	} else if (sink->link.max_payload > 0 && size + 64 > (uint64_t)sink->link.max_payload) {
+	} else if (line > LINE_MAX_SIZE - 64) {
+		snprintf(reason, sizeof(reason), "a NATS server takes no line of more than %u bytes, and so no subject with a "
+		         "reply subject of %llu", LINE_MAX_SIZE, (unsigned long long)line);
+	} else if (sink->link.max_payload > 0 && size > (uint64_t)sink->link.max_payload) {
 		snprintf(reason, sizeof(reason),
 		         "%llu bytes with headers are more than the server's max_payload of %lld",
 		         (unsigned long long)size, (long long)sink->link.max_payload);
@@ -710,6 +767,7 @@ sink_publish(void *instance, const struct xf_outgoing *messages, uint32_t stride
 			};
 			frame(sink, message, sink->next);
 			sink->slots[sink->next & sink->mask].end = link_position(&sink->link);
+			sink->slots[sink->next & sink->mask].size = message->payload_size + headers_size(sink, message);
 			sink->next++;
 		}
 		taken++;

@@ -409,7 +409,7 @@ source_lost(struct source *source, const char *why, uint64_t now)
 	if (source->phase == PHASE_READY && now - source->up_ms >= STEADY_MS)
 		source->backoff.step = 0;
 	source->phase = PHASE_WAIT;
-	backoff_next(&source->backoff, now);
+	backoff_next(&source->backoff, source->link.refused, now);
 	source_tell(source, XF_STATE_DOWN, reason);
 }
 
@@ -696,7 +696,8 @@ held_emit(struct source *source, uint64_t now)
 		batch_add(source, &held->message, held);
 	}
 	batch_emit(source);
-	/* The server's patience is not ours to use up. */
+	/* The server's patience is not ours to use up. While the consumer is looked at it is not known, and they go back at once:
+	 * they count as delivered there, and are in no slot. */
 	if (source->held != NULL && now >= source->held->since_ms + source->setup.consumer.ack_wait_ms / 2)
 		held_clear(source, true);
 }
@@ -742,8 +743,9 @@ source_work(void *instance, struct xf_work *work)
 	else if (source->phase == PHASE_SUBSCRIBE && source->setup_at_ms != 0 && now >= source->setup_at_ms)
 		core_subscribe(source);
 	if (source->phase == PHASE_READY && source->mode == MODE_JETSTREAM) {
-		pulls_expire(&source->pulls, now);
-		if (!work->draining)
+		if (pulls_expire(&source->pulls, now))
+			setup_start(source);
+		else if (!work->draining)
 			source_pull(source, now);
 		sight_ms = sight_tick(&source->sight, &source->link, now);
 	}

@@ -57,10 +57,9 @@ bench_up(struct bench *bench)
 static void
 bench_down(struct bench *bench)
 {
-	peer_hang_up(bench->peer);
+	peer_destroy(&bench->peer);
 	harness_destroy(&bench->sink);
 	harness_close(&bench->harness);
-	peer_destroy(&bench->peer);
 }
 
 /* In all they take longer than confirm_timeout, but one after the other they are confirmed. Then no more are. */

@@ -44,10 +44,9 @@ bench_up(struct bench *bench, const char *mode, const char *info)
 static void
 bench_down(struct bench *bench)
 {
-	peer_hang_up(bench->peer);
+	peer_destroy(&bench->peer);
 	harness_destroy(&bench->sink);
 	harness_close(&bench->harness);
-	peer_destroy(&bench->peer);
 }
 
 /* In all they take longer than publish_timeout, but one after the other they are confirmed. Then no more are. */
@@ -169,6 +168,169 @@ test_silence(void **state)
 	bench_down(&bench);
 }
 
+/* Who serves requests on the subject is no stream: neither a confirmation nor a refusal. */
+static void
+test_stranger_answers(void **state)
+{
+	struct peer_message message;
+	struct bench bench;
+
+	(void)state;
+	bench_up(&bench, "jetstream", "");
+	harness_publish_text(bench.sink, "a.b", "x");
+	message = peer_nats_message(bench.peer, "a.b");
+	peer_nats_answer(bench.peer, &message, "+OK");
+	peer_nats_answer(bench.peer, &message, "{\"answer\":42}");
+	peer_nats_answer(bench.peer, &message, ACK);
+	assert_true(harness_wait_completed(bench.sink, 1, XF_WAIT_MS));
+	assert_int_equal(harness_result(bench.sink, 0).code, XF_RESULT_STORED);
+	assert_int_equal(harness_state_count(bench.sink, XF_STATE_BLOCKED), 0);
+	assert_int_equal(harness_log_count(bench.sink, XF_LOG_WARN), 1);
+	peer_nats_message_fini(&message);
+	bench_down(&bench);
+}
+
+/* To the byte, headers included. */
+static void
+test_max_payload(void **state)
+{
+	static const struct xf_header headers[] = {{{"a", 1}, {"bc", 2}}, {{"Nats-Rollup", 11}, {"all", 3}}};
+	static const char bytes[1000];
+	/* "NATS/1.0", "Nats-Msg-Id: i", "Content-Type: t", "Crossfade-Reply: r" and "a: bc", with CR LF, and the empty line */
+	const uint64_t fits = 1000 - (10 + 16 + 17 + 20 + 7 + 2);
+	struct xf_outgoing message = {
+		.subject = {"a.b", 3}, .dedup_id = {"i", 1}, .content_type = {"t", 1}, .reply = {"r", 1},
+		.headers = headers, .header_count = 2, .payload = bytes, .payload_size = fits,
+	};
+	struct peer_message got;
+	struct bench bench;
+
+	(void)state;
+	bench_up(&bench, "jetstream", ",\"max_payload\":1000");
+	harness_publish(bench.sink, &message);
+	got = peer_nats_message(bench.peer, "a.b");
+	peer_nats_answer(bench.peer, &got, ACK);
+	peer_nats_message_fini(&got);
+	message.payload_size = fits + 1;
+	harness_publish(bench.sink, &message);
+	assert_true(harness_wait_completed(bench.sink, 2, XF_WAIT_MS));
+	assert_int_equal(harness_result(bench.sink, 0).code, XF_RESULT_STORED);
+	assert_int_equal(harness_result(bench.sink, 1).code, XF_RESULT_REJECTED);
+
+	/* The server changes its mind. */
+	peer_say(bench.peer, "INFO {\"max_payload\":2000}\r\nPING\r\n");
+	while (strcmp(peer_line(bench.peer), "PONG") != 0)
+		;
+	harness_publish(bench.sink, &message);
+	got = peer_nats_message(bench.peer, "a.b");
+	peer_nats_answer(bench.peer, &got, ACK);
+	peer_nats_message_fini(&got);
+	assert_true(harness_wait_completed(bench.sink, 3, XF_WAIT_MS));
+	assert_int_equal(harness_result(bench.sink, 2).code, XF_RESULT_STORED);
+	bench_down(&bench);
+}
+
+/* What only this user may not send cuts the connection, and says so only then. It must not come again for ever. */
+static void
+test_too_large_for_us(void **state)
+{
+	static const char bytes[5000];
+	struct xf_outgoing message = {.subject = {"a.b", 3}, .payload = bytes, .payload_size = sizeof(bytes)};
+	struct peer_message got;
+	struct bench bench;
+
+	(void)state;
+	bench_up(&bench, "jetstream", "");
+	harness_publish_text(bench.sink, "a.a", "x");
+	harness_publish(bench.sink, &message);
+	harness_publish_text(bench.sink, "a.c", "x");
+	got = peer_nats_message(bench.peer, "a.c");
+	peer_nats_message_fini(&got);
+	peer_say(bench.peer, "-ERR 'Maximum Payload Violation'\r\n");
+	assert_true(harness_wait_completed(bench.sink, 3, XF_WAIT_MS));
+	assert_int_equal(harness_result(bench.sink, 0).code, XF_RESULT_UNKNOWN);
+	assert_int_equal(harness_result(bench.sink, 1).code, XF_RESULT_REJECTED);
+	assert_int_equal(harness_result(bench.sink, 2).code, XF_RESULT_UNKNOWN);
+	bench_down(&bench);
+}
+
+/* A permission is missing, for a subject as long as it can be. */
+static void
+test_long_subject_refused(void **state)
+{
+	struct peer_message got;
+	char subject[1001];
+	struct bench bench;
+
+	(void)state;
+	memset(subject, 'a', sizeof(subject) - 1);
+	subject[sizeof(subject) - 1] = '\0';
+	bench_up(&bench, "jetstream", "");
+	harness_publish_text(bench.sink, subject, "x");
+	got = peer_nats_message(bench.peer, "aaa");
+	peer_nats_message_fini(&got);
+	peer_say(bench.peer, "-ERR 'Permissions Violation for Publish to \"%s\"'\r\n", subject);
+	assert_true(harness_wait_completed(bench.sink, 1, XF_WAIT_MS));
+	assert_int_equal(harness_result(bench.sink, 0).code, XF_RESULT_NOT_SENT);
+	assert_true(harness_wait_state(bench.sink, XF_STATE_BLOCKED, XF_WAIT_MS));
+	assert_int_equal(harness_state_count(bench.sink, XF_STATE_DOWN), 0);
+	bench_down(&bench);
+}
+
+/* Longer than the line that a server reads: refused here, since the server would cut the connection. */
+static void
+test_long_line(void **state)
+{
+	struct xf_outgoing message = {0};
+	struct peer_message got;
+	struct bench bench;
+	char text[4100];
+
+	(void)state;
+	memset(text, 'a', sizeof(text));
+	bench_up(&bench, "core", "");
+	message.subject = (struct xf_str){text, 1000};
+	message.reply = (struct xf_str){text, 3090};
+	harness_publish(bench.sink, &message);
+	message.subject = (struct xf_str){text, 4095};
+	message.reply.len = 0;
+	harness_publish(bench.sink, &message);
+	harness_publish_text(bench.sink, "b.a", "x");
+	got = peer_nats_message(bench.peer, "");
+	assert_string_equal(got.subject, "b.a");
+	peer_nats_message_fini(&got);
+	while (strcmp(peer_line(bench.peer), "PING") != 0)
+		;
+	peer_say(bench.peer, "PONG\r\n");
+	assert_true(harness_wait_completed(bench.sink, 3, XF_WAIT_MS));
+	assert_int_equal(harness_result(bench.sink, 0).code, XF_RESULT_REJECTED);
+	assert_int_equal(harness_result(bench.sink, 1).code, XF_RESULT_REJECTED);
+	assert_int_equal(harness_result(bench.sink, 2).code, XF_RESULT_STORED);
+	bench_down(&bench);
+}
+
+/* Who is not let in does not knock every second. */
+static void
+test_login_refused(void **state)
+{
+	struct bench bench;
+	char url[64];
+
+	(void)state;
+	bench.peer = peer_create();
+	snprintf(url, sizeof(url), "url=nats://127.0.0.1:%u", peer_port(bench.peer));
+	bench.harness = harness_open("nats", OPTIONS(url));
+	bench.sink = harness_sink(bench.harness, "r/to", NULL, NULL);
+	peer_accept(bench.peer);
+	peer_say(bench.peer, "INFO {\"headers\":true}\r\n");
+	while (strcmp(peer_line(bench.peer), "PING") != 0)
+		;
+	peer_say(bench.peer, "-ERR 'Authorization Violation'\r\n");
+	assert_true(harness_wait_state_count(bench.sink, XF_STATE_DOWN, 1, XF_WAIT_MS));
+	assert_false(peer_wanted(bench.peer, 1200));
+	bench_down(&bench);
+}
+
 int
 main(void)
 {
@@ -177,6 +339,12 @@ main(void)
 		cmocka_unit_test(test_one_is_missing),
 		cmocka_unit_test(test_slow_line),
 		cmocka_unit_test(test_silence),
+		cmocka_unit_test(test_stranger_answers),
+		cmocka_unit_test(test_max_payload),
+		cmocka_unit_test(test_too_large_for_us),
+		cmocka_unit_test(test_long_subject_refused),
+		cmocka_unit_test(test_long_line),
+		cmocka_unit_test(test_login_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -74,10 +74,9 @@ test_slow_but_steady(void **state)
 	assert_true(harness_wait_completed(sink, COUNT, XF_WAIT_MS));
 	assert_int_equal(harness_result(sink, COUNT - 1).code, XF_RESULT_UNKNOWN);
 	assert_true(harness_wait_state(sink, XF_STATE_DOWN, XF_WAIT_MS));
-	peer_hang_up(peer);
+	peer_destroy(&peer);
 	harness_destroy(&sink);
 	harness_close(&harness);
-	peer_destroy(&peer);
 }
 
 int
