@@ -279,9 +279,36 @@ number_put(struct xf_buffer *out, uint64_t value, size_t size)
 }
 
 void
+peer_amqp_frame(struct peer *peer, unsigned type, unsigned channel, const void *payload, size_t size)
+{
+	struct xf_buffer frame = {0};
+
+	number_put(&frame, type, 1);
+	number_put(&frame, channel, 2);
+	number_put(&frame, size, 4);
+	xf_buffer_append(&frame, payload, size);
+	number_put(&frame, 0xCE, 1);
+	peer_write(peer, frame.data, frame.len);
+	xf_buffer_fini(&frame);
+}
+
+void
+peer_amqp_header(struct peer *peer, unsigned channel, uint64_t size)
+{
+	struct xf_buffer payload = {0};
+
+	number_put(&payload, 60, 2);
+	number_put(&payload, 0, 2);
+	number_put(&payload, size, 8);
+	number_put(&payload, 0, 2);
+	peer_amqp_frame(peer, 2, channel, payload.data, payload.len);
+	xf_buffer_fini(&payload);
+}
+
+void
 peer_amqp_send(struct peer *peer, unsigned channel, uint32_t method, const char *types, ...)
 {
-	struct xf_buffer payload = {0}, frame = {0};
+	struct xf_buffer payload = {0};
 	const char *text;
 	va_list args;
 
@@ -308,14 +335,8 @@ peer_amqp_send(struct peer *peer, unsigned channel, uint32_t method, const char 
 		}
 	}
 	va_end(args);
-	number_put(&frame, 1, 1);
-	number_put(&frame, channel, 2);
-	number_put(&frame, payload.len, 4);
-	xf_buffer_append(&frame, payload.data, payload.len);
-	number_put(&frame, 0xCE, 1);
-	peer_write(peer, frame.data, frame.len);
+	peer_amqp_frame(peer, 1, channel, payload.data, payload.len);
 	xf_buffer_fini(&payload);
-	xf_buffer_fini(&frame);
 }
 
 unsigned

@@ -70,6 +70,12 @@ void peer_amqp_welcome(struct peer *peer, unsigned heartbeat);
  * short and a long string. */
 void peer_amqp_send(struct peer *peer, unsigned channel, uint32_t method, const char *types, ...);
 
+/* Sends the header of a content without properties. */
+void peer_amqp_header(struct peer *peer, unsigned channel, uint64_t size);
+
+/* Sends a frame of a body, or of anything. */
+void peer_amqp_frame(struct peer *peer, unsigned type, unsigned channel, const void *payload, size_t size);
+
 /* Reads up to METHOD, and passes over all before it; returns its channel. */
 unsigned peer_amqp_expect(struct peer *peer, uint32_t method);
 

@@ -26,25 +26,35 @@
 
 #define FRAME_MIN 4096u
 #define ACCESS_REFUSED 403
+#define NOT_ALLOWED 530 /* the vhost, for this user */
 #define TIMED_OUT "timed out"
 
 /* ---- The socket -------------------------------------------------------------------- */
 
-/* Waits for EVENTS. False: the time is over, and the wire has failed. */
+/* Waits for EVENTS. False: the time is over. */
 static bool
-socket_wait(struct wire *wire, int fd, uint32_t events, uint64_t until)
+descriptor_wait(struct wire *wire, int fd, uint32_t events, uint64_t until)
 {
 	for (;;) {
 		struct pollfd poller = {.fd = fd, .events = (short)events};
 		uint64_t now = wire->host->now_ms();
 
-		if (now >= until) {
-			wire_fail(wire, "%s", TIMED_OUT);
+		if (now >= until)
 			return false;
-		}
 		if (poll(&poller, 1, (int)(until - now)) > 0)
 			return true;
 	}
+}
+
+/* The same for the connection, which then has failed. */
+static bool
+socket_wait(struct wire *wire, uint32_t events, uint64_t until)
+{
+	bool came = descriptor_wait(wire, wire->fd, events, until);
+
+	if (!came)
+		wire_fail(wire, "%s", TIMED_OUT);
+	return came;
 }
 
 /* Connects FD. 0, or an errno. */
@@ -58,7 +68,7 @@ socket_connect(struct wire *wire, int fd, const struct addrinfo *address, uint64
 		return 0;
 	if (errno != EINPROGRESS)
 		return errno;
-	if (!socket_wait(wire, fd, POLLOUT, until))
+	if (!descriptor_wait(wire, fd, POLLOUT, until))
 		return ETIMEDOUT;
 	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0)
 		return errno;
@@ -97,10 +107,12 @@ socket_open(struct wire *wire, uint64_t until)
 		wire_fail(wire, "%s", gai_strerror(status));
 		return false;
 	}
-	for (address = list; address != NULL && wire->fd < 0 && !wire->failed; address = address->ai_next) {
+	for (address = list; address != NULL && wire->fd < 0; address = address->ai_next) {
 		int fd = socket(address->ai_family, address->ai_socktype | SOCK_NONBLOCK | SOCK_CLOEXEC, address->ai_protocol);
+		uint64_t now = wire->host->now_ms(), left = until > now ? until - now : 0;
 
-		error = fd < 0 ? errno : socket_connect(wire, fd, address, until);
+		/* A silent address leaves half of what is left to the next. */
+		error = fd < 0 ? errno : socket_connect(wire, fd, address, now + (address->ai_next != NULL ? left / 2 : left));
 		if (error == 0)
 			wire->fd = fd;
 		else if (fd >= 0)
@@ -108,7 +120,7 @@ socket_open(struct wire *wire, uint64_t until)
 	}
 	freeaddrinfo(list);
 	if (wire->fd < 0) {
-		wire_fail(wire, "%s", strerror(error));
+		wire_fail(wire, "%s", error == ETIMEDOUT ? TIMED_OUT : strerror(error));
 		return false;
 	}
 	socket_tune(wire);
@@ -126,7 +138,7 @@ tls_open(struct wire *wire, uint64_t until)
 		return false;
 	}
 	while ((progress = tls_handshake(wire->tls)) == TLS_AGAIN)
-		if (!socket_wait(wire, wire->fd, tls_events(wire->tls, 0), until))
+		if (!socket_wait(wire, tls_events(wire->tls, 0), until))
 			return false;
 	if (progress == TLS_FAILED)
 		wire_fail(wire, "%s", tls_reason(wire->tls));
@@ -144,7 +156,7 @@ login_refused(struct wire *wire, const struct codec_frame *frame)
 		wire_fail(wire, "the broker sent a malformed connection.close");
 		return;
 	}
-	wire->refused = reason.code == ACCESS_REFUSED;
+	wire->refused = reason.code == ACCESS_REFUSED || reason.code == NOT_ALLOWED;
 	wire_fail(wire, "the broker refuses the connection: %.*s", SETTINGS_STR(reason.text));
 }
 
@@ -161,7 +173,7 @@ login_await(struct wire *wire, uint32_t method, uint64_t until, struct codec_fra
 			return false;
 		if (status == CODEC_MORE) {
 			if (wire_read(wire) == WIRE_NOTHING && !wire->failed &&
-			    !socket_wait(wire, wire->fd, wire_events(wire, true), until))
+			    !socket_wait(wire, wire_events(wire, true), until))
 				return false;
 			continue;
 		}

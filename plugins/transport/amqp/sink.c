@@ -127,6 +127,7 @@ struct sink {
 	uint64_t probe_at_ms;
 	char broken[WIRE_REASON_MAX]; /* why the channel was closed */
 	uint64_t single_left;         /* so many are still to go out one by one */
+	bool halted;                  /* by channel.flow */
 };
 
 static struct place *
@@ -176,6 +177,8 @@ state_report(struct sink *sink)
 		return;
 	if (wire->blocked)
 		wire_state(wire, XF_STATE_BLOCKED, "%s", wire->blocked_reason);
+	else if (sink->halted)
+		wire_state(wire, XF_STATE_BLOCKED, "%s", "the broker asks to publish no more for now (channel.flow)");
 	else if (sink->broken[0] != '\0')
 		wire_state(wire, XF_STATE_BLOCKED, "%s", sink->broken);
 	else if (sink->missing[0] != '\0')
@@ -508,6 +511,7 @@ channel_ready(struct sink *sink)
 	sink->phase = PHASE_READY;
 	sink->low = sink->next = 1;
 	sink->clock_from_ms = 0;
+	sink->halted = false;
 	sink->probe_ms = 0;
 	sink->returns_in_row = 0;
 	/* A queue that is known by name is there before the first message, for consumers to come to. */
@@ -622,7 +626,8 @@ channel_frame(struct sink *sink, const struct codec_frame *frame)
 		break;
 	case CODEC_CHANNEL_FLOW:
 		at = codec_arguments(frame);
-		codec_write_flow_ok(&sink->wire.out, WIRE_CHANNEL, (codec_u8(&at) & 1) != 0);
+		sink->halted = (codec_u8(&at) & 1) == 0;
+		codec_write_flow_ok(&sink->wire.out, WIRE_CHANNEL, !sink->halted);
 		break;
 	default:
 		wire_fail(&sink->wire, "the broker sent an unexpected method %u.%u", frame->method >> 16,
@@ -830,8 +835,8 @@ sink_room(const struct sink *sink, uint64_t now)
 {
 	uint32_t out = (uint32_t)(sink->next - sink->low);
 
-	if (sink->phase != PHASE_READY || sink->wire.failed || sink->wire.blocked || sink->declare.waiting_count > 0 ||
-	    wire_pending(&sink->wire) >= OUT_SOFT_MAX)
+	if (sink->phase != PHASE_READY || sink->wire.failed || sink->wire.blocked || sink->halted ||
+	    sink->declare.waiting_count > 0 || wire_pending(&sink->wire) >= OUT_SOFT_MAX)
 		return 0;
 	if (sink->single_left > 0 || sink->broken[0] != '\0')
 		return out == 0;

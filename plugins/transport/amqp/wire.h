@@ -53,7 +53,7 @@ struct wire {
 	uint64_t wrote_ms;
 
 	bool failed;
-	bool refused; /* wrong user or password: trying again soon helps nobody */
+	bool refused; /* wrong user, password or vhost: trying again soon helps nobody */
 	bool blocked; /* the broker has a memory or disk alarm */
 	char blocked_reason[WIRE_REASON_MAX];
 	char error[WIRE_REASON_MAX];
