@@ -45,12 +45,13 @@ acks_clear(struct acks *acks)
 {
 	uint32_t i;
 
-	for (i = 0; i < acks->size; i++) {
+	/* Those behind were never touched, so that a quiet source has no memory for a whole prefetch. */
+	for (i = 0; i < acks->made; i++) {
 		acks->slots[i].state = SLOT_FREE;
 		acks->slots[i].handle = 0;
-		acks->slots[i].next = i + 1 < acks->size ? i + 1 : NIL;
 	}
-	acks->free = 0;
+	acks->made = 0;
+	acks->free = NIL;
 	acks->head = acks->tail = NIL;
 	acks->used = acks->settled = acks->held = 0;
 	acks->due_ms = UINT64_MAX;
@@ -63,10 +64,13 @@ acks_take(struct acks *acks, uint64_t tag)
 	uint32_t index = acks->free;
 	struct acks_slot *slot;
 
-	if (index == NIL)
+	if (index == NIL && acks->made == acks->size)
 		return 0;
+	if (index == NIL)
+		index = acks->made++;
+	else
+		acks->free = acks->slots[index].next;
 	slot = &acks->slots[index];
-	acks->free = slot->next;
 	if (++acks->generation == 0)
 		acks->generation = 1;
 	slot->handle = (uint64_t)acks->generation << 32 | index;

@@ -26,6 +26,7 @@ struct acks_slot;
 struct acks {
 	struct acks_slot *slots;
 	uint32_t size; /* the prefetch */
+	uint32_t made; /* of them, were in use */
 	uint32_t free;
 	uint32_t head, tail;
 	uint32_t used;    /* in the list */
