@@ -12,8 +12,9 @@
 
 #include "base/str.h"
 #include "harness.h"
+#include "wait.h"
 
-#define SOON 10000
+#define SOON XF_WAIT_MS
 
 static uint64_t
 report_number(struct harness *h, const char *name)
@@ -428,10 +429,15 @@ what_has_outlived_its_time_is_dropped(void **state)
 	message.payload = "2";
 	message.ttl_ms = 200000;
 	harness_publish(sink, &message);
-	assert_true(harness_wait_completed(sink, 3, SOON));
+	message.payload = "3";
+	message.ttl_ms = UINT64_MAX;
+	harness_publish(sink, &message);
+	assert_true(harness_wait_completed(sink, 4, SOON));
 	harness_clock_advance(61000);
 	harness_start(source);
-	assert_true(harness_wait_received(source, 2, SOON));
+	assert_true(harness_wait_received(source, 3, SOON));
+	assert_int_equal(number_of(source, 2), 3);
+	assert_int_equal(harness_message(source, 2)->in.ttl_ms, 0);
 	assert_int_equal(number_of(source, 0), 1);
 	assert_int_equal(harness_message(source, 0)->in.ttl_ms, 0);
 	assert_int_equal(number_of(source, 1), 2);
@@ -439,6 +445,7 @@ what_has_outlived_its_time_is_dropped(void **state)
 	assert_int_equal(report_number(h, "expired"), 1);
 	/* while it is out it may die too: then the retry does not come */
 	harness_settle(source, 0, XF_SETTLE_ACK, 0);
+	harness_settle(source, 2, XF_SETTLE_ACK, 0);
 	harness_clock_advance(200000);
 	harness_settle(source, 1, XF_SETTLE_RETRY, 0);
 	wait_report(h, "expired", 2);
@@ -469,6 +476,33 @@ max_age_makes_room_without_consumers(void **state)
 	assert_int_equal(number_of(source, 0), 10);
 	assert_int_equal(harness_message(source, 0)->in.ttl_ms, 0); /* the age is the broker's own affair */
 	harness_destroy(&source);
+	harness_destroy(&sink);
+	harness_close(&h);
+}
+
+/* A subscription that was left with messages goes with the last of them, however that went. */
+static void
+a_subscription_ends_with_what_has_died(void **state)
+{
+	struct harness *h = harness_open("local", OPTIONS("max_age=1h"));
+	struct harness_endpoint *source = harness_source_create(h, "from", "x", NULL, NULL);
+	struct harness_endpoint *sink = harness_sink(h, "to", NULL, NULL);
+
+	(void)state;
+	harness_window(source, 0, 0);
+	harness_start(source);
+	assert_true(harness_wait_state(source, XF_STATE_UP, SOON));
+	publish_numbers(sink, "x", 0, 5);
+	assert_true(harness_wait_completed(sink, 5, SOON));
+	harness_destroy(&source);
+	assert_int_equal(report_number(h, "messages"), 5);
+	assert_int_equal(report_number(h, "subscription_count"), 1);
+	harness_clock_advance(3600001);
+	wait_report(h, "subscription_count", 0);
+	assert_int_equal(report_number(h, "expired"), 5);
+	publish_numbers(sink, "x", 5, 1);
+	assert_true(harness_wait_completed(sink, 6, SOON));
+	assert_int_equal(harness_result(sink, 5).flags, XF_RESULT_NO_RECEIVER);
 	harness_destroy(&sink);
 	harness_close(&h);
 }
@@ -625,6 +659,7 @@ main(void)
 		cmocka_unit_test(what_has_no_id_gets_one_that_stays),
 		cmocka_unit_test(what_has_outlived_its_time_is_dropped),
 		cmocka_unit_test(max_age_makes_room_without_consumers),
+		cmocka_unit_test(a_subscription_ends_with_what_has_died),
 		cmocka_unit_test(what_is_not_settled_in_time_goes_to_another),
 		cmocka_unit_test(sight_tells_what_stands_there),
 		cmocka_unit_test(a_group_has_a_name),

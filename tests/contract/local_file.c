@@ -21,8 +21,9 @@
 #include "base/str.h"
 #include "broker.h"
 #include "harness.h"
+#include "wait.h"
 
-#define SOON 20000
+#define SOON XF_WAIT_MS
 
 extern char **environ;
 
@@ -537,6 +538,40 @@ a_file_that_cannot_grow_confirms_nothing(void **state)
 	free(payload);
 }
 
+/* The first of two with one id is not on disk; so the second is no duplicate of anything that is. */
+static void
+a_duplicate_of_what_is_not_stored_is_not_either(void **state)
+{
+	struct harness *h = harness_open("local", OPTIONS(file_option));
+	struct harness_endpoint *source = harness_source_create(h, "from", "x", OPTIONS("group=g"), NULL);
+	struct harness_endpoint *sink = harness_sink(h, "to", NULL, NULL);
+	struct xf_outgoing message = {.subject = {"x", 1}, .id = {"one", 3}, .dedup_id = {"one", 3}, .payload = "x", .payload_size = 1};
+
+	(void)state;
+	assert_true(harness_wait_state(sink, XF_STATE_UP, SOON));
+	publish_numbers(sink, "x", 0, 1);
+	assert_stored(sink, 1);
+	signal(SIGXFSZ, SIG_IGN);
+	limit_files(1);
+	harness_hold(sink, true);
+	harness_publish(sink, &message);
+	harness_publish(sink, &message);
+	harness_hold(sink, false);
+	assert_true(harness_wait_completed(sink, 3, SOON));
+	limit_files(RLIM_INFINITY);
+	assert_int_equal(harness_completed_as(sink, XF_RESULT_STORED), 1);
+	harness_republish(sink, 1);
+	harness_republish(sink, 2);
+	assert_true(harness_wait_completed(sink, 5, SOON));
+	assert_int_equal(harness_completed_as(sink, XF_RESULT_STORED), 3);
+	assert_int_equal(harness_result(sink, 3).flags, 0);
+	assert_int_equal(harness_result(sink, 4).flags, XF_RESULT_DUPLICATE);
+	assert_int_equal(report_number(h, "messages"), 2);
+	harness_destroy(&source);
+	harness_destroy(&sink);
+	harness_close(&h);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -550,6 +585,7 @@ main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(foreign_files_are_refused, begin, end),
 		cmocka_unit_test_setup_teardown(damage_is_found_and_the_rest_delivered, begin, end),
 		cmocka_unit_test_setup_teardown(a_file_that_cannot_grow_confirms_nothing, begin, end),
+		cmocka_unit_test_setup_teardown(a_duplicate_of_what_is_not_stored_is_not_either, begin, end),
 	};
 
 	self = argv[0];

@@ -15,7 +15,8 @@
 #include "pattern.h"
 
 #define ROOM_MAX 65536u
-#define SWEEP_MS 1000u /* how often a full broker looks for dead messages */
+#define SWEEP_MS 1000u /* how often dead messages are looked for at most */
+#define ENDLESS_MS (UINT64_C(1) << 60) /* a time to live that is longer is none */
 
 /* ---- The broker ------------------------------------------------------------------- */
 
@@ -185,17 +186,35 @@ broker_bury_locked(struct broker *broker, struct queue *queue, uint64_t now_ms)
 	}
 }
 
-/* Nobody may be there to take what has died, and to find it out. */
+/* What is left waits for the next source of this group; a subscription that nobody ever used is nobody's. */
+bool
+broker_queue_is_over_locked(const struct broker *broker, const struct queue *queue)
+{
+	if (queue->member_count > 0 || queue->pins > 0)
+		return false;
+	if (!queue->used)
+		return true;
+	return queue_pending(queue) == 0 && !(queue->durable && broker->keeper != NULL);
+}
+
+/* Nobody may be there to take what has died, and to find it out; nor for a subscription that was left with messages, which
+ * would go on gathering them. */
 static void
 broker_sweep_locked(struct broker *broker)
 {
-	uint64_t now = broker->mortal ? broker->host->now_ms() : 0;
+	uint64_t now = broker->host->now_ms();
+	struct queue *next;
 
-	if (!broker->mortal || now - broker->swept_ms < SWEEP_MS)
+	if (now - broker->swept_ms < SWEEP_MS)
 		return;
 	broker->swept_ms = now;
-	for (struct queue *queue = broker->queues; queue != NULL; queue = queue->next)
-		broker_bury_locked(broker, queue, now);
+	for (struct queue *queue = broker->queues; queue != NULL; queue = next) {
+		next = queue->next;
+		if (broker->mortal)
+			broker_bury_locked(broker, queue, now);
+		if (broker_queue_is_over_locked(broker, queue))
+			broker_queue_remove_locked(broker, queue);
+	}
 }
 
 /* ---- Waking --------------------------------------------------------------------- */
@@ -452,7 +471,7 @@ producer_copy(struct producer *producer, const struct xf_outgoing *messages, uin
 			producer->needs = size;
 			break;
 		}
-		if (m->ttl_ms > 0) {
+		if (m->ttl_ms > 0 && m->ttl_ms < ENDLESS_MS) {
 			now = now > 0 ? now : broker->host->now_ms();
 			r->expires_ms = now + m->ttl_ms;
 		}
@@ -574,6 +593,7 @@ broker_sight(struct broker *broker, struct xf_str pattern)
 	unsigned queues = 0;
 
 	pthread_mutex_lock(&broker->lock);
+	broker_sweep_locked(broker);
 	for (const struct queue *queue = broker->queues; queue != NULL; queue = queue->next) {
 		if (!pattern_overlaps(pattern, queue->pattern))
 			continue;

@@ -152,6 +152,9 @@ void broker_queue_remove_locked(struct broker *broker, struct queue *queue);
 /* One place of a message is given up: settled, dropped, or of a subscription that goes. */
 void broker_place_drop_locked(struct broker *broker, const struct queue *queue, struct record *record);
 
+/* Whether a subscription ends: nobody is a member of it, and nothing waits for the next. */
+bool broker_queue_is_over_locked(const struct broker *broker, const struct queue *queue);
+
 /* Drops what has died from the front of a queue. */
 void broker_bury_locked(struct broker *broker, struct queue *queue, uint64_t now_ms);
 

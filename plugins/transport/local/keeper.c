@@ -488,8 +488,11 @@ batch_finish_locked(struct keeper *k, uint32_t code, const struct xf_error *erro
 	for (size_t i = 0; i < k->writing.arrivals.count; i++) {
 		struct arrival *a = arrival_at(k, i);
 
-		if (failed && a->count > 0)
+		/* What is a duplicate of one that is not on disk was confirmed by nothing. */
+		if (failed && (a->count > 0 || (a->flags & XF_RESULT_DUPLICATE) != 0)) {
 			a->code = code;
+			a->flags = 0;
+		}
 		arrival_finish_locked(k, a, &touched);
 	}
 	for (; touched != NULL; touched = touched->next_touched) {

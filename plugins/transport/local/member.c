@@ -28,17 +28,6 @@ member_init(struct member *member, struct broker *broker, struct xf_endpoint *en
 	return member->queue != NULL;
 }
 
-/* What is left waits for the next source of this group; a subscription that nobody ever used is nobody's. */
-static bool
-queue_is_over_locked(const struct broker *broker, const struct queue *queue)
-{
-	if (queue->member_count > 0 || queue->pins > 0)
-		return false;
-	if (!queue->used)
-		return true;
-	return queue_pending(queue) == 0 && !(queue->durable && broker->keeper != NULL);
-}
-
 void
 member_fini(struct member *member)
 {
@@ -50,7 +39,7 @@ member_fini(struct member *member)
 		at = &(*at)->next;
 	*at = member->next;
 	member->queue->member_count--;
-	if (queue_is_over_locked(broker, member->queue))
+	if (broker_queue_is_over_locked(broker, member->queue))
 		broker_queue_remove_locked(broker, member->queue);
 	pthread_mutex_unlock(&broker->lock);
 	free(member->out.entries);
