@@ -9,7 +9,8 @@
  *
  * Errors are replies like others. Those that pass by (memory full, loading, a replica, a wrong type) are NOT_SENT
  * and the state is BLOCKED; then only a probe goes out now and then, with a growing pause, until one is
- * confirmed. All else is the message's own fault: REJECTED.
+ * confirmed. REJECTED is what is known to be the message's own fault. What is not known may be said by a proxy, or a
+ * service that limits, and of every message: nothing is given up for that.
  *
  * A PING goes out only when nothing is under way, and nothing is taken until it is answered.
  */
@@ -295,7 +296,7 @@ begins_any(struct xf_str text, const char *const *words)
 	return false;
 }
 
-/* What an error reply says about messages to come; NONE: only this one is at fault. */
+/* What an error reply says about messages to come; NONE: this one is at fault, and will be. */
 static enum fault
 fault_of(struct xf_str error)
 {
@@ -304,11 +305,13 @@ fault_of(struct xf_str error)
 		"TRYAGAIN", "ERR unknown command", "ERR max number of clients",
 		"ERR The stream has exhausted", NULL,
 	};
-	static const char *const of_key[] = {"WRONGTYPE", "NOPERM", "MOVED", "ASK ", "CROSSSLOT", NULL};
+	static const char *const of_message[] = {
+		"ERR Protocol error", "ERR Elements are too large", "ERR string exceeds maximum", NULL,
+	};
 
-	if (begins_any(error, of_server))
-		return FAULT_SERVER;
-	return begins_any(error, of_key) ? FAULT_KEY : FAULT_NONE;
+	if (begins_any(error, of_message))
+		return FAULT_NONE;
+	return begins_any(error, of_server) ? FAULT_SERVER : FAULT_KEY;
 }
 
 /* What the operator could do, where the server's own words do not say it. */

@@ -79,11 +79,55 @@ test_slow_but_steady(void **state)
 	harness_close(&harness);
 }
 
+/* What nobody knows the meaning of gives no message up; what is the message's own fault does. */
+static void
+test_what_an_error_makes_of_a_message(void **state)
+{
+	static const struct {
+		const char *reply;
+		uint32_t code;
+	} rows[] = {
+		{"-upstream failure\r\n", XF_RESULT_NOT_SENT},
+		{"-ERR max daily request limit exceeded\r\n", XF_RESULT_NOT_SENT},
+		{"-ERR Elements are too large to be stored\r\n", XF_RESULT_REJECTED},
+		{"-NOAUTH Authentication required.\r\n", XF_RESULT_NOT_SENT},
+		{":1\r\n", XF_RESULT_STORED},
+	};
+	struct peer *peer = peer_create();
+	struct harness *harness;
+	struct harness_endpoint *sink;
+	char url[64], word[16];
+
+	(void)state;
+	snprintf(url, sizeof(url), "url=redis://127.0.0.1:%u", peer_port(peer));
+	harness = harness_open("redis", OPTIONS(url, "timeout=10m", "heartbeat=10m"));
+	sink = harness_sink(harness, "r/to", NULL, NULL);
+	peer_accept(peer);
+	peer_say(peer, "-ERR\r\n+OK\r\n+PONG\r\n"); /* INFO, CLIENT SETNAME, PING */
+	for (size_t i = 0; i < 3; i++)
+		command_read(peer, word);
+	assert_true(harness_wait_state(sink, XF_STATE_UP, XF_WAIT_MS));
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		harness_publish_text(sink, "a.b", "x");
+		publish_read(peer);
+		peer_say(peer, rows[i].reply);
+		assert_true(harness_wait_completed(sink, i + 1, XF_WAIT_MS));
+		assert_int_equal(harness_result(sink, i).code, rows[i].code);
+		if (rows[i].code == XF_RESULT_NOT_SENT)
+			assert_true(harness_wait_state(sink, XF_STATE_BLOCKED, XF_WAIT_MS));
+	}
+	peer_hang_up(peer);
+	harness_destroy(&sink);
+	harness_close(&harness);
+	peer_destroy(&peer);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_slow_but_steady),
+		cmocka_unit_test(test_what_an_error_makes_of_a_message),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
