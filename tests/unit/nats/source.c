@@ -104,7 +104,7 @@ deliver(struct peer *peer, unsigned sequence, unsigned attempt)
 static void
 test_unheard(void **state)
 {
-	struct peer_message pull;
+	struct peer_message pull, asked;
 	struct bench bench;
 
 	(void)state;
@@ -120,7 +120,8 @@ test_unheard(void **state)
 
 	/* And where that is not answered either, the connection is no use. */
 	harness_clock_advance(10000);
-	question(bench.peer, "$JS.API.STREAM.INFO.S");
+	asked = question(bench.peer, "$JS.API.STREAM.INFO.S");
+	peer_nats_message_fini(&asked);
 	harness_clock_advance(10000);
 	assert_true(harness_wait_state(bench.source, XF_STATE_DOWN, XF_WAIT_MS));
 	bench_down(&bench);
