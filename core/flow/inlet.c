@@ -14,10 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-
-#include "base/assert.h"
 #include "base/clock.h"
 #include "base/counter.h"
 #include "base/log.h"
@@ -25,29 +21,15 @@
 #include "base/subject.h"
 #include "flow/accept.h"
 #include "flow/arrival.h"
+#include "flow/parking.h"
+#include "flow/settlements.h"
 
-#define REJECT_RETRY_MS 5000
 #define DUPLICATE_RETRY_MS 1000
-
-/* A message whose lane's other side is read to its end first (backlog.h). */
-struct parked {
-	struct parked *next;
-	struct xf_delivery *delivery;
-	uint16_t bucket; /* of the migration that is read */
-};
 
 struct xf_inlet {
 	struct xf_runner runner; /* first */
-	struct xf_rejects *rejects;
-	struct xf_seen *seen;       /* NULL: the route does not read a migration */
-	struct xf_backlog *backlog; /* NULL: no drain_first */
-	struct xf_backlog_view view;
-	struct parked *parked_first, **parked_end;
-	uint32_t parked;
-	bool parked_full; /* as the backlog was told */
-	uint64_t at_end_ms; /* when the broker said that there is no more; 0: not since the last was told */
-	uint64_t bucket_seed;
-	struct xf_buffer scratch;
+	struct xf_seen *seen; /* NULL: the route does not read a migration */
+	struct xf_parking parking;
 	const struct xf_source_ops *ops;
 	bool lossy;
 	bool all_subjects;
@@ -59,15 +41,10 @@ struct xf_inlet {
 	struct xf_delivery *late_first, *late_last; /* came while held, of a source that cannot be: not accepted yet */
 	uint32_t late;
 
-	struct xf_settlement *settlements; /* to be handed over */
-	uint32_t settlement_count, settlement_size;
-	uint32_t unsynced; /* rejects written and not on disk: no settlement may leave before */
-	uint64_t rejects_losses; /* of the file, before the first of them */
+	struct xf_settlements settlements;
 	uint32_t settle_within_ms;
 	uint64_t extend_at;
-	bool closed; /* paused, held or rejects_full: nothing is to come in */
-	bool rejects_full;
-	uint64_t rejects_look_at;
+	bool closed; /* paused, or what is refused finds no place: nothing is to come in */
 
 	_Atomic bool paused;
 	_Atomic bool hold;
@@ -79,9 +56,8 @@ struct xf_inlet {
 	_Atomic bool draining;
 	_Atomic bool intake_ended; /* the source had a turn in which it was draining */
 	/* for others to read */
-	_Atomic uint64_t accepted, acked, rejected, overflow, filtered, redelivered, copies, duplicates;
+	_Atomic uint64_t accepted, acked, overflow, filtered, redelivered, copies, duplicates;
 	_Atomic uint64_t in_flight, to_settle, bytes, oldest_ms;
-	_Atomic bool blocked_by_rejects;
 };
 
 /* ---- Settling ---------------------------------------------------------------------------- */
@@ -89,69 +65,25 @@ struct xf_inlet {
 static void
 settlement_add(struct xf_inlet *inlet, uint64_t handle, uint32_t outcome, uint32_t delay_ms)
 {
-	if (inlet->settlement_count == inlet->settlement_size) {
-		uint32_t size = inlet->settlement_size ? inlet->settlement_size * 2 : 256;
-
-		inlet->settlements =
-			xf_grow_array(inlet->settlements, inlet->settlement_size, size, sizeof(*inlet->settlements));
-		inlet->settlement_size = size;
-	}
-	inlet->settlements[inlet->settlement_count++] = (struct xf_settlement){handle, outcome, delay_ms};
-}
-
-/* Not on disk, so not acked: what is unsure is offered again. */
-static void
-rejects_sync(struct xf_inlet *inlet)
-{
-	struct xf_error error;
-
-	if (inlet->unsynced == 0)
-		return;
-	inlet->unsynced = 0;
-	if (xf_rejects_sync(inlet->rejects, inlet->rejects_losses, &error) == XF_OK)
-		return;
-	xf_log(XF_LOG_ERROR, inlet->runner.name, "%s", error.text);
-	for (uint32_t i = 0; i < inlet->settlement_count; i++)
-		if (inlet->settlements[i].outcome == XF_SETTLE_REJECT)
-			inlet->settlements[i] =
-				(struct xf_settlement){inlet->settlements[i].handle, XF_SETTLE_RETRY, REJECT_RETRY_MS};
-	/* Those whose other leg is still out. */
-	for (struct xf_delivery *at = inlet->way->lanes.oldest; at != NULL; at = at->newer)
-		if (at->refused == XF_REFUSED_KEPT)
-			at->refused = XF_REFUSED_UNSURE;
+	xf_settlements_add(&inlet->settlements, handle, outcome, delay_ms);
 }
 
 static void
 settlements_flush(struct xf_inlet *inlet)
 {
-	rejects_sync(inlet);
-	if (inlet->settlement_count > 0 && inlet->ops->settle != NULL)
-		inlet->ops->settle(inlet->runner.instance, inlet->settlements, inlet->settlement_count);
-	inlet->settlement_count = 0;
+	if (!xf_settlements_sync(&inlet->settlements)) {
+		/* Those whose other leg is still out. */
+		for (struct xf_delivery *at = inlet->way->lanes.oldest; at != NULL; at = at->newer)
+			if (at->refused == XF_REFUSED_KEPT)
+				at->refused = XF_REFUSED_UNSURE;
+	}
+	xf_settlements_hand_over(&inlet->settlements, inlet->ops, inlet->runner.instance);
 }
 
-/* Keeps the message with its reason and counts it. False where it cannot be kept: it is not done. */
 static bool
 reject_keep(struct xf_inlet *inlet, const struct xf_fields *fields, const char *reason)
 {
-	struct xf_error error;
-
-	if (inlet->unsynced == 0)
-		inlet->rejects_losses = xf_rejects_losses(inlet->rejects);
-	if (xf_rejects_append(inlet->rejects, inlet->way->setup.route->name, reason, fields, &error) != XF_OK) {
-		if (!inlet->rejects_full) {
-			xf_log(XF_LOG_ERROR, inlet->runner.name, "route pauses: %s", error.text);
-			inlet->rejects_look_at = inlet->now_ms + 1000;
-		}
-		inlet->rejects_full = true;
-		atomic_store(&inlet->blocked_by_rejects, true);
-		return false;
-	}
-	if (xf_read(&inlet->rejected) == 0)
-		xf_log(XF_LOG_WARN, inlet->runner.name, "a message was refused: %s; it is kept in rejected.ndjson", reason);
-	xf_count(&inlet->rejected, 1);
-	inlet->unsynced++;
-	return true;
+	return xf_settlements_keep(&inlet->settlements, inlet->way->setup.route->name, fields, reason, inlet->now_ms);
 }
 
 /* A message of a source that cannot be held back finds no place. */
@@ -174,7 +106,7 @@ hand_back(struct xf_inlet *inlet, uint64_t handle)
 		return;
 	}
 	xf_count(&inlet->accepted, (uint64_t)-1);
-	settlement_add(inlet, handle, XF_SETTLE_RETRY, REJECT_RETRY_MS);
+	settlement_add(inlet, handle, XF_SETTLE_RETRY, XF_REJECT_RETRY_MS);
 }
 
 static void
@@ -190,7 +122,7 @@ way_settle(void *context, struct xf_delivery *delivery)
 	else if (delivery->refused == XF_REFUSED_KEPT)
 		settlement_add(inlet, delivery->handle, XF_SETTLE_REJECT, 0);
 	else if (delivery->refused == XF_REFUSED_UNSURE)
-		settlement_add(inlet, delivery->handle, XF_SETTLE_RETRY, REJECT_RETRY_MS);
+		settlement_add(inlet, delivery->handle, XF_SETTLE_RETRY, XF_REJECT_RETRY_MS);
 	else {
 		xf_count(&inlet->acked, 1);
 		settlement_add(inlet, delivery->handle, XF_SETTLE_ACK, 0);
@@ -237,7 +169,7 @@ message_reject(struct xf_inlet *inlet, const struct xf_incoming *message, const 
 static uint64_t
 route_open(const struct xf_inlet *inlet)
 {
-	return inlet->way->lanes.open + inlet->late + inlet->parked;
+	return inlet->way->lanes.open + inlet->late + inlet->parking.count;
 }
 
 /* The other side of the migration brought it, or this one did before. While that one is under way nobody knows whether it
@@ -259,41 +191,6 @@ message_is_duplicate(struct xf_inlet *inlet, const struct xf_delivery *delivery)
 	return true;
 }
 
-/* Where the migration that is read has MESSAGE: by the key that it was published with. */
-static uint16_t
-message_bucket(struct xf_inlet *inlet, const struct xf_incoming *message)
-{
-	const struct xf_fields fields = {
-		.subject = message->subject,
-		.id = message->id,
-		.key = message->key,
-		.payload = {message->payload, message->payload_size},
-		.headers = message->headers,
-		.header_count = message->header_count,
-	};
-	struct xf_str key = {NULL, 0};
-	struct xf_error error;
-
-	for (uint32_t i = 0; i < message->header_count; i++)
-		if (xf_str_equal_nocase(message->headers[i].name, xf_str("Crossfade-Key")))
-			key = message->headers[i].value;
-	if (key.len == 0 &&
-	    xf_template_eval(inlet->runner.conf->migration->key, &fields, &inlet->scratch, &key, &error) != XF_OK)
-		key.len = 0;
-	return (uint16_t)(XXH3_64bits_withSeed(key.data, key.len, inlet->bucket_seed) % XF_BUCKETS);
-}
-
-static void
-delivery_park(struct xf_inlet *inlet, struct xf_delivery *delivery, uint16_t bucket)
-{
-	struct parked *parked = xf_alloc(sizeof(*parked));
-
-	*parked = (struct parked){.delivery = delivery, .bucket = bucket};
-	*inlet->parked_end = parked;
-	inlet->parked_end = &parked->next;
-	inlet->parked++;
-}
-
 /* On its way, or refused. Returns true where the payload was adopted. */
 static bool
 message_route(struct xf_inlet *inlet, const struct xf_incoming *message)
@@ -301,6 +198,7 @@ message_route(struct xf_inlet *inlet, const struct xf_incoming *message)
 	struct xf_fields fields;
 	struct xf_error error;
 	struct xf_delivery *delivery = xf_way_make(inlet->way, message, &fields, &error);
+	uint16_t bucket;
 	bool adopted;
 
 	if (delivery == NULL) {
@@ -312,13 +210,9 @@ message_route(struct xf_inlet *inlet, const struct xf_incoming *message)
 		xf_maker_release(&inlet->way->maker, delivery);
 		return adopted;
 	}
-	if (inlet->view.any) {
-		uint16_t bucket = message_bucket(inlet, message);
-
-		if (xf_backlog_waits(&inlet->view, bucket)) {
-			delivery_park(inlet, delivery, bucket);
-			return adopted;
-		}
+	if (xf_parking_waits(&inlet->parking, message, &bucket)) {
+		xf_parking_add(&inlet->parking, delivery, bucket);
+		return adopted;
 	}
 	if (!atomic_load_explicit(&inlet->hold, memory_order_relaxed)) {
 		xf_way_accept(inlet->way, delivery);
@@ -447,7 +341,7 @@ inlet_sight(struct xf_endpoint *endpoint, const struct xf_sight *sight)
 
 	xf_runner_sight(endpoint, sight);
 	if (sight->known & XF_SIGHT_LAG)
-		inlet->at_end_ms = sight->lag <= inlet->parked ? xf_now_ms() : 0; /* those that wait here are not acked */
+		xf_parking_lag(&inlet->parking, sight->lag);
 }
 
 static const struct xf_endpoint_calls inlet_calls = {
@@ -476,39 +370,10 @@ legs_take(struct xf_inlet *inlet)
 	}
 }
 
-/* What need not wait any more goes, in order; and what is to be told of this side is told. */
 static void
-backlog_follow(struct xf_inlet *inlet)
+delivery_go(void *inlet, struct xf_delivery *delivery)
 {
-	unsigned side = inlet->runner.conf->side;
-	struct parked **at = &inlet->parked_first, *parked;
-
-	bool full = inlet->parked > 0 && inlet->parked == route_open(inlet) && inlet->parked >= xf_way_open_max(inlet->way);
-
-	if (inlet->at_end_ms != 0 && route_open(inlet) == inlet->parked) {
-		xf_backlog_ended(inlet->backlog, side, inlet->at_end_ms);
-		inlet->at_end_ms = 0;
-	}
-	if (full != inlet->parked_full) {
-		inlet->parked_full = full;
-		if (xf_backlog_full(inlet->backlog, side, full))
-			xf_log(XF_LOG_WARN, inlet->runner.name,
-			       "both sides wait for each other since the share was turned back by force; they go on, and keys "
-			       "that moved may be out of order");
-	}
-	if (!xf_backlog_look(inlet->backlog, side, inlet->now_ms, &inlet->view))
-		return;
-	while ((parked = *at) != NULL) {
-		if (xf_backlog_waits(&inlet->view, parked->bucket)) {
-			at = &parked->next;
-			continue;
-		}
-		*at = parked->next;
-		inlet->parked--;
-		xf_way_accept(inlet->way, parked->delivery);
-		free(parked);
-	}
-	inlet->parked_end = at;
+	xf_way_accept(((struct xf_inlet *)inlet)->way, delivery);
 }
 
 /*
@@ -548,25 +413,20 @@ delivery_reroute(struct xf_inlet *inlet, struct xf_way *old, struct xf_delivery 
 		xf_way_accept(inlet->way, again);
 }
 
-/* Those parked stay so, made by the new way. */
-static void
-parked_reroute(struct xf_inlet *inlet, struct xf_way *old)
-{
-	for (struct parked **at = &inlet->parked_first, *parked; (parked = *at) != NULL;) {
-		struct xf_delivery *before = parked->delivery;
+/* For those parked, which stay so. */
+struct remaking {
+	struct xf_inlet *inlet;
+	struct xf_way *old;
+};
 
-		parked->delivery = delivery_remake(inlet, old, before);
-		xf_maker_release(&old->maker, before);
-		if (parked->delivery != NULL) {
-			at = &parked->next;
-			continue;
-		}
-		*at = parked->next;
-		if (*at == NULL)
-			inlet->parked_end = at;
-		inlet->parked--;
-		free(parked);
-	}
+static struct xf_delivery *
+parked_remake(void *context, struct xf_delivery *delivery)
+{
+	struct remaking *remaking = context;
+	struct xf_delivery *again = delivery_remake(remaking->inlet, remaking->old, delivery);
+
+	xf_maker_release(&remaking->old->maker, delivery);
+	return again;
 }
 
 /* No leg is out, and the source has had its turn. The old way is left in next. */
@@ -597,7 +457,7 @@ way_swap(struct xf_inlet *inlet)
 		xf_maker_release(&old->maker, late);
 		late = after;
 	}
-	parked_reroute(inlet, old);
+	xf_parking_remake(&inlet->parking, parked_remake, &(struct remaking){inlet, old});
 	atomic_store(&inlet->next, old);
 	atomic_store(&inlet->swapped, true);
 }
@@ -616,20 +476,9 @@ open_extend(struct xf_inlet *inlet)
 		return;
 	for (struct xf_delivery *at = inlet->way->lanes.oldest; at != NULL; at = at->newer)
 		settlement_add(inlet, at->handle, XF_SETTLE_EXTEND, 0);
-	for (const struct parked *at = inlet->parked_first; at != NULL; at = at->next)
+	for (const struct xf_parked *at = inlet->parking.first; at != NULL; at = at->next)
 		settlement_add(inlet, at->delivery->handle, XF_SETTLE_EXTEND, 0);
 	inlet->extend_at = inlet->now_ms + inlet->settle_within_ms / 3;
-}
-
-/* While refused messages find no place, nothing is taken in; looked at now and then. */
-static void
-rejects_look(struct xf_inlet *inlet)
-{
-	if (!inlet->rejects_full || inlet->now_ms < inlet->rejects_look_at)
-		return;
-	inlet->rejects_look_at = inlet->now_ms + 1000;
-	inlet->rejects_full = xf_rejects_full(inlet->rejects);
-	atomic_store(&inlet->blocked_by_rejects, inlet->rejects_full);
 }
 
 static void
@@ -640,7 +489,7 @@ credit_set(struct xf_inlet *inlet, struct xf_work *work)
 	uint64_t open = route_open(inlet), open_max = xf_way_open_max(inlet->way);
 	bool hold = atomic_load_explicit(&inlet->hold, memory_order_relaxed);
 
-	inlet->closed = atomic_load_explicit(&inlet->paused, memory_order_relaxed) || inlet->rejects_full;
+	inlet->closed = atomic_load_explicit(&inlet->paused, memory_order_relaxed) || inlet->settlements.full;
 	work->draining = atomic_load_explicit(&inlet->draining, memory_order_relaxed);
 	if (!inlet->closed && !hold && !work->draining && open < open_max && bytes < bytes_max) {
 		work->credit_messages = (uint32_t)(open_max - open);
@@ -659,7 +508,7 @@ numbers_publish(struct xf_inlet *inlet)
 	                      memory_order_relaxed);
 	atomic_store_explicit(&inlet->in_flight, route_open(inlet), memory_order_relaxed);
 	/* What is parked its broker has still, and the other side may not come to its end any more. */
-	atomic_store_explicit(&inlet->to_settle, route_open(inlet) - (inlet->lossy ? 0 : inlet->parked), memory_order_release);
+	atomic_store_explicit(&inlet->to_settle, route_open(inlet) - (inlet->lossy ? 0 : inlet->parking.count), memory_order_release);
 }
 
 /* Not to sleep past what is to be done at a certain time. */
@@ -672,8 +521,8 @@ wait_limit(const struct xf_inlet *inlet, struct xf_work *work)
 		until = xf_way_wants(inlet->way);
 	if (inlet->extend_at != 0 && inlet->extend_at < until)
 		until = inlet->extend_at;
-	if (inlet->rejects_full && inlet->rejects_look_at < until)
-		until = inlet->rejects_look_at;
+	if (inlet->settlements.full && inlet->settlements.look_at < until)
+		until = inlet->settlements.look_at;
 	work->timeout_ms = until > inlet->now_ms ? (uint32_t)(until - inlet->now_ms) : 0;
 }
 
@@ -688,10 +537,10 @@ inlet_turn(struct xf_runner *runner, struct xf_work *work)
 	inlet->now_ms = inlet->way->now_ms;
 	legs_take(inlet);
 	way_swap(inlet);
-	if (inlet->backlog != NULL)
-		backlog_follow(inlet);
+	xf_parking_follow(&inlet->parking, route_open(inlet), xf_way_open_max(inlet->way), inlet->now_ms, inlet->runner.name,
+	                  delivery_go, inlet);
 	xf_way_follow(inlet->way);
-	rejects_look(inlet);
+	xf_settlements_look(&inlet->settlements, inlet->now_ms);
 	xf_way_flush(inlet->way);
 	open_extend(inlet);
 	settlements_flush(inlet);
@@ -732,7 +581,7 @@ seen_forget(struct xf_inlet *inlet)
 		xf_seen_leave(inlet->seen, at->id, false);
 	for (const struct xf_delivery *at = inlet->late_first; at != NULL; at = at->waiting_next)
 		xf_seen_leave(inlet->seen, at->id, false);
-	for (const struct parked *at = inlet->parked_first; at != NULL; at = at->next)
+	for (const struct xf_parked *at = inlet->parking.first; at != NULL; at = at->next)
 		xf_seen_leave(inlet->seen, at->delivery->id, false);
 }
 
@@ -775,12 +624,9 @@ xf_inlet_create(char *name, const struct xf_inlet_setup *setup, struct xf_error 
 		return NULL;
 	}
 	pthread_mutex_init(&inlet->way_lock, NULL);
-	inlet->rejects = setup->rejects;
+	xf_settlements_init(&inlet->settlements, setup->rejects, name);
 	inlet->seen = setup->seen;
-	inlet->backlog = setup->backlog;
-	inlet->parked_end = &inlet->parked_first;
-	if (source->migration != NULL)
-		inlet->bucket_seed = XXH3_64bits(source->migration->name, strlen(source->migration->name));
+	xf_parking_init(&inlet->parking, source, setup->backlog);
 	inlet->ops = source->transport->class->source;
 	inlet->lossy = source->traits & XF_TRAIT_LOSSY;
 	inlet->all_subjects = strcmp(source->subject, ">") == 0;
@@ -804,6 +650,13 @@ xf_inlet_create(char *name, const struct xf_inlet_setup *setup, struct xf_error 
 	return inlet;
 }
 
+static struct xf_delivery *
+parked_drop(void *inlet, struct xf_delivery *delivery)
+{
+	xf_maker_release(&((struct xf_inlet *)inlet)->way->maker, delivery);
+	return NULL;
+}
+
 void
 xf_inlet_destroy(struct xf_inlet **pointer)
 {
@@ -822,21 +675,15 @@ xf_inlet_destroy(struct xf_inlet **pointer)
 		inlet->late_first = late->waiting_next;
 		xf_maker_release(&inlet->way->maker, late);
 	}
-	while (inlet->parked_first != NULL) {
-		struct parked *parked = inlet->parked_first;
-
-		inlet->parked_first = parked->next;
-		xf_maker_release(&inlet->way->maker, parked->delivery);
-		free(parked);
-	}
-	xf_buffer_fini(&inlet->scratch);
+	xf_parking_remake(&inlet->parking, parked_drop, inlet);
+	xf_parking_fini(&inlet->parking);
 	xf_arrival_fini(&inlet->arrival);
 	xf_way_destroy(&inlet->way);
 	other = atomic_load(&inlet->next); /* it was to go over, and did not come to */
 	xf_way_destroy(&other);
 	if (inlet->runner.instance != NULL)
 		inlet->ops->destroy(inlet->runner.instance);
-	free(inlet->settlements);
+	xf_settlements_fini(&inlet->settlements);
 	pthread_mutex_destroy(&inlet->way_lock);
 	xf_runner_fini(&inlet->runner);
 	free(inlet);
@@ -938,7 +785,7 @@ xf_inlet_status(struct xf_inlet *inlet, struct xf_route_status *status)
 	uint64_t since = atomic_load_explicit(&inlet->oldest_ms, memory_order_relaxed), now = xf_now_ms();
 
 	status->acked += xf_read(&inlet->acked);
-	status->rejected += xf_read(&inlet->rejected);
+	status->rejected += xf_read(&inlet->settlements.kept);
 	status->overflow += xf_read(&inlet->overflow);
 	status->filtered += xf_read(&inlet->filtered);
 	status->copies += xf_read(&inlet->copies);
@@ -948,7 +795,7 @@ xf_inlet_status(struct xf_inlet *inlet, struct xf_route_status *status)
 	status->redelivered += xf_read(&inlet->redelivered);
 	status->accepted += xf_read(&inlet->accepted);
 	status->paused = status->paused || atomic_load(&inlet->paused);
-	if (atomic_load(&inlet->blocked_by_rejects) && status->reason[0] == '\0')
+	if (atomic_load(&inlet->settlements.blocked) && status->reason[0] == '\0')
 		snprintf(status->reason, sizeof(status->reason),
 		         "rejected.ndjson takes no more: look at it, then move it away");
 	pthread_mutex_lock(&inlet->way_lock);
