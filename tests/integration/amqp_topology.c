@@ -436,6 +436,7 @@ test_sight(void **state)
 	assert_sight(sink, of_sink, 20, 1); /* what is out it cannot know */
 	harness_settle_range(source, 0, 10, XF_SETTLE_ACK);
 	assert_sight(source, all, 20, 1);
+	assert_true(harness_wait_received(source, 20, WAIT_MS));
 	harness_settle_range(source, 10, 10, XF_SETTLE_ACK);
 	assert_true(harness_wait_received(source, 30, WAIT_MS));
 	harness_settle_range(source, 20, 10, XF_SETTLE_ACK);

@@ -110,7 +110,7 @@ test_what_an_error_makes_of_a_message(void **state)
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		harness_publish_text(sink, "a.b", "x");
 		publish_read(peer);
-		peer_say(peer, rows[i].reply);
+		peer_say(peer, "%s", rows[i].reply);
 		assert_true(harness_wait_completed(sink, i + 1, XF_WAIT_MS));
 		assert_int_equal(harness_result(sink, i).code, rows[i].code);
 		if (rows[i].code == XF_RESULT_NOT_SENT)
