@@ -474,6 +474,7 @@ test_sight(void **state)
 	harness_start(source);
 	expect_sight(source, ALL, 100, 100, 1);
 	expect_sight(sink, ALL, 100, 100, 1);
+	assert_true(harness_wait_received(source, 10, WAIT_MS));
 	harness_settle_range(source, 0, 10, XF_SETTLE_ACK);
 	assert_true(harness_wait_received(source, 20, WAIT_MS));
 	expect_sight(source, ALL, 100, 90, 1);
