@@ -49,6 +49,8 @@ p11_payloads_are_bytes_of_any_size(void **state)
 	assert_non_null(bytes);
 	for (size_t i = 0; i < 8 << 20; i++)
 		bytes[i] = (unsigned char)(i * 7 + i / 256);
+	if (!row->no_source)
+		harness_settle_auto(b->source, XF_SETTLE_ACK, true);
 	for (size_t i = 0; i < COUNT; i++) {
 		char id[64];
 
@@ -69,7 +71,9 @@ p11_payloads_are_bytes_of_any_size(void **state)
 			fail_msg("%zu bytes: code %u, %s", sizes[i], result.code, result.reason);
 		if (row->no_source)
 			continue;
-		assert_received(b->source, came + 1);
+		/* A large one may take a slow machine longer than its broker waits, and come once more. */
+		for (assert_received(b->source, came + 1); is_marked(harness_message(b->source, came));)
+			assert_received(b->source, ++came + 1);
 		assert_int_equal(harness_message(b->source, came)->in.payload_size, sizes[i]);
 		assert_memory_equal(harness_message(b->source, came)->in.payload, bytes, sizes[i]);
 		came++;
