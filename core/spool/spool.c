@@ -32,13 +32,13 @@
 #include "base/resource.h"
 #include "spool/mark.h"
 #include "spool/records.h"
+#include "spool/runs.h"
 #include "spool/survey.h"
 
 #define COMMIT_RECORDS 4096
 #define COMMIT_BYTES (2u << 20)
 #define RECORD_BYTES (512u << 20) /* SQLite takes no more than twice that */
 #define REMOVE_RECORDS 4096 /* to a transaction, and a run more */
-#define RUN_RECORDS 1024
 #define REMOVE_DELAY_MS 20
 #define RETRY_MS 10 /* failed: after that, then twice as long each time */
 #define RETRY_MS_MAX 1000
@@ -47,18 +47,6 @@
 #define CHECKPOINT_PAGES_MAX 16384 /* then readers are waited for */
 #define SHRINK_BYTES (16u << 20)   /* files smaller than that stay as they are */
 #define RANGES_LOGGED 8
-
-/* Records with numbers in a row that are done. */
-struct run {
-	uint64_t first, last;
-	uint64_t bytes; /* with their cost */
-};
-
-struct runs {
-	struct run *items;
-	size_t count, size;
-	uint64_t records;
-};
 
 struct xf_spool {
 	char *path;
@@ -87,14 +75,14 @@ struct xf_spool {
 	uint64_t reserve_ms; /* when to try for a reserve again */
 
 	pthread_mutex_t done_lock;
-	struct runs done;      /* guarded by it: not in a transaction yet */
-	struct runs removing;  /* likewise: in the present one; only the writer changes it */
+	struct xf_runs done;      /* guarded by it: not in a transaction yet */
+	struct xf_runs removing;  /* likewise: in the present one; only the writer changes it */
 	uint64_t done_ms;      /* likewise: since when there is something in done */
 	struct xf_error reason; /* likewise */
 
 	/* the reader's */
 	struct xf_records reader;
-	struct runs passed; /* a copy of what is done, sorted */
+	struct xf_runs passed; /* a copy of what is done, sorted */
 
 	/* the writer's, for all to read; but damaged is the reader's */
 	_Atomic uint64_t high; /* what readers may see */
@@ -102,72 +90,7 @@ struct xf_spool {
 	_Atomic bool failed;
 };
 
-/* ---- Runs of done records -------------------------------------------------------------- */
-
-static void
-runs_add(struct runs *runs, struct run run)
-{
-	struct run *last = runs->count > 0 ? &runs->items[runs->count - 1] : NULL;
-
-	runs->records += run.last - run.first + 1;
-	if (last != NULL && last->last + 1 == run.first && run.last - last->first < RUN_RECORDS) {
-		last->last = run.last;
-		last->bytes += run.bytes;
-		return;
-	}
-	if (runs->count == runs->size) {
-		size_t size = runs->size > 0 ? 2 * runs->size : 64;
-
-		runs->items = xf_grow_array(runs->items, runs->size, size, sizeof(*runs->items));
-		runs->size = size;
-	}
-	runs->items[runs->count++] = run;
-}
-
-static int
-run_compare(const void *a, const void *b)
-{
-	uint64_t x = ((const struct run *)a)->first, y = ((const struct run *)b)->first;
-
-	return x < y ? -1 : x > y;
-}
-
-static void
-runs_sort(struct runs *runs)
-{
-	if (runs->count > 1)
-		qsort(runs->items, runs->count, sizeof(*runs->items), run_compare);
-}
-
-static void
-runs_clear(struct runs *runs)
-{
-	runs->count = 0;
-	runs->records = 0;
-}
-
-static void
-runs_add_all(struct runs *runs, const struct runs *more)
-{
-	for (size_t i = 0; i < more->count; i++)
-		runs_add(runs, more->items[i]);
-}
-
-static bool
-runs_have(const struct runs *runs, uint64_t seq)
-{
-	size_t low = 0, high = runs->count;
-
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (runs->items[middle].last < seq)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low < runs->count && runs->items[low].first <= seq;
-}
+/* ---- What is done ---------------------------------------------------------------------- */
 
 void
 xf_spool_done(struct xf_spool *s, const struct xf_spool_place *places, size_t count)
@@ -181,7 +104,7 @@ xf_spool_done(struct xf_spool *s, const struct xf_spool_place *places, size_t co
 		_Atomic uint32_t *lane = &s->lanes[places[i].lane % XF_SPOOL_LANES];
 
 		XF_ASSERT(atomic_fetch_sub(lane, 1) > 0);
-		runs_add(&s->done, (struct run){places[i].seq, places[i].seq, places[i].len + XF_SPOOL_RECORD_COST});
+		xf_runs_add(&s->done, (struct xf_run){places[i].seq, places[i].seq, places[i].len + XF_SPOOL_RECORD_COST});
 	}
 	if (before == 0)
 		s->done_ms = xf_now_ms();
@@ -195,17 +118,9 @@ xf_spool_done(struct xf_spool *s, const struct xf_spool_place *places, size_t co
 static void
 removing_take(struct xf_spool *s)
 {
-	size_t taken = 0;
-
 	pthread_mutex_lock(&s->done_lock);
 	XF_ASSERT(s->removing.count == 0);
-	runs_sort(&s->done);
-	while (taken < s->done.count && s->removing.records < REMOVE_RECORDS)
-		runs_add(&s->removing, s->done.items[taken++]);
-	if (taken > 0)
-		memmove(s->done.items, s->done.items + taken, (s->done.count - taken) * sizeof(*s->done.items));
-	s->done.count -= taken;
-	s->done.records -= s->removing.records;
+	xf_runs_take(&s->done, REMOVE_RECORDS, &s->removing);
 	pthread_mutex_unlock(&s->done_lock);
 }
 
@@ -215,8 +130,8 @@ removing_end(struct xf_spool *s, bool removed)
 {
 	pthread_mutex_lock(&s->done_lock);
 	if (!removed)
-		runs_add_all(&s->done, &s->removing);
-	runs_clear(&s->removing);
+		xf_runs_add_all(&s->done, &s->removing);
+	xf_runs_clear(&s->removing);
 	pthread_mutex_unlock(&s->done_lock);
 }
 
@@ -386,7 +301,7 @@ insert(struct xf_spool *s, const struct batch *batch, struct xf_error *error)
 static enum xf_status
 removing_write(struct xf_spool *s, struct outcome *outcome, struct xf_error *error)
 {
-	const struct runs *runs = &s->removing;
+	const struct xf_runs *runs = &s->removing;
 
 	for (size_t i = 0; i < runs->count;) {
 		uint64_t first = runs->items[i].first, last = 0;
@@ -649,12 +564,12 @@ batch_add(struct xf_spool_batch *batch, const struct xf_record *record)
 static void
 passed_note(struct xf_spool *s)
 {
-	runs_clear(&s->passed);
+	xf_runs_clear(&s->passed);
 	pthread_mutex_lock(&s->done_lock);
-	runs_add_all(&s->passed, &s->done);
-	runs_add_all(&s->passed, &s->removing);
+	xf_runs_add_all(&s->passed, &s->done);
+	xf_runs_add_all(&s->passed, &s->removing);
 	pthread_mutex_unlock(&s->done_lock);
-	runs_sort(&s->passed);
+	xf_runs_sort(&s->passed);
 }
 
 enum xf_status
@@ -680,7 +595,7 @@ xf_spool_read(struct xf_spool *s, uint64_t after, size_t count_max, size_t bytes
 		if (sound && batch->count > 0 && batch->bytes.len + record.bytes.len > bytes_max)
 			break;
 		batch->next = record.seq;
-		if (runs_have(&s->passed, record.seq))
+		if (xf_runs_have(&s->passed, record.seq))
 			continue;
 		if (sound)
 			batch_add(batch, &record);
@@ -874,9 +789,9 @@ static void
 destroy(struct xf_spool *s)
 {
 	close_files(s);
-	free(s->done.items);
-	free(s->removing.items);
-	free(s->passed.items);
+	xf_runs_fini(&s->done);
+	xf_runs_fini(&s->removing);
+	xf_runs_fini(&s->passed);
 	pthread_mutex_destroy(&s->done_lock);
 	xf_inbox_fini(&s->inbox);
 	free(s->name);
