@@ -37,10 +37,11 @@ test_first_in_is_first_out_at_either_end(void **state)
 
 		publish_many(sink, "q.1", 0, COUNT / 2);
 		assert_int_equal(redis_number(&f, OPTIONS("LLEN", "q:1")), COUNT / 2);
-		f.source = harness_source(f.harness, "source", "q.1",
-		                          OPTIONS("mode=list", ends[end], "separator=:", "consumer=c"));
+		f.source = harness_source_create(f.harness, "source", "q.1",
+		                                 OPTIONS("mode=list", ends[end], "separator=:", "consumer=c"), NULL);
 		harness_window(f.source, 1500, 1 << 20);
 		harness_settle_auto(f.source, XF_SETTLE_ACK, true);
+		harness_start(f.source);
 		publish_many(sink, "q.1", COUNT / 2, COUNT / 2);
 		assert_true(harness_wait_received(f.source, COUNT, DEADLINE));
 		for (unsigned i = 0; i < COUNT; i++)
