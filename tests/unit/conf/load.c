@@ -16,6 +16,7 @@
 
 #include "conf/conf.h"
 #include "conf_fake.h"
+#include "wait.h"
 
 static const struct xf_conf *
 load_good(const char *text)
@@ -411,7 +412,7 @@ refused(const char *path, const char *text)
 	if (strstr(errors, text) == NULL)
 		print_error("%s", errors);
 	assert_non_null(strstr(errors, text));
-	assert_true(seconds() - start < 5); /* a second, and the sanitizers' share */
+	assert_true(seconds() - start < 5 * XF_SCALE);
 	free(errors);
 }
 
@@ -536,7 +537,7 @@ loads_soon(struct xf_buffer *text, size_t count)
 	const struct xf_conf *conf = load_good(text->data);
 
 	print_message("%zu routes, %zu bytes: %.3f s\n", count, text->len, seconds() - start);
-	assert_true(seconds() - start < 10);
+	assert_true(seconds() - start < 10 * XF_SCALE);
 	assert_int_equal(conf->route_count, count);
 	xf_conf_destroy(&conf);
 	xf_buffer_fini(text);
