@@ -63,7 +63,7 @@ set_aside(const struct xf_disk *disk, const char *path, struct xf_error *error)
 	return status;
 }
 
-/* What an earlier attempt left is in nobody's way: it was never complete. */
+/* What an earlier attempt left goes: it was never complete. It must not come back beside what is made now, hence the sync. */
 static enum xf_status
 folder_make(const struct xf_disk *disk, const char *folder, struct xf_error *error)
 {
@@ -83,7 +83,8 @@ folder_make(const struct xf_disk *disk, const char *folder, struct xf_error *err
 		if (code != 0)
 			return XF_FAILED;
 	}
-	return XF_OK;
+	code = disk->sync(folder);
+	return code != 0 ? folder_fail(folder, "cannot be synced", code, error) : XF_OK;
 }
 
 /* The mark of a folder whose records are complete and synced. */

@@ -19,7 +19,7 @@
 #define SEEDS_LONG 10000
 #define SEEDS_LONG_MS 200000
 
-static uint64_t cuts, salvages;
+static uint64_t cuts;
 
 /* Appends, reads and says done until the power goes, or long enough. */
 static void
@@ -47,13 +47,14 @@ seed_run(struct ledger *l, uint64_t seed)
 		if (early)
 			fake_disk_cut_at(fake_disk_calls() + fake_below(60));
 		if (ledger_open(l, &error)) {
+			if (l->found.damaged)
+				snprintf(l->violation, sizeof(l->violation), "taken for damaged");
 			if (!early) {
 				ledger_check(l);
 				fake_disk_cut_at(fake_disk_calls() + fake_below(300));
 			}
 			live(l);
 			ledger_close(l);
-			salvages += l->found.damaged;
 		} else if (!early) {
 			snprintf(l->violation, sizeof(l->violation), "not opened: %.200s", error.text);
 		}
@@ -97,7 +98,6 @@ power_cuts_lose_nothing(void **state)
 			break;
 	}
 	ledger_hush(false);
-	assert_int_equal(salvages, 0);
 	print_message("%llu seeds, %llu cuts, %llu records called durable, none lost\n", (unsigned long long)seeds,
 	              (unsigned long long)cuts, (unsigned long long)durable);
 }

@@ -410,18 +410,20 @@ newer_versions_are_refused(void **state)
 	sample_free(&s);
 }
 
-/* The power goes while a spool is made: the next one who opens it finds an empty one, not a damaged one. */
+/* The power goes while a spool is made, and while that is done again over what the first attempt left: the next one who opens it finds an
+ * empty one, not a damaged one. */
 static void
 birth_survives_cuts(void **state)
 {
 	(void)state;
 	ledger_hush(true);
-	for (uint64_t seed = 1; seed <= (XF_SCALE > 1 ? 3 : 20); seed++) {
+	for (uint64_t seed = 1; seed <= (XF_SCALE > 1 ? 3 : 40); seed++) {
 		bool ended = false;
 
 		for (uint64_t at = 0; !ended; at++) {
 			struct xf_error error;
 			struct ledger l;
+			bool damaged;
 
 			fake_disk_reset(seed * 1000 + at);
 			ledger_init(&l, &fake_disk, "/data/spool", 1 << 22, 5);
@@ -429,7 +431,11 @@ birth_survives_cuts(void **state)
 			ended = ledger_open(&l, &error);
 			ledger_close(&l);
 			fake_disk_restart();
-			if (!ledger_open(&l, &error) || l.found.damaged) {
+			fake_disk_cut_at(fake_disk_calls() + fake_below(60));
+			damaged = ledger_open(&l, &error) && l.found.damaged;
+			ledger_close(&l);
+			fake_disk_restart();
+			if (!ledger_open(&l, &error) || l.found.damaged || damaged) {
 				ledger_hush(false);
 				fail_msg("cut at %llu: %s", (unsigned long long)at, l.spool == NULL ? error.text : "damaged");
 			}
