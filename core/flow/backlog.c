@@ -86,6 +86,10 @@ xf_backlog_look(struct xf_backlog *backlog, unsigned side, uint64_t now_ms, stru
 void
 xf_backlog_ended(struct xf_backlog *backlog, unsigned side, uint64_t at_ms)
 {
+	/* What is under way to the side that is left is not there yet. */
+	if (atomic_load(&backlog->migration->moving) > 0 ||
+	    at_ms < atomic_load(&backlog->migration->moved_ms) + ARRIVAL_MS)
+		return;
 	pthread_mutex_lock(&backlog->lock);
 	for (uint32_t bucket = 0; bucket < BUCKETS; bucket++) {
 		if (backlog->moved_ms[bucket] == 0 || backlog->left[bucket] != side ||

@@ -2,8 +2,9 @@
  * backlog.h - drain_first: a route that reads both sides of a migration lets a lane that moved wait until the side that it
  * left has been read to its end, as of the move. So the order of a key holds across the sides too.
  *
- * A side is at its end when its broker says so (a sight with no lag), nothing of it is under way in the route, and a second
- * has passed since the move, in which what was on its way to that side has arrived.
+ * A side is at its end when its broker, asked a second or more after the move, says so (a sight with no lag) and nothing of it
+ * is under way in the route. The move is over when no route of this server has anything under way to the side that a lane is
+ * to leave; the second is for what other servers have.
  *
  * Threads: any; a mutex inside. Looked at once in a turn of each of the route's inlets.
  */
@@ -28,7 +29,7 @@ void xf_backlog_destroy(struct xf_backlog **backlog);
 /* For the inlet of SIDE. Follows the migration's knobs; true where VIEW has changed. */
 bool xf_backlog_look(struct xf_backlog *backlog, unsigned side, uint64_t now_ms, struct xf_backlog_view *view);
 
-/* SIDE was at its end at AT_MS. */
+/* SIDE was at its end at AT_MS or later. */
 void xf_backlog_ended(struct xf_backlog *backlog, unsigned side, uint64_t at_ms);
 
 /* Whether the inlet of SIDE is full of messages that wait. Where both are, which only turning back under force can bring

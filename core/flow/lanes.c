@@ -88,6 +88,15 @@ map_set(_Atomic uint64_t *map, uint16_t bucket, bool on)
 	atomic_store_explicit(&map[bucket / 64], on ? word | bit : word & ~bit, memory_order_relaxed);
 }
 
+static void
+moving_set(struct xf_lanes *lanes, const struct xf_lane *lane, bool on)
+{
+	bool was = atomic_load_explicit(&lanes->moving[lane->bucket / 64], memory_order_relaxed) >> (lane->bucket % 64) & 1;
+
+	map_set(lanes->moving, lane->bucket, on);
+	lanes->moving_count += (uint32_t)on - (uint32_t)was;
+}
+
 static struct xf_lane *
 lane_get(struct xf_lanes *lanes, uint16_t bucket)
 {
@@ -639,7 +648,7 @@ lane_settle(struct xf_lanes *lanes, struct xf_lane *lane, uint64_t now_ms)
 	lane->stuck = false;
 	for (unsigned sink = 0; sink < lanes->sink_count; sink++)
 		lane->held->at[sink].retries = 0;
-	map_set(lanes->moving, lane->bucket, false);
+	moving_set(lanes, lane, false);
 	map_set(lanes->stuck, lane->bucket, false);
 	waiting_dispatch(lanes, lane, now_ms);
 	held_tidy(lanes, lane);
@@ -728,7 +737,7 @@ lane_aim(struct xf_lanes *lanes, struct xf_lane *lane, uint8_t target, uint64_t 
 		return;
 	}
 	held_get(lanes, lane)->moving_since = now_ms;
-	map_set(lanes->moving, lane->bucket, true);
+	moving_set(lanes, lane, true);
 	lane_try(lanes, lane, now_ms);
 }
 

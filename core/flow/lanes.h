@@ -90,6 +90,7 @@ struct xf_lanes {
 	struct xf_delivery *oldest, *newest;   /* open deliveries, by acceptance */
 	uint64_t sequence;
 	uint32_t open;                         /* deliveries not settled */
+	uint32_t moving_count;                 /* lanes that wait to stand elsewhere */
 	uint8_t sink_count;
 	uint8_t pipe_count;
 	uint8_t standing;                      /* sinks, as bits, where every message stands already */

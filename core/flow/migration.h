@@ -15,6 +15,10 @@
 struct xf_migration {
 	const struct xf_conf_migration *conf;
 	_Atomic uint64_t knobs;
+	/* Lanes of all ways that still have something under way at the side that they are to leave, and when the last one had
+	 * not any more. Kept by the ways. */
+	_Atomic uint32_t moving;
+	_Atomic uint64_t moved_ms;
 };
 
 /* What the word says. version differs after each change, forces after each forced one. */
@@ -45,6 +49,15 @@ static inline struct xf_knobs
 xf_migration_knobs(const struct xf_migration *migration)
 {
 	return xf_knobs_unpack(atomic_load_explicit(&migration->knobs, memory_order_acquire));
+}
+
+/* A way tells how many of its lanes move; BEFORE is what it told last. */
+static inline void
+xf_migration_moving(struct xf_migration *migration, uint32_t before, uint32_t now, uint64_t now_ms)
+{
+	if (now < before)
+		atomic_store(&migration->moved_ms, now_ms);
+	atomic_fetch_add(&migration->moving, now - before);
 }
 
 #endif

@@ -85,7 +85,9 @@ parked_remove(struct xf_parking *parking, struct xf_parked **at)
 void
 xf_parking_lag(struct xf_parking *parking, uint64_t lag)
 {
-	parking->at_end_ms = lag <= parking->count ? xf_now_ms() : 0; /* those that wait here are not acked */
+	/* Those that wait here are not acked. The broker was asked when it had answered the time before, or later. */
+	parking->at_end_ms = lag <= parking->count ? parking->told_ms : 0;
+	parking->told_ms = xf_now_ms();
 }
 
 void

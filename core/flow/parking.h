@@ -24,7 +24,8 @@ struct xf_parking {
 	struct xf_parked *first, **end;
 	uint32_t count;
 	bool full;          /* as the backlog was told */
-	uint64_t at_end_ms; /* when the broker said that there is no more; 0: not since the last was told */
+	uint64_t told_ms;   /* when the broker last said how much it has; 0: never */
+	uint64_t at_end_ms; /* there was no more at this time, or at one after it; 0: not since the last was told */
 	uint64_t seed;      /* of the migration's buckets */
 	struct xf_buffer scratch;
 };

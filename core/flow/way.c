@@ -110,6 +110,15 @@ knobs_follow(struct xf_way *way)
 	atomic_store(&way->followed_version, knobs.version);
 }
 
+static void
+moving_tell(struct xf_way *way, uint32_t count)
+{
+	if (count == way->moving_told)
+		return;
+	xf_migration_moving(way->setup.migration, way->moving_told, count, xf_now_ms());
+	way->moving_told = count;
+}
+
 void
 xf_way_follow(struct xf_way *way)
 {
@@ -122,6 +131,7 @@ xf_way_follow(struct xf_way *way)
 		tick = xf_lanes_tick(&way->lanes, way->now_ms);
 		way->tick_at = way->now_ms + (tick < 10 ? 10 : tick > 1000 ? 1000 : tick);
 	}
+	moving_tell(way, way->lanes.moving_count);
 }
 
 void
@@ -265,6 +275,7 @@ xf_way_destroy(struct xf_way **pointer)
 	if (way == NULL)
 		return;
 	*pointer = NULL;
+	moving_tell(way, 0);
 	xf_lanes_fini(&way->lanes);
 	xf_maker_fini(&way->maker);
 	free(way->pipes);

@@ -55,6 +55,7 @@ struct xf_way {
 	uint64_t tick_at; /* when the lanes want to be looked at */
 	uint32_t knobs_version;
 	uint16_t forces;
+	uint32_t moving_told; /* what the migration knows of lanes.moving_count */
 	_Atomic uint32_t followed_version; /* for others to read */
 };
 

@@ -14,6 +14,7 @@
 #include "harness.h"
 
 #define DEADLINE 20000
+#define BLOCK_MS 1000 /* how long a source's reading waits at Redis at most */
 
 struct fixture {
 	struct xf_broker *broker;
@@ -124,11 +125,19 @@ test_of_streams(void **state)
 	assert_true(harness_wait_received(source, 50, DEADLINE));
 	wait_sight(source, all, 50, 0, 1);
 	wait_sight(sink, all, 50, 0, 1);
+	/* that the last reading found nothing says nothing of what came while there was no credit */
+	harness_window(source, 0, 0);
+	harness_sleep_ms(BLOCK_MS + 500);
+	add_many(&f, "XADD", "s", 5);
+	wait_sight(source, all, 55, 5, 1);
+	harness_window(source, 20, 1 << 20);
+	assert_true(harness_wait_received(source, 55, DEADLINE));
+	wait_sight(source, all, 55, 0, 1);
 	/* Redis does not tell the lag behind a deleted entry; who has read all knows it */
 	redis_do(&f, OPTIONS("EVAL", "local e=redis.call('XADD','s','*','payload','x') "
 	                             "redis.call('XADD','s','*','payload','y') redis.call('XDEL','s',e)", "0"));
-	assert_true(harness_wait_received(source, 51, DEADLINE));
-	wait_sight(source, all, 51, 0, 1);
+	assert_true(harness_wait_received(source, 56, DEADLINE));
+	wait_sight(source, all, 56, 0, 1);
 	harness_destroy(&source);
 	harness_destroy(&sink);
 	fixture_close(&f);

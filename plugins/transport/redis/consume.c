@@ -888,6 +888,8 @@ sight_look(struct consumer *c, uint64_t now)
 {
 	uint32_t replies;
 
+	if (!c->reading && !can_take(c))
+		c->sight.drained = false; /* what came since the last reading is not known */
 	if (c->settled && c->sight.drained && c->out == 0 && c->again == 0 && c->ack_count == 0) {
 		c->settled = false;
 		sight_hasten(&c->sight, now);

@@ -58,6 +58,30 @@ test_a_move(void **state)
 	xf_backlog_destroy(&backlog);
 }
 
+/* While a lane still has something under way to the side that it leaves, and a second longer, that side is not at its end. */
+static void
+test_under_way(void **state)
+{
+	struct xf_backlog *backlog = begin(0);
+	struct xf_backlog_view new = {0};
+
+	(void)state;
+	percent_set(5000);
+	xf_backlog_look(backlog, 1, 10000, &new);
+	xf_migration_moving(&migration, 0, 2, 10000);
+	xf_backlog_ended(backlog, 0, 12000);
+	assert_false(xf_backlog_look(backlog, 1, 12000, &new));
+	xf_migration_moving(&migration, 2, 1, 13000);
+	xf_migration_moving(&migration, 1, 0, 14000);
+	xf_backlog_ended(backlog, 0, 14999);
+	assert_false(xf_backlog_look(backlog, 1, 15000, &new));
+	xf_backlog_ended(backlog, 0, 15000);
+	assert_true(xf_backlog_look(backlog, 1, 15000, &new));
+	assert_false(new.any);
+	atomic_store(&migration.moved_ms, 0);
+	xf_backlog_destroy(&backlog);
+}
+
 /* Going on in the same direction is fine; back is only once nothing waits. */
 static void
 test_turning_back(void **state)
@@ -109,6 +133,7 @@ main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_a_move),
+		cmocka_unit_test(test_under_way),
 		cmocka_unit_test(test_turning_back),
 		cmocka_unit_test(test_both_full),
 	};
