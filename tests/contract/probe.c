@@ -371,20 +371,22 @@ the_pace_is_kept(void **state)
 
 	(void)state;
 	harness_settle_auto(source, XF_SETTLE_ACK, false);
-	harness_start(source);
-	assert_true(harness_wait_received(source, 1, SOON));
 	since = harness_now_ms();
-	harness_sleep_ms(500);
+	harness_start(source);
+	assert_true(harness_wait_received(source, 10000, SOON));
 	sent = harness_received(source);
 	elapsed = harness_now_ms() - since;
-	assert_in_range(sent, elapsed * 20 * 7 / 10, elapsed * 20 * 13 / 10 + 100);
+	assert_true(sent <= elapsed * 20 * 13 / 10 + 100);
 	/* a pause is not made up for beyond the bound */
 	harness_window(source, 0, 0);
 	harness_sleep_ms(500);
 	sent = harness_received(source);
+	since = harness_now_ms();
 	harness_window(source, 100000, 1 << 30);
 	harness_sleep_ms(50);
-	assert_true(harness_received(source) - sent < 7000);
+	sent = harness_received(source) - sent;
+	elapsed = harness_now_ms() - since;
+	assert_true(sent < 6000 + elapsed * 20);
 	harness_destroy(&source);
 	harness_close(&h);
 }

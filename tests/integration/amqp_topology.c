@@ -1,6 +1,6 @@
 /*
  * amqp_topology.c - what endpoints make, check and see at a real RabbitMQ: exchanges, queues of both types, bindings,
- * private queues; the next of several hosts; and which message it was that came back.
+ * private queues; and which message it was that came back.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -507,41 +507,6 @@ test_sight_of_nothing(void **state)
 	harness_close(&h);
 }
 
-/* ---- Several hosts --------------------------------------------------------------------------------------- */
-
-static void
-test_several_hosts(void **state)
-{
-	struct xf_broker *second = xf_broker_start("amqp", NULL);
-	char second_url[160];
-	struct harness *h;
-	struct harness_endpoint *sink;
-
-	(void)state;
-	snprintf(second_url, sizeof(second_url), "url=%s", xf_broker_url(second));
-	h = harness_open("amqp", OPTIONS("url=amqp://127.0.0.1:1/", url, second_url, "url=amqp://127.0.0.1:2/"));
-	sink = harness_sink(h, "sink", NULL, OPTIONS("declare=true"));
-	stored(sink, "clustered", "1");
-	/* Whichever it was, the other one takes over, and then none is left. */
-	xf_broker_kill(broker);
-	stored(sink, "clustered", "2");
-	xf_broker_kill(second);
-	assert_true(harness_wait_state(sink, XF_STATE_DOWN, WAIT_MS));
-	{
-		uint64_t until = harness_now_ms() + WAIT_MS;
-
-		while (strstr(harness_state_reason(sink), "127.0.0.1:1:") == NULL && harness_now_ms() < until)
-			harness_sleep_ms(20);
-		assert_non_null(strstr(harness_state_reason(sink), "127.0.0.1:1:"));
-		assert_non_null(strstr(harness_state_reason(sink), "127.0.0.1:2:"));
-	}
-	xf_broker_restart(broker);
-	stored(sink, "clustered", "3");
-	harness_destroy(&sink);
-	harness_close(&h);
-	xf_broker_destroy(&second);
-}
-
 /* ---- What came back ------------------------------------------------------------------------------------------ */
 
 /*
@@ -609,7 +574,6 @@ main(void)
 		cmocka_unit_test(test_sight_held_back),
 		cmocka_unit_test(test_sight_of_nothing),
 		cmocka_unit_test(test_private_queues),
-		cmocka_unit_test(test_several_hosts),
 	};
 
 	if (!harness_available("amqp")) {
