@@ -25,6 +25,13 @@ static const struct unit sizes[] = {
 
 enum { UNITS_DURATION = sizeof(durations) / sizeof(*durations), UNITS_SIZE = sizeof(sizes) / sizeof(*sizes) };
 
+/* A NUL is none of them. */
+static bool
+is_one_of(char c, const char *set)
+{
+	return c != '\0' && strchr(set, c) != NULL;
+}
+
 /* Leading digits of TEXT; false where there are none or too many. */
 static bool
 digits_take(struct xf_str *text, int64_t *value)
@@ -88,7 +95,7 @@ xf_scalar_f64(struct xf_str text, double *value, struct xf_error *error)
 	if (text.len == 0 || text.len >= sizeof(copy) || isspace((unsigned char)text.data[0]))
 		return xf_error_set(error, "expected a number");
 	for (size_t i = 0; i < text.len; i++)
-		if (strchr("0123456789+-.eE", text.data[i]) == NULL)
+		if (!is_one_of(text.data[i], "0123456789+-.eE"))
 			return xf_error_set(error, "expected a number");
 	memcpy(copy, text.data, text.len);
 	copy[text.len] = '\0';
@@ -203,7 +210,7 @@ xf_scalar_url(struct xf_str text, struct xf_error *error)
 	if (authority.len == 0)
 		return xf_error_set(error, "expected a URL with a host behind '://'");
 	for (size_t i = 0; i < authority.len; i++)
-		if (strchr("/?#", authority.data[i]) != NULL)
+		if (is_one_of(authority.data[i], "/?#"))
 			authority.len = i;
 	at = authority.len > 0 ? memrchr(authority.data, '@', authority.len) : NULL;
 	if (at != NULL) {
@@ -254,7 +261,7 @@ xf_scalar_listen(struct xf_str text, bool *loopback, struct xf_error *error)
 		return xf_error_set(error, "%s", expected);
 	}
 	for (size_t i = 0; i < host.len; i++)
-		if (!isalnum((unsigned char)host.data[i]) && strchr(".:-_%", host.data[i]) == NULL)
+		if (!isalnum((unsigned char)host.data[i]) && !is_one_of(host.data[i], ".:-_%"))
 			return xf_error_set(error, "%s", expected);
 	*loopback = is_loopback(host);
 	return XF_OK;
@@ -266,7 +273,7 @@ xf_scalar_name(struct xf_str text, struct xf_error *error)
 	if (text.len == 0 || text.len > 64)
 		return xf_error_set(error, "expected a name of 1 to 64 characters");
 	for (size_t i = 0; i < text.len; i++)
-		if (!isalnum((unsigned char)text.data[i]) && strchr("-_.", text.data[i]) == NULL)
+		if (!isalnum((unsigned char)text.data[i]) && !is_one_of(text.data[i], "-_."))
 			return xf_error_set(error, "expected a name of letters, digits, '-', '_' and '.'");
 	return XF_OK;
 }
