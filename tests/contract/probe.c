@@ -127,6 +127,7 @@ assert_ledger(struct harness *h, uint64_t received, uint64_t lost, uint64_t reor
 	assert_int_equal(report_number(h, "on_both_sides"), both);
 	assert_int_equal(report_number(h, "corrupted"), corrupted);
 	assert_int_equal(report_number(h, "unexpected"), 0);
+	assert_int_equal(report_number(h, "renamed"), 0);
 	assert_non_null(strstr(harness_report(h), "\"finished\":true"));
 }
 
@@ -278,6 +279,31 @@ both_sides_and_copies_are_told_apart(void **state)
 	harness_destroy(&source);
 	harness_destroy(&old);
 	harness_destroy(&new);
+	harness_close(&h);
+}
+
+static void
+another_id_is_noticed(void **state)
+{
+	static const char *const ids[] = {"1-0-7", "10", ""};
+	struct harness *h = harness_open("probe", NULL);
+	struct harness_endpoint *source = harness_source(h, "from", NULL, OPTIONS("count=11", "keys=1"));
+	struct harness_endpoint *sink = harness_sink(h, "to", NULL, NULL);
+	struct harness_message m;
+
+	(void)state;
+	assert_true(harness_wait_received(source, 11, SOON));
+	m = *harness_message(source, 10);
+	for (size_t i = 0; i < 3; i++) {
+		m.in.id = (struct xf_str){ids[i], strlen(ids[i])};
+		forward_one(sink, &m, false);
+	}
+	forward_one(sink, harness_message(source, 10), false);
+	assert_true(harness_wait_completed(sink, 4, SOON));
+	assert_int_equal(report_number(h, "renamed"), 3);
+	assert_int_equal(side_number(h, "new", "renamed"), 3);
+	harness_destroy(&source);
+	harness_destroy(&sink);
 	harness_close(&h);
 }
 
@@ -531,6 +557,7 @@ main(void)
 		cmocka_unit_test(latency_is_measured),
 		cmocka_unit_test(a_visit_to_the_other_side_is_no_fault),
 		cmocka_unit_test(both_sides_and_copies_are_told_apart),
+		cmocka_unit_test(another_id_is_noticed),
 		cmocka_unit_test(messages_of_another_run_are_unexpected),
 		cmocka_unit_test(what_is_generated_looks_as_the_manual_says),
 		cmocka_unit_test(retries_and_what_a_source_left_are_sent_again),

@@ -209,6 +209,20 @@ latency_count(struct side *side, const struct stamp *stamp, uint64_t now_ns)
 	side->latency_sum += us;
 }
 
+/* Whether the id ends in the number, as every one of a generator does. */
+static bool
+id_is_own(struct xf_str id, uint64_t number)
+{
+	uint64_t at = id.len;
+
+	do {
+		if (at == 0 || id.data[--at] != (char)('0' + number % 10))
+			return false;
+		number /= 10;
+	} while (number > 0);
+	return at > 0 && id.data[at - 1] == '-';
+}
+
 static void
 message_check_locked(struct checker *c, const struct xf_outgoing *m, uint64_t now_ns)
 {
@@ -227,6 +241,7 @@ message_check_locked(struct checker *c, const struct xf_outgoing *m, uint64_t no
 	}
 	side->received++;
 	side->last_ns = now_ns;
+	side->renamed += !id_is_own(m->id, stamp.number);
 	if (bits_set(&arrivals->messages, stamp.number) != 0) {
 		side->duplicates++;
 		return;

@@ -351,11 +351,11 @@ report_side_locked(struct report *report, const struct side *s)
 {
 	report_printf(report,
 	              "\"%s\":{\"received\":%llu,\"copies\":%llu,\"duplicates\":%llu,\"copy_duplicates\":%llu,"
-	              "\"reordered\":%llu,\"reordered_across\":%llu,\"corrupted\":%llu,\"unexpected\":%llu,",
+	              "\"reordered\":%llu,\"reordered_across\":%llu,\"corrupted\":%llu,\"unexpected\":%llu,\"renamed\":%llu,",
 	              s->name, (unsigned long long)s->received, (unsigned long long)s->copies,
 	              (unsigned long long)s->duplicates, (unsigned long long)s->copy_duplicates,
 	              (unsigned long long)s->reordered, (unsigned long long)s->reordered_across,
-	              (unsigned long long)s->corrupted, (unsigned long long)s->unexpected);
+	              (unsigned long long)s->corrupted, (unsigned long long)s->unexpected, (unsigned long long)s->renamed);
 	report_latency(report, s);
 	report_printf(report, "}");
 }
@@ -376,6 +376,7 @@ report_locked(struct ledger *ledger, int sides, struct report *report)
 		sum.reordered_across += s->reordered_across;
 		sum.corrupted += s->corrupted;
 		sum.unexpected += s->unexpected;
+		sum.renamed += s->renamed;
 		for (unsigned b = 0; b < LATENCY_BUCKETS; b++)
 			sum.latency[b] += s->latency[b];
 		sum.latency_max = s->latency_max > sum.latency_max ? s->latency_max : sum.latency_max;
@@ -385,15 +386,15 @@ report_locked(struct ledger *ledger, int sides, struct report *report)
 	report_printf(report,
 	              "{\"sent\":%llu,\"acked\":%llu,\"rejected\":%llu,\"retried\":%llu,\"finished\":%s,\"rate\":%llu,"
 	              "\"received\":%llu,\"copies\":%llu,\"lost\":%llu,\"reordered\":%llu,\"reordered_across\":%llu,"
-	              "\"duplicates\":%llu,\"on_both_sides\":%llu,\"corrupted\":%llu,\"unexpected\":%llu,\"forgotten\":%llu,"
-	              "\"span_ms\":%llu,",
+	              "\"duplicates\":%llu,\"on_both_sides\":%llu,\"corrupted\":%llu,\"unexpected\":%llu,\"renamed\":%llu,"
+	              "\"forgotten\":%llu,\"span_ms\":%llu,",
 	              (unsigned long long)sent.sent, (unsigned long long)sent.acked, (unsigned long long)sent.rejected,
 	              (unsigned long long)sent.retried, sent.finished ? "true" : "false", (unsigned long long)sent.rate,
 	              (unsigned long long)sum.received, (unsigned long long)sum.copies, (unsigned long long)sent.lost,
 	              (unsigned long long)sum.reordered, (unsigned long long)sum.reordered_across,
 	              (unsigned long long)sum.duplicates, (unsigned long long)sent.both,
 	              (unsigned long long)sum.corrupted, (unsigned long long)sum.unexpected,
-	              (unsigned long long)sent.forgotten,
+	              (unsigned long long)sum.renamed, (unsigned long long)sent.forgotten,
 	              (unsigned long long)(sum.last_ns > sent.first_ns ? (sum.last_ns - sent.first_ns) / 1000000 : 0));
 	report_latency(report, &sum);
 	report_printf(report, ",\"sides\":{");

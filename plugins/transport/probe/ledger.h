@@ -73,7 +73,7 @@ struct side {
 	pthread_mutex_t lock;
 	/* guarded by lock */
 	struct arrivals arrivals[PRODUCERS_MAX];
-	uint64_t received, copies, duplicates, copy_duplicates, reordered, reordered_across, corrupted, unexpected;
+	uint64_t received, copies, duplicates, copy_duplicates, reordered, reordered_across, corrupted, unexpected, renamed;
 	uint64_t latency[LATENCY_BUCKETS];
 	uint64_t latency_max, latency_sum;
 	uint64_t last_ns; /* when the last message came */
