@@ -68,8 +68,10 @@ struct proxy {
 	int keeper, waker;
 	pthread_t thread;
 	pthread_mutex_t lock;
+	pthread_cond_t turned;
 	/* guarded by lock */
 	bool ending;
+	uint64_t turns; /* of the thread: poll() has ended, and with it the hold that it has on what was closed */
 	int listener; /* -1: connections are refused */
 	struct connection *connections; /* the newest first */
 	unsigned delay_ms, bytes_per_second;
@@ -414,20 +416,24 @@ proxy_run(void *arg)
 		if (read(p->waker, &called, sizeof(called)) < 0)
 			called = 0;
 		pthread_mutex_lock(&p->lock);
+		p->turns++;
+		pthread_cond_broadcast(&p->turned);
 	}
 	pthread_mutex_unlock(&p->lock);
 	return NULL;
 }
 
-/* Lets the thread look again. Takes the lock from the caller. */
+/* Returns once the thread has come by. Takes the lock from the caller. */
 static void
 unlock_and_wake(struct proxy *p)
 {
-	uint64_t one = 1;
+	uint64_t one = 1, turns = p->turns;
 
-	pthread_mutex_unlock(&p->lock);
 	if (write(p->waker, &one, sizeof(one)) < 0)
-		fail_msg("the proxy cannot be called: %s", strerror(errno));
+		abort();
+	while (p->turns == turns)
+		pthread_cond_wait(&p->turned, &p->lock);
+	pthread_mutex_unlock(&p->lock);
 }
 
 /* ---- For the test ---------------------------------------------------------------------- */
@@ -462,6 +468,7 @@ proxy_create(const char *url)
 	p->url = xf_format("%.*s%u%s", (int)(at - url), url, p->port, rest);
 	p->left[0] = p->left[1] = UINT64_MAX;
 	pthread_mutex_init(&p->lock, NULL);
+	pthread_cond_init(&p->turned, NULL);
 	if (pthread_create(&p->thread, NULL, proxy_run, p) != 0)
 		fail_msg("no thread for the proxy");
 	return p;
@@ -486,6 +493,7 @@ proxy_destroy(struct proxy **proxy)
 		close(p->listener);
 	close(p->keeper);
 	close(p->waker);
+	pthread_cond_destroy(&p->turned);
 	pthread_mutex_destroy(&p->lock);
 	free(p->url);
 	free(p);

@@ -183,6 +183,7 @@ a_slow_link_is_felt(void **state)
 	static char bytes[10000];
 	struct world *w = *state;
 	int fd = client_through(w);
+	struct pollfd writable = {.fd = fd, .events = POLLOUT};
 	uint64_t begin = xf_now_ms();
 	size_t sent = 0;
 	ssize_t n;
@@ -191,10 +192,9 @@ a_slow_link_is_felt(void **state)
 	assert_int_equal(send(fd, bytes, sizeof(bytes), MSG_NOSIGNAL), sizeof(bytes));
 	peer_bytes(w->broker, sizeof(bytes));
 	assert_true(xf_now_ms() - begin >= 499);
-	while ((n = send(fd, bytes, sizeof(bytes), MSG_NOSIGNAL | MSG_DONTWAIT)) > 0)
+	while (poll(&writable, 1, 200) > 0 && (n = send(fd, bytes, sizeof(bytes), MSG_NOSIGNAL | MSG_DONTWAIT)) > 0)
 		sent += (size_t)n;
-	assert_int_equal(errno, EAGAIN);
-	assert_true(sent < 1000000);
+	assert_true(sent < 300000); /* in the kernel, most of it */
 	proxy_clean(w->proxy);
 	peer_bytes(w->broker, sent);
 	both_talk(w, fd);
