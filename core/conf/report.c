@@ -83,6 +83,15 @@ xf_report_file(struct xf_report *report, const char *file)
 	file_index(report, file);
 }
 
+/* A finding is a line, for terminals too: what it repeats of a file may break neither. */
+static void
+controls_hide(char *text)
+{
+	for (; *text != '\0'; text++)
+		if ((unsigned char)*text < ' ' || *text == 0x7f)
+			*text = '?';
+}
+
 static void
 finding_add(struct xf_report *report, struct xf_conf_place place, bool warning, const char *format, va_list args)
 {
@@ -94,6 +103,7 @@ finding_add(struct xf_report *report, struct xf_conf_place place, bool warning, 
 		return;
 	if (vasprintf(&text, format, args) < 0)
 		abort();
+	controls_hide(text);
 	if (report->count == report->size) {
 		size_t size = report->size ? report->size * 2 : 16;
 
