@@ -6,6 +6,7 @@
 
 #include <stdlib.h>
 
+#include "base/utf8.h"
 #include "conf/arena.h"
 #include "conf/check.h"
 #include "conf/digest.h"
@@ -67,21 +68,39 @@ xf_conf_load_text(const char *name, struct xf_str text, const struct xf_conf_cat
 	return load(name, &text, catalogue, errors);
 }
 
+/* The character at AT, and its length; a byte that begins none is one by itself. */
+static uint64_t
+character_read(const char *at, uint64_t left, uint32_t *c)
+{
+	unsigned char lead = (unsigned char)*at;
+	uint64_t len = lead < 0x80 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
+
+	*c = lead;
+	if (len == 1 || len > left || !xf_utf8_valid((struct xf_str){at, len}))
+		return 1;
+	*c = lead & (0x7fu >> len);
+	for (uint64_t i = 1; i < len; i++)
+		*c = *c << 6 | ((unsigned char)at[i] & 0x3f);
+	return len;
+}
+
+/* Beyond ASCII there are line breaks and characters that YAML does not allow, so all of that is escaped. */
 void
 xf_conf_quote(struct xf_buffer *out, struct xf_str text)
 {
-	xf_buffer_puts(out, "\"");
-	for (uint64_t i = 0; i < text.len; i++) {
-		unsigned char c = (unsigned char)text.data[i];
+	uint32_t c;
 
+	xf_buffer_puts(out, "\"");
+	for (uint64_t i = 0, len; i < text.len; i += len) {
+		len = character_read(text.data + i, text.len - i, &c);
 		if (c == '"' || c == '\\')
-			xf_buffer_printf(out, "\\%c", c);
+			xf_buffer_printf(out, "\\%c", (int)c);
 		else if (c == '$')
 			xf_buffer_puts(out, "$$");
-		else if (c < ' ' || c == 0x7f)
-			xf_buffer_printf(out, "\\x%02x", c);
+		else if (len > 1 || c < ' ' || c == 0x7f)
+			xf_buffer_printf(out, "\\U%08x", c);
 		else
-			xf_buffer_append(out, &c, 1);
+			xf_buffer_append(out, text.data + i, 1);
 	}
 	xf_buffer_puts(out, "\"");
 }
