@@ -16,9 +16,8 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { COPIES_MAX = 256 };
-
-static void *copies[COPIES_MAX];
+/* Of the input under way. */
+static void **copies;
 static size_t copy_count;
 
 struct xf_str
@@ -26,9 +25,11 @@ fuzz_tight(struct xf_str text)
 {
 	char *copy = malloc(text.len);
 
-	XF_ASSERT(copy_count < COPIES_MAX && (copy != NULL || text.len == 0));
+	XF_ASSERT(copy != NULL || text.len == 0);
 	if (text.len > 0)
 		memcpy(copy, text.data, text.len);
+	if ((copy_count & (copy_count - 1)) == 0) /* room for twice as many */
+		copies = xf_grow_array(copies, copy_count, copy_count > 0 ? 2 * copy_count : 1, sizeof(*copies));
 	copies[copy_count++] = copy;
 	return (struct xf_str){copy, text.len};
 }
@@ -50,6 +51,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	fuzz_one((struct xf_str){size > 0 ? (const char *)data : "", size});
 	while (copy_count > 0)
 		free(copies[--copy_count]);
+	free(copies);
+	copies = NULL;
 	return 0;
 }
 
