@@ -34,7 +34,7 @@ static const struct row route_rows[] = {
 	{"route_acked_total", "counter",
 	 "Messages acknowledged at their source after every confirmation needed.", COUNT,
 	 FIELD(xf_route_status, acked)},
-	{"route_rejected_total", "counter", "Messages refused for good and kept in rejected.ndjson.", COUNT,
+	{"route_rejected_total", "counter", "Messages refused for good and kept as dead letters.", COUNT,
 	 FIELD(xf_route_status, rejected)},
 	{"route_overflow_total", "counter", "Messages dropped because their source cannot be held back.",
 	 COUNT, FIELD(xf_route_status, overflow)},

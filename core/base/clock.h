@@ -19,4 +19,7 @@ void xf_sleep_ms(unsigned milliseconds);
 /* "2026-01-31T12:00:00.123Z"; OUT has room for 32 bytes. */
 void xf_wall_format(int64_t wall_ms, char *out);
 
+/* What xf_wall_format() wrote, with or without milliseconds; -1 where TEXT is no such time. */
+int64_t xf_wall_parse(const char *text);
+
 #endif

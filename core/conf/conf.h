@@ -46,6 +46,7 @@ struct xf_conf_server {
 	const char *const *plugin_dirs;
 	size_t plugin_dir_count;
 	uint64_t drain_timeout_ms;
+	uint64_t dead_letters_max; /* bytes */
 	/* per message */
 	uint64_t max_subject;
 	uint64_t max_header_value;

@@ -73,6 +73,7 @@ server_digest(struct xf_buffer *out, const struct xf_conf_server *s)
 	put_number(out, s->max_header_value);
 	put_number(out, s->max_headers);
 	put_number(out, s->max_payload);
+	put_number(out, s->dead_letters_max);
 	return digest_take(out);
 }
 

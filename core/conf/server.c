@@ -40,7 +40,23 @@ static const struct xf_option *const limits_rows[] = {
 	NULL,
 };
 
-enum { SERVER_NAME, SERVER_DATA_DIR, SERVER_ADMIN, SERVER_LOG, SERVER_PLUGIN_DIRS, SERVER_DRAIN, SERVER_LIMITS };
+enum { DEAD_LETTERS_MAX_SIZE };
+
+static const struct xf_option *const dead_letters_rows[] = {
+	XF_ROW(.type = XF_OPTION_BYTES, .key = "max_size", .def = "64MiB", .min = 1 << 20, .max = INT64_C(1) << 40),
+	NULL,
+};
+
+enum {
+	SERVER_NAME,
+	SERVER_DATA_DIR,
+	SERVER_ADMIN,
+	SERVER_LOG,
+	SERVER_PLUGIN_DIRS,
+	SERVER_DRAIN,
+	SERVER_LIMITS,
+	SERVER_DEAD_LETTERS,
+};
 
 static const struct xf_option *const server_rows[] = {
 	XF_ROW(.type = XF_OPTION_STRING, .key = "name"),
@@ -50,6 +66,7 @@ static const struct xf_option *const server_rows[] = {
 	XF_ROW(.type = XF_OPTION_PATH, .flags = XF_OPTION_LIST, .key = "plugin_dirs"),
 	XF_ROW(.type = XF_OPTION_DURATION, .key = "drain_timeout", .def = "30s", .min = 0, .max = 86400000),
 	XF_ROW(.type = XF_OPTION_MAP, .key = "limits", .def = "{}", .fields = limits_rows),
+	XF_ROW(.type = XF_OPTION_MAP, .key = "dead_letters", .def = "{}", .fields = dead_letters_rows),
 	NULL,
 };
 
@@ -143,4 +160,6 @@ xf_server_read(struct xf_loading *l, const struct xf_yaml *root)
 	s->max_header_value = (uint64_t)xf_config_option(part, LIMITS_HEADER_VALUE)->i64;
 	s->max_headers = (uint64_t)xf_config_option(part, LIMITS_HEADERS)->i64;
 	s->max_payload = (uint64_t)xf_config_option(part, LIMITS_PAYLOAD)->i64;
+	part = xf_config_option(config, SERVER_DEAD_LETTERS)->map;
+	s->dead_letters_max = (uint64_t)xf_config_option(part, DEAD_LETTERS_MAX_SIZE)->i64;
 }

@@ -86,7 +86,7 @@ route_make(struct xf_flow *flow, const struct xf_conf_route *conf, struct xf_err
 		.conf = conf,
 		.holder = flow->holder,
 		.transports = &flow->transports,
-		.rejects = flow->rejects,
+		.letters = flow->letters,
 	};
 
 	if (conf->migration != NULL)
@@ -114,8 +114,8 @@ xf_flow_create(const struct xf_conf *conf, struct xf_state *state, struct xf_err
 	pthread_rwlockattr_destroy(&prefer_writer);
 	flow->migrations = xf_alloc_array(conf->migration_count, sizeof(*flow->migrations));
 	flow->routes = xf_alloc_array(conf->route_count, sizeof(*flow->routes));
-	flow->rejects = xf_rejects_open(conf->server.data_dir, error);
-	if (flow->rejects == NULL)
+	flow->letters = xf_letters_open(conf->server.data_dir, conf->server.dead_letters_max, error);
+	if (flow->letters == NULL)
 		goto failed;
 	for (size_t i = 0; i < conf->migration_count; i++) {
 		flow->migrations[i] = xf_flow_migration_make(flow, conf, &conf->migrations[i], error);
@@ -246,7 +246,7 @@ xf_flow_destroy(struct xf_flow **pointer)
 	xf_flow_reap(flow);
 	for (size_t i = 0; i < flow->migration_count; i++)
 		free(flow->migrations[i]);
-	xf_rejects_close(&flow->rejects);
+	xf_letters_close(&flow->letters);
 	pthread_rwlock_destroy(&flow->parts_lock);
 	pthread_mutex_destroy(&flow->control_lock);
 	pthread_mutex_destroy(&flow->reload_lock);
@@ -275,6 +275,12 @@ const struct xf_conf *
 xf_flow_conf(const struct xf_flow *flow)
 {
 	return flow->holder->conf;
+}
+
+struct xf_letters *
+xf_flow_letters(const struct xf_flow *flow)
+{
+	return flow->letters;
 }
 
 static bool

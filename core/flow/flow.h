@@ -9,6 +9,7 @@
 #ifndef XF_FLOW_FLOW_H
 #define XF_FLOW_FLOW_H
 
+#include "dead/letters.h"
 #include "flow/state.h"
 #include "flow/status.h"
 
@@ -56,6 +57,9 @@ void xf_flow_enter(struct xf_flow *flow);
 void xf_flow_leave(struct xf_flow *flow);
 /* The newest; what `server` says holds as it was at create. */
 const struct xf_conf *xf_flow_conf(const struct xf_flow *flow);
+
+/* What was refused for good; lives as long as the flow. */
+struct xf_letters *xf_flow_letters(const struct xf_flow *flow);
 
 /* Every source has subscribed and every sink in use connected once; true from then on until drain. */
 bool xf_flow_ready(struct xf_flow *flow);

@@ -80,10 +80,15 @@ settlements_flush(struct xf_inlet *inlet)
 	xf_settlements_hand_over(&inlet->settlements, inlet->ops, inlet->runner.instance);
 }
 
+/* LETTER: what is known of the message here. */
 static bool
-reject_keep(struct xf_inlet *inlet, const struct xf_fields *fields, const char *reason)
+reject_keep(struct xf_inlet *inlet, struct xf_letter letter)
 {
-	return xf_settlements_keep(&inlet->settlements, inlet->way->setup.route->name, fields, reason, inlet->now_ms);
+	letter.route = xf_str(inlet->way->setup.route->name);
+	letter.last_ms = xf_wall_ms();
+	if (letter.first_ms == 0)
+		letter.first_ms = letter.last_ms;
+	return xf_settlements_keep(&inlet->settlements, &letter, inlet->now_ms);
 }
 
 /* A message of a source that cannot be held back finds no place. */
@@ -133,19 +138,29 @@ static void
 way_refused(void *context, struct xf_delivery *delivery, const struct xf_leg *leg, const char *sink)
 {
 	struct xf_inlet *inlet = context;
-	struct xf_fields fields = {
-		.subject = delivery->subject,
-		.id = delivery->id,
-		.key = delivery->key,
-		.payload = {delivery->payload, delivery->payload_size},
-		.headers = delivery->headers,
-		.header_count = delivery->header_count,
-	};
 	char *reason = xf_format("%s%s refused it: %s", sink, leg->copy ? " (the copy)" : "",
 	                         leg->reason != NULL ? leg->reason : "no reason given");
 
-	if (delivery->refused == XF_REFUSED_NOT) /* once, where both sides refuse it */
-		delivery->refused = reject_keep(inlet, &fields, reason) ? XF_REFUSED_KEPT : XF_REFUSED_NOT_KEPT;
+	if (delivery->refused == XF_REFUSED_NOT) { /* once, where both sides refuse it */
+		const struct xf_letter letter = {
+			.sink = xf_str(sink),
+			.reason = xf_str(reason),
+			.attempts = leg->attempts + 1u,
+			.first_ms = xf_wall_ms() - (int64_t)(inlet->now_ms - delivery->accepted_ms),
+			.reply = delivery->reply,
+			.content_type = delivery->content_type,
+			.message = {
+				.subject = delivery->subject,
+				.id = delivery->id,
+				.key = delivery->key_given,
+				.payload = {delivery->payload, delivery->payload_size},
+				.headers = delivery->headers_given,
+				.header_count = delivery->headers_given_count,
+			},
+		};
+
+		delivery->refused = reject_keep(inlet, letter) ? XF_REFUSED_KEPT : XF_REFUSED_NOT_KEPT;
+	}
 	free(reason);
 }
 
@@ -160,7 +175,14 @@ static void
 message_reject(struct xf_inlet *inlet, const struct xf_incoming *message, const struct xf_fields *fields,
                const char *reason)
 {
-	if (reject_keep(inlet, fields, reason))
+	const struct xf_letter letter = {
+		.reason = xf_str(reason),
+		.reply = message->reply,
+		.content_type = message->content_type,
+		.message = *fields,
+	};
+
+	if (reject_keep(inlet, letter))
 		settlement_add(inlet, message->handle, XF_SETTLE_REJECT, 0);
 	else
 		hand_back(inlet, message->handle);
@@ -395,8 +417,15 @@ delivery_remake(struct xf_inlet *inlet, struct xf_way *old, struct xf_delivery *
 	if (again != NULL)
 		again->refused = delivery->refused;
 	else {
+		const struct xf_letter letter = {
+			.reason = xf_str(error.text),
+			.reply = message.reply,
+			.content_type = message.content_type,
+			.message = fields,
+		};
+
 		if (delivery->refused == XF_REFUSED_NOT)
-			delivery->refused = reject_keep(inlet, &fields, error.text) ? XF_REFUSED_KEPT : XF_REFUSED_NOT_KEPT;
+			delivery->refused = reject_keep(inlet, letter) ? XF_REFUSED_KEPT : XF_REFUSED_NOT_KEPT;
 		way_settle(inlet, delivery);
 	}
 	if ((again == NULL || again->release == NULL) && message.release != NULL)
@@ -624,7 +653,7 @@ xf_inlet_create(char *name, const struct xf_inlet_setup *setup, struct xf_error 
 		return NULL;
 	}
 	pthread_mutex_init(&inlet->way_lock, NULL);
-	xf_settlements_init(&inlet->settlements, setup->rejects, name);
+	xf_settlements_init(&inlet->settlements, setup->letters, name);
 	inlet->seen = setup->seen;
 	xf_parking_init(&inlet->parking, source, setup->backlog);
 	inlet->ops = source->transport->class->source;
@@ -797,7 +826,7 @@ xf_inlet_status(struct xf_inlet *inlet, struct xf_route_status *status)
 	status->paused = status->paused || atomic_load(&inlet->paused);
 	if (atomic_load(&inlet->settlements.blocked) && status->reason[0] == '\0')
 		snprintf(status->reason, sizeof(status->reason),
-		         "rejected.ndjson takes no more: look at it, then move it away");
+		         "the store of dead letters takes no more: look at them, then purge or replay (crossfade dead)");
 	pthread_mutex_lock(&inlet->way_lock);
 	xf_way_status(inlet->way, since > 0 && since < now ? now - since : 0, status);
 	pthread_mutex_unlock(&inlet->way_lock);

@@ -8,20 +8,20 @@
 #ifndef XF_FLOW_INLET_H
 #define XF_FLOW_INLET_H
 
+#include "dead/letters.h"
 #include "flow/backlog.h"
-#include "flow/rejects.h"
 #include "flow/runner.h"
 #include "flow/seen.h"
 #include "flow/way.h"
 
 struct xf_inlet;
 
-/* What an inlet is made from. The source, its configuration and the rejects outlive it; for the way see way.h. */
+/* What an inlet is made from. The source, its configuration and the letters outlive it; for the way see way.h. */
 struct xf_inlet_setup {
 	struct xf_way_setup way;
 	const struct xf_conf_endpoint *source;
 	void *shared; /* the transport's */
-	struct xf_rejects *rejects;
+	struct xf_letters *letters;
 	struct xf_seen *seen;       /* NULL: duplicates are not looked for */
 	struct xf_backlog *backlog; /* NULL: no side waits for the other */
 };

@@ -19,7 +19,7 @@ struct xf_flow {
 	struct xf_holder *holder; /* of the newest configuration */
 	struct xf_holder *first;  /* of the one it was created with, whose server settings hold */
 	struct xf_state *state;
-	struct xf_rejects *rejects;
+	struct xf_letters *letters;
 	struct xf_transports transports;
 	struct xf_migration **migrations;
 	size_t migration_count;

@@ -150,7 +150,7 @@ routes_make(struct reload *reload, struct xf_error *error)
 			.migration = migration_find(reload, route->migration),
 			.reads = migration_find(reload, xf_route_reads(route)),
 			.transports = &flow->transports,
-			.rejects = flow->rejects,
+			.letters = flow->letters,
 			.from = move->old,
 		}, error);
 		if (move->new == NULL)

@@ -88,7 +88,7 @@ source_create(struct xf_route *route, const struct xf_route_setup *setup, size_t
 	struct xf_route_source *source = &route->sources[index], *kept = source_kept(setup->from, route, index);
 	struct xf_inlet_setup inlet = {
 		.source = &route->conf->sources[index],
-		.rejects = setup->rejects,
+		.letters = setup->letters,
 		.seen = route->seen,
 		.backlog = route->conf->sources[index].migration != NULL ? route->backlog : NULL,
 	};

@@ -45,7 +45,7 @@ struct xf_route_setup {
 	struct xf_migration *migration;
 	const struct xf_migration *reads; /* the migration that it reads, or NULL */
 	struct xf_transports *transports;
-	struct xf_rejects *rejects;
+	struct xf_letters *letters;
 	struct xf_route *from; /* the route that it takes over from, or NULL */
 };
 

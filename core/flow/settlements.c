@@ -9,9 +9,9 @@
 #define LOOK_MS 1000
 
 void
-xf_settlements_init(struct xf_settlements *settlements, struct xf_rejects *rejects, const char *name)
+xf_settlements_init(struct xf_settlements *settlements, struct xf_letters *letters, const char *name)
 {
-	*settlements = (struct xf_settlements){.rejects = rejects, .name = name};
+	*settlements = (struct xf_settlements){.letters = letters, .name = name};
 }
 
 void
@@ -33,14 +33,13 @@ xf_settlements_add(struct xf_settlements *settlements, uint64_t handle, uint32_t
 }
 
 bool
-xf_settlements_keep(struct xf_settlements *settlements, const char *route, const struct xf_fields *fields,
-                    const char *reason, uint64_t now_ms)
+xf_settlements_keep(struct xf_settlements *settlements, const struct xf_letter *letter, uint64_t now_ms)
 {
 	struct xf_error error;
 
 	if (settlements->unsynced == 0)
-		settlements->losses = xf_rejects_losses(settlements->rejects);
-	if (xf_rejects_append(settlements->rejects, route, reason, fields, &error) != XF_OK) {
+		settlements->losses = xf_letters_losses(settlements->letters);
+	if (xf_letters_append(settlements->letters, letter, &error) != XF_OK) {
 		if (!settlements->full) {
 			xf_log(XF_LOG_ERROR, settlements->name, "route pauses: %s", error.text);
 			settlements->look_at = now_ms + LOOK_MS;
@@ -50,7 +49,8 @@ xf_settlements_keep(struct xf_settlements *settlements, const char *route, const
 		return false;
 	}
 	if (xf_read(&settlements->kept) == 0)
-		xf_log(XF_LOG_WARN, settlements->name, "a message was refused: %s; it is kept in rejected.ndjson", reason);
+		xf_log(XF_LOG_WARN, settlements->name, "a message was refused: %.*s; it is kept among the dead letters",
+		       XF_STR_ARG(letter->reason));
 	xf_count(&settlements->kept, 1);
 	settlements->unsynced++;
 	return true;
@@ -64,7 +64,7 @@ xf_settlements_sync(struct xf_settlements *settlements)
 	if (settlements->unsynced == 0)
 		return true;
 	settlements->unsynced = 0;
-	if (xf_rejects_sync(settlements->rejects, settlements->losses, &error) == XF_OK)
+	if (xf_letters_sync(settlements->letters, settlements->losses, &error) == XF_OK)
 		return true;
 	xf_log(XF_LOG_ERROR, settlements->name, "%s", error.text);
 	for (uint32_t i = 0; i < settlements->count; i++) {
@@ -90,6 +90,6 @@ xf_settlements_look(struct xf_settlements *settlements, uint64_t now_ms)
 	if (!settlements->full || now_ms < settlements->look_at)
 		return;
 	settlements->look_at = now_ms + LOOK_MS;
-	settlements->full = xf_rejects_full(settlements->rejects);
+	settlements->full = xf_letters_full(settlements->letters);
 	atomic_store(&settlements->blocked, settlements->full);
 }

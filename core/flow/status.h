@@ -56,7 +56,7 @@ struct xf_route_status {
 	/* At rest: accepted = acked + rejected + overflow + filtered + copies + duplicates + in_flight. */
 	uint64_t accepted;  /* messages that sources handed in */
 	uint64_t acked;     /* settled with ack after every confirmation needed */
-	uint64_t rejected;  /* refused by the core or a broker for good; in rejected.ndjson */
+	uint64_t rejected;  /* refused by the core or a broker for good; kept as dead letters */
 	uint64_t overflow;  /* dropped: the source cannot be held back */
 	uint64_t filtered;  /* not of the route's subject; acked */
 	uint64_t copies;    /* of a migration that is read: marked copies, acked and not sent on */

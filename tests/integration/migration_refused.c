@@ -78,7 +78,7 @@ test_too_large(void **state)
 	assert_non_null(strstr(rejected, "\"large-1\""));
 	assert_non_null(strstr(rejected, "\"reason\""));
 	assert_true(strlen(rejected) > size);
-	printf("rejected.ndjson says %.*s\n", 200, strstr(rejected, "\"reason\""));
+	printf("the dead letter says %.*s\n", 200, strstr(rejected, "\"reason\""));
 	free(rejected);
 	world_check_accounts(w);
 	assert_int_equal(xf_server_stop(w->server), 0);

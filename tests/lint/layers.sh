@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$1"
 
-layers=(base spool conf host flow admin daemon)
+layers=(base spool conf dead host flow admin daemon)
 failed=0
 
 complain() {

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+#include <sqlite3.h>
 
 #include "base/clock.h"
 #include "base/memory.h"
@@ -191,10 +192,22 @@ xf_server_wait_logged(struct xf_server *server, const char *part)
 char *
 xf_server_rejected(struct xf_server *server)
 {
-	char *path = xf_format("%s/rejected.ndjson", server->data), *text = file_read(path, 0);
+	static const char query[] = "SELECT json_object('route', route, 'sink', sink, 'reason', reason, 'subject', "
+	                            "CAST(subject AS TEXT), 'id', CAST(id AS TEXT), 'payload', CAST(payload AS TEXT)) "
+	                            "FROM letter ORDER BY number";
+	char *path = xf_format("%s/dead.db", server->data);
+	struct xf_buffer text = {0};
+	sqlite3_stmt *rows = NULL;
+	sqlite3 *db = NULL;
 
+	assert_int_equal(sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_prepare_v2(db, query, -1, &rows, NULL), SQLITE_OK);
+	while (sqlite3_step(rows) == SQLITE_ROW)
+		xf_buffer_printf(&text, "%s\n", (const char *)sqlite3_column_text(rows, 0));
+	sqlite3_finalize(rows);
+	sqlite3_close(db);
 	free(path);
-	return text;
+	return text.data != NULL ? text.data : xf_strdup("");
 }
 
 /* ---- its life ---------------------------------------------------------------------------------------- */

@@ -78,7 +78,7 @@ void xf_server_cli_done(struct xf_server *server, const char *const *args);
 bool xf_server_logged(struct xf_server *server, const char *part);
 void xf_server_wait_logged(struct xf_server *server, const char *part);
 
-/* data_dir/rejected.ndjson, to be freed; "" where there is none. */
+/* The dead letters, a JSON object a line, to be freed; "" where there are none. */
 char *xf_server_rejected(struct xf_server *server);
 
 #endif

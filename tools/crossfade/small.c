@@ -280,26 +280,22 @@ small_acked(struct small *small)
 	return sum;
 }
 
+static void
+refused_print(void *count, const struct xf_letter *letter)
+{
+	complain(EXIT_FAILED, "refused: %.*s (subject %.*s, id %.*s)", XF_STR_ARG(letter->reason),
+	         XF_STR_ARG(letter->message.subject), XF_STR_ARG(letter->message.id));
+	++*(uint64_t *)count;
+}
+
 uint64_t
 small_rejects_print(struct small *small)
 {
-	char *path = xf_format("%s/rejected.ndjson", small->dir), *line = NULL;
-	FILE *file = fopen(path, "r");
-	size_t size = 0;
+	struct xf_error error;
 	uint64_t count = 0;
 
-	while (file != NULL && getline(&line, &size, file) > 0) {
-		cJSON *object = cJSON_Parse(line);
-
-		complain(EXIT_FAILED, "refused: %s (subject %s, id %s)", json_text(object, "reason"),
-		         json_text(object, "subject"), json_text(object, "id"));
-		cJSON_Delete(object);
-		count++;
-	}
-	free(line);
-	if (file != NULL)
-		fclose(file);
-	free(path);
+	if (xf_letters_list(xf_flow_letters(small->flow), NULL, 0, INT64_MAX, refused_print, &count, &error) != XF_OK)
+		complain(EXIT_FAILED, "%s", error.text);
 	return count;
 }
 

@@ -143,6 +143,7 @@ test_changes(void **state)
 		{"{listen: '127.0.0.1:1', token: t0ken}", "{token: 't0ken', listen: \"127.0.0.1:1\"}", 0},
 		{"limits: {headers: 64}", "limits: {headers: 64, payload: 8MiB}", 0},
 		{"limits: {headers: 64}", "drain_timeout: 30s", 0},
+		{"limits: {headers: 64}", "dead_letters: {max_size: 64MiB}", 0},
 		{"user: joe, password: hunter2", "password: hunter2, user: '${JOE}'", 0},
 		{"percent: 25\n", "percent: 25.00%\n    handover_timeout: 5s\n", 0},
 		{"name: split\n", "name: split\n    max_in_flight: 4096\n    max_in_flight_bytes: 64MiB\n", 0},
@@ -156,6 +157,7 @@ test_changes(void **state)
 		{"headers: 64", "headers: 65", SERVER},
 		{"  limits", "  log: {level: debug}\n  limits", SERVER},
 		{"  limits", "  drain_timeout: 31s\n  limits", SERVER},
+		{"  limits", "  dead_letters: {max_size: 65MiB}\n  limits", SERVER},
 
 		/* a transport's, and of whatever stands on it */
 		{"hunter2", "hunter3", TRANSPORT_A | A_USERS},

@@ -80,6 +80,7 @@ test_defaults(void **state)
 	assert_int_equal(s->max_header_value, 4096);
 	assert_int_equal(s->max_headers, 64);
 	assert_int_equal(s->max_payload, 8 << 20);
+	assert_int_equal(s->dead_letters_max, 64 << 20);
 	assert_int_equal(conf->route_count, 1);
 	assert_int_equal(conf->routes[0].max_in_flight, 4096);
 	assert_int_equal(conf->routes[0].max_in_flight_bytes, 64 << 20);
@@ -103,6 +104,7 @@ test_server(void **state)
 	                                       "  plugin_dirs: [/opt/x, plugins]\n"
 	                                       "  drain_timeout: 250ms\n"
 	                                       "  limits: {subject: 2KiB, header_value: 1024, headers: 8, payload: 1MiB}\n"
+	                                       "  dead_letters: {max_size: 2MiB}\n"
 	                                       "routes: []\n");
 	const struct xf_conf_server *s = &conf->server;
 	char folder[256];
@@ -126,6 +128,7 @@ test_server(void **state)
 	assert_int_equal(s->max_header_value, 1024);
 	assert_int_equal(s->max_headers, 8);
 	assert_int_equal(s->max_payload, 1 << 20);
+	assert_int_equal(s->dead_letters_max, 2 << 20);
 	xf_conf_destroy(&conf);
 }
 

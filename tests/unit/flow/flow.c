@@ -510,8 +510,8 @@ setup_make(struct setup *setup, enum xf_mirror mirror)
 		setup->route.order = world.order;
 	}
 	setup->conf = (struct xf_conf){
-		.server = {.name = "test", .data_dir = setup->folder, .max_subject = 1024, .max_header_value = 4096,
-	                   .max_headers = 64, .max_payload = 8 << 20},
+		.server = {.name = "test", .data_dir = setup->folder, .dead_letters_max = 64 << 20, .max_subject = 1024,
+	                   .max_header_value = 4096, .max_headers = 64, .max_payload = 8 << 20},
 		.transports = setup->transports,
 		.transport_count = 2,
 		.migrations = &setup->migration,

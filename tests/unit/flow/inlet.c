@@ -14,6 +14,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <sqlite3.h>
+
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -267,8 +269,8 @@ setup_make(struct setup *setup)
 		.max_in_flight_bytes = 64 << 20,
 	};
 	setup->conf = (struct xf_conf){
-		.server = {.name = "test", .data_dir = setup->folder, .max_subject = 1024, .max_header_value = 4096,
-	                   .max_headers = 64, .max_payload = 8 << 20},
+		.server = {.name = "test", .data_dir = setup->folder, .dead_letters_max = 64 << 20, .max_subject = 1024,
+	                   .max_header_value = 4096, .max_headers = 64, .max_payload = 8 << 20},
 		.transports = &setup->transport,
 		.transport_count = 1,
 		.routes = &setup->route,
@@ -430,6 +432,7 @@ what_cannot_be_kept_is_accounted(void **state)
 	for (unsigned lossy = 0; lossy < 2; lossy++) {
 		struct setup setup;
 		char path[96];
+		sqlite3 *db;
 
 		(void)state;
 		setup_make(&setup);
@@ -437,9 +440,11 @@ what_cannot_be_kept_is_accounted(void **state)
 		world.lossy = lossy;
 		world.message.subject = xf_str("not a subject");
 		setup_start(&setup);
-		snprintf(path, sizeof(path), "%s/rejected.ndjson", setup.folder);
-		assert_int_equal(unlink(path), 0);
-		assert_int_equal(mkdir(path, 0700), 0);
+		snprintf(path, sizeof(path), "%s/dead.db", setup.folder);
+		assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+		assert_int_equal(sqlite3_exec(db, "CREATE TRIGGER t BEFORE INSERT ON letter BEGIN SELECT RAISE(ABORT, 'no'); END",
+		                              NULL, NULL, NULL), SQLITE_OK);
+		sqlite3_close(db);
 		world.to_emit = 1;
 		assert_becomes(lossy ? &world.acked : &world.retried, 1);
 		assert_int_equal(world.rejected, 0);

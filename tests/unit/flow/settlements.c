@@ -4,22 +4,23 @@
 #include <stddef.h>
 #include <cmocka.h>
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/counter.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "fake_disk.h"
 #include "flow/settlements.h"
 
 #define MANY 1000
+#define MAX (1u << 20)
 
 struct place {
 	char folder[64];
-	char path[96];
-	struct xf_rejects *rejects;
+	struct xf_letters *letters;
 	struct xf_settlements settlements;
 };
 
@@ -44,10 +45,11 @@ place_make(void **state)
 
 	snprintf(place->folder, sizeof(place->folder), "/tmp/xf-settlements-XXXXXX");
 	assert_non_null(mkdtemp(place->folder));
-	snprintf(place->path, sizeof(place->path), "%s/rejected.ndjson", place->folder);
-	place->rejects = xf_rejects_open(place->folder, &error);
-	assert_non_null(place->rejects);
-	xf_settlements_init(&place->settlements, place->rejects, "r/from");
+	fake_disk_reset(1);
+	sqlite3_vfs_register(sqlite3_vfs_find(fake_disk.vfs), 1);
+	place->letters = xf_letters_open(place->folder, MAX, &error);
+	assert_non_null(place->letters);
+	xf_settlements_init(&place->settlements, place->letters, "r/from");
 	told_count = 0;
 	*state = place;
 	return 0;
@@ -60,7 +62,7 @@ place_clear(void **state)
 	char command[128];
 
 	xf_settlements_fini(&place->settlements);
-	xf_rejects_close(&place->rejects);
+	xf_letters_close(&place->letters);
 	snprintf(command, sizeof(command), "rm -rf '%s'", place->folder);
 	assert_int_equal(system(command), 0);
 	free(place);
@@ -70,9 +72,13 @@ place_clear(void **state)
 static bool
 keep(struct place *place, struct xf_str payload, uint64_t now_ms)
 {
-	const struct xf_fields message = {.subject = {"orders", 6}, .id = {"7", 1}, .payload = payload};
+	const struct xf_letter letter = {
+		.route = {"r", 1},
+		.reason = {"because", 7},
+		.message = {.subject = {"orders", 6}, .id = {"7", 1}, .payload = payload},
+	};
 
-	return xf_settlements_keep(&place->settlements, "r", &message, "because", now_ms);
+	return xf_settlements_keep(&place->settlements, &letter, now_ms);
 }
 
 static void
@@ -94,7 +100,7 @@ all_are_told_in_order(void **state)
 	assert_int_equal(told_count, MANY);
 }
 
-/* The line is lost before it is on disk: its message is offered again, and the others' answers stand. */
+/* The letter is lost before it is on disk: its message is offered again, and the others' answers stand. */
 static void
 a_refusal_that_may_be_lost_is_taken_back(void **state)
 {
@@ -104,9 +110,7 @@ a_refusal_that_may_be_lost_is_taken_back(void **state)
 	assert_int_equal(xf_read(&place->settlements.kept), 1);
 	xf_settlements_add(&place->settlements, 1, XF_SETTLE_REJECT, 0);
 	xf_settlements_add(&place->settlements, 2, XF_SETTLE_ACK, 0);
-	assert_int_equal(unlink(place->path), 0);
-	assert_int_equal(mkdir(place->path, 0700), 0);
-	assert_false(keep(place, xf_str("two"), 0));
+	fake_disk_fail(fake_disk_calls() + 1, UINT64_MAX, EIO);
 	assert_false(xf_settlements_sync(&place->settlements));
 	xf_settlements_hand_over(&place->settlements, &source_ops, NULL);
 	assert_int_equal(told[0].outcome, XF_SETTLE_RETRY);
@@ -115,10 +119,11 @@ a_refusal_that_may_be_lost_is_taken_back(void **state)
 }
 
 static void
-a_full_file_holds_up_until_it_is_moved_away(void **state)
+a_full_store_holds_up_until_it_is_purged(void **state)
 {
 	struct place *place = *state;
-	struct xf_str large = {.len = XF_REJECTS_MAX};
+	struct xf_str large = {.len = MAX};
+	uint64_t removed;
 
 	large.data = memset(xf_alloc(large.len), 'x', large.len);
 	assert_true(keep(place, large, 100));
@@ -128,7 +133,8 @@ a_full_file_holds_up_until_it_is_moved_away(void **state)
 	assert_int_equal(xf_read(&place->settlements.kept), 1);
 	xf_settlements_look(&place->settlements, 100000);
 	assert_true(place->settlements.full);
-	assert_int_equal(unlink(place->path), 0);
+	assert_int_equal(xf_letters_remove(place->letters, 0, NULL, INT64_MAX, &removed, NULL), XF_OK);
+	assert_int_equal(removed, 1);
 	xf_settlements_look(&place->settlements, 100001); /* not every time */
 	assert_true(place->settlements.blocked);
 	xf_settlements_look(&place->settlements, 200000);
@@ -144,7 +150,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(all_are_told_in_order, place_make, place_clear),
 		cmocka_unit_test_setup_teardown(a_refusal_that_may_be_lost_is_taken_back, place_make, place_clear),
-		cmocka_unit_test_setup_teardown(a_full_file_holds_up_until_it_is_moved_away, place_make, place_clear),
+		cmocka_unit_test_setup_teardown(a_full_store_holds_up_until_it_is_purged, place_make, place_clear),
 	};
 
 	xf_log_setup(XF_LOG_ERROR, false);
