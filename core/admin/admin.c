@@ -28,6 +28,7 @@ enum {
 	HEADERS_BYTES_MAX = 32 * 1024, /* what a connection may take for all of its head */
 	IDLE_SECONDS_MAX = 15,
 	BODY_MS_MAX = 15000,
+	ARGUMENTS_MAX = 16,
 	STACK_BYTES = 512 * 1024,
 };
 
@@ -208,11 +209,29 @@ who_name(const struct listener *listener, struct MHD_Connection *connection, cha
 		snprintf(out, size, "%s", peer);
 }
 
+struct query {
+	struct xf_argument arguments[ARGUMENTS_MAX];
+	size_t count; /* of all that were given */
+};
+
+static enum MHD_Result
+on_argument(void *context, enum MHD_ValueKind kind, const char *name, const char *value)
+{
+	struct query *query = context;
+
+	(void)kind;
+	if (query->count < ARGUMENTS_MAX)
+		query->arguments[query->count] = (struct xf_argument){name, value};
+	query->count++;
+	return MHD_YES;
+}
+
 static enum MHD_Result
 call_answer(struct listener *listener, struct MHD_Connection *connection, const char *url, const char *method,
 	    struct call *call)
 {
 	struct xf_reply reply = {0};
+	struct query query = {.count = 0};
 	char who[192];
 
 	call->answered = true;
@@ -221,10 +240,17 @@ call_answer(struct listener *listener, struct MHD_Connection *connection, const 
 		return reply_send(connection, &reply);
 	}
 	who_name(listener, connection, who, sizeof who);
+	MHD_get_connection_values(connection, MHD_GET_ARGUMENT_KIND, on_argument, &query);
+	if (query.count > ARGUMENTS_MAX) {
+		xf_reply_problem(&reply, 400, "a request may have %d arguments", ARGUMENTS_MAX);
+		return reply_send(connection, &reply);
+	}
 	xf_api_answer(&listener->admin->api,
 		      &(struct xf_request){
 			      .method = method,
 			      .path = url,
+			      .arguments = query.arguments,
+			      .argument_count = query.count,
 			      .content_type = header(connection, "Content-Type"),
 			      .body = {call->body.data, call->body.len},
 			      .who = who,

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "admin/change.h"
+#include "admin/dead.h"
 #include "admin/json.h"
 #include "admin/metrics.h"
 #include "admin/page.h"
@@ -45,9 +46,8 @@ status_title(unsigned status)
 	}
 }
 
-/* Takes ROOT. */
-static void
-reply_json(struct xf_reply *reply, unsigned status, cJSON *root)
+void
+xf_reply_json(struct xf_reply *reply, unsigned status, cJSON *root)
 {
 	char *text = cJSON_PrintUnformatted(root);
 
@@ -71,7 +71,7 @@ xf_reply_problem(struct xf_reply *reply, unsigned status, const char *format, ..
 	va_start(args, format);
 	vsnprintf(text.text, sizeof text.text, format, args);
 	va_end(args);
-	reply_json(reply, status, xf_json_problem(status, status_title(status), text.text));
+	xf_reply_json(reply, status, xf_json_problem(status, status_title(status), text.text));
 	reply->content_type = "application/problem+json";
 }
 
@@ -133,7 +133,7 @@ answer_livez(struct xf_api *api, const struct xf_request *request, const char *n
 
 	(void)api, (void)request, (void)name;
 	cJSON_AddStringToObject(root, "status", "ok");
-	reply_json(reply, 200, root);
+	xf_reply_json(reply, 200, root);
 }
 
 static void
@@ -145,7 +145,7 @@ answer_readyz(struct xf_api *api, const struct xf_request *request, const char *
 
 	(void)request, (void)name;
 	cJSON_AddStringToObject(root, "status", ready ? "ready" : draining ? "draining" : "starting");
-	reply_json(reply, ready ? 200 : 503, root);
+	xf_reply_json(reply, ready ? 200 : 503, root);
 }
 
 static void
@@ -155,7 +155,7 @@ answer_health(struct xf_api *api, const struct xf_request *request, const char *
 
 	(void)request, (void)name;
 	snapshot_take(api, &snapshot);
-	reply_json(reply, xf_snapshot_healthy(&snapshot) ? 200 : 503, xf_json_health(&snapshot));
+	xf_reply_json(reply, xf_snapshot_healthy(&snapshot) ? 200 : 503, xf_json_health(&snapshot));
 	xf_snapshot_fini(&snapshot);
 }
 
@@ -168,7 +168,7 @@ answer_detailed(struct xf_api *api, const struct xf_request *request, const char
 
 	(void)request, (void)name;
 	snapshot_take(api, &snapshot);
-	reply_json(reply, 200, xf_json_detailed(&snapshot));
+	xf_reply_json(reply, 200, xf_json_detailed(&snapshot));
 	xf_snapshot_fini(&snapshot);
 }
 
@@ -179,7 +179,7 @@ answer_system(struct xf_api *api, const struct xf_request *request, const char *
 
 	(void)request, (void)name;
 	snapshot_take(api, &snapshot);
-	reply_json(reply, 200, xf_json_system(&snapshot));
+	xf_reply_json(reply, 200, xf_json_system(&snapshot));
 	xf_snapshot_fini(&snapshot);
 }
 
@@ -218,7 +218,7 @@ answer_routes(struct xf_api *api, const struct xf_request *request, const char *
 	(void)request, (void)name;
 	for (size_t i = 0; i < xf_flow_route_count(api->setup.flow); i++)
 		cJSON_AddItemToArray(list, route_json(api, i));
-	reply_json(reply, 200, root);
+	xf_reply_json(reply, 200, root);
 }
 
 static void
@@ -230,7 +230,7 @@ answer_route(struct xf_api *api, const struct xf_request *request, const char *n
 	if (index == SIZE_MAX)
 		route_unknown(api, name, reply);
 	else
-		reply_json(reply, 200, route_json(api, index));
+		xf_reply_json(reply, 200, route_json(api, index));
 }
 
 static void
@@ -244,7 +244,7 @@ route_pause(struct xf_api *api, const struct xf_request *request, const char *na
 		return;
 	}
 	xf_flow_route_pause(api->setup.flow, index, paused, request->who);
-	reply_json(reply, 200, route_json(api, index));
+	xf_reply_json(reply, 200, route_json(api, index));
 }
 
 static void
@@ -274,7 +274,7 @@ answer_transports(struct xf_api *api, const struct xf_request *request, const ch
 	for (size_t i = 0; i < conf->transport_count; i++)
 		cJSON_AddItemToArray(list, xf_json_transport(&conf->transports[i], &snapshot));
 	xf_snapshot_fini(&snapshot);
-	reply_json(reply, 200, root);
+	xf_reply_json(reply, 200, root);
 }
 
 static void
@@ -324,7 +324,7 @@ answer_transport(struct xf_api *api, const struct xf_request *request, const cha
 	root = xf_json_transport(&conf->transports[i], &snapshot);
 	xf_snapshot_fini(&snapshot);
 	report_add(api, &conf->transports[i], root);
-	reply_json(reply, 200, root);
+	xf_reply_json(reply, 200, root);
 }
 
 /* ---- plugins: those loaded; the running server loads no others ---------------------------------------- */
@@ -340,7 +340,7 @@ answer_plugins(struct xf_api *api, const struct xf_request *request, const char 
 	plugins = xf_catalogue_loaded(api->setup.catalogue, &count);
 	for (size_t i = 0; i < count; i++)
 		cJSON_AddItemToArray(list, xf_json_plugin(&plugins[i]));
-	reply_json(reply, 200, root);
+	xf_reply_json(reply, 200, root);
 }
 
 static const struct xf_transport_class *
@@ -375,7 +375,7 @@ answer_plugin(struct xf_api *api, const struct xf_request *request, const char *
 		cJSON_AddItemToObject(options, "source", xf_json_options(class->source_options));
 		cJSON_AddItemToObject(options, "sink", xf_json_options(class->sink_options));
 	}
-	reply_json(reply, 200, root);
+	xf_reply_json(reply, 200, root);
 }
 
 /* ---- migrations -------------------------------------------------------------------------------------- */
@@ -398,7 +398,7 @@ answer_migrations(struct xf_api *api, const struct xf_request *request, const ch
 	(void)request, (void)name;
 	for (size_t i = 0; i < xf_flow_migration_count(api->setup.flow); i++)
 		cJSON_AddItemToArray(list, migration_json(api, i));
-	reply_json(reply, 200, root);
+	xf_reply_json(reply, 200, root);
 }
 
 static void
@@ -411,7 +411,7 @@ answer_migration(struct xf_api *api, const struct xf_request *request, const cha
 	if (index == SIZE_MAX)
 		migration_unknown(api, name, reply);
 	else
-		reply_json(reply, 200, migration_json(api, index));
+		xf_reply_json(reply, 200, migration_json(api, index));
 }
 
 static void
@@ -430,7 +430,7 @@ migration_set(struct xf_api *api, size_t index, const struct xf_request *request
 	xf_flow_migration_status(api->setup.flow, index, &status);
 	root = xf_json_migration(&status);
 	cJSON_AddItemToObject(root, "change", xf_json_effect(&effect, &status, change->dry_run));
-	reply_json(reply, 200, root);
+	xf_reply_json(reply, 200, root);
 }
 
 static bool
@@ -514,12 +514,12 @@ answer_reload(struct xf_api *api, const struct xf_request *request, const char *
 		xf_reply_problem(reply, 409, "the server is stopping");
 	} else if (control->reload(control->context, request->who, &report, &errors) == XF_OK) {
 		root = cJSON_ParseWithLength(report.data, report.len);
-		reply_json(reply, 200, root != NULL ? root : cJSON_CreateObject());
+		xf_reply_json(reply, 200, root != NULL ? root : cJSON_CreateObject());
 	} else {
 		root = xf_json_problem(422, status_title(422),
 			               "the reload was refused; nothing was changed");
 		cJSON_AddItemToObject(root, "errors", xf_json_lines((struct xf_str){errors.data, errors.len}));
-		reply_json(reply, 422, root);
+		xf_reply_json(reply, 422, root);
 		reply->content_type = "application/problem+json";
 	}
 	xf_buffer_fini(&report);
@@ -542,7 +542,7 @@ answer_drain(struct xf_api *api, const struct xf_request *request, const char *n
 	control->drain(control->context, request->who);
 	root = cJSON_CreateObject();
 	cJSON_AddStringToObject(root, "status", "draining");
-	reply_json(reply, 202, root);
+	xf_reply_json(reply, 202, root);
 }
 
 /* ---- pages ------------------------------------------------------------------------------------------ */
@@ -575,6 +575,7 @@ static const struct path {
 	answer_function *get;
 	answer_function *patch;
 	answer_function *post;
+	answer_function *delete;
 	bool open;  /* without a token */
 	bool apart; /* looks at no part of the flow, which a reload may exchange meanwhile */
 } paths[] = {
@@ -602,6 +603,10 @@ static const struct path {
 	{"/api/v1/migrations", .get = answer_migrations},
 	{"/api/v1/migrations/*", .get = answer_migration, .patch = answer_patch},
 	{"/api/v1/migrations/*/rollback", .post = answer_rollback},
+	{"/api/v1/dead", .get = xf_dead_list, .delete = xf_dead_purge, .apart = true},
+	{"/api/v1/dead/replay", .post = xf_dead_replay},
+	{"/api/v1/dead/*", .get = xf_dead_show, .delete = xf_dead_remove, .apart = true},
+	{"/api/v1/dead/*/replay", .post = xf_dead_replay},
 };
 
 /* NAME is what stood for `*`. A name is at most as long as its room; longer ones exist nowhere. */
@@ -660,10 +665,13 @@ xf_api_answer(struct xf_api *api, const struct xf_request *request, struct xf_re
 		answer = path->patch;
 	else if (strcmp(request->method, "POST") == 0)
 		answer = path->post;
+	else if (strcmp(request->method, "DELETE") == 0)
+		answer = path->delete;
 	if (answer == NULL) {
-		reply->allow = path->patch != NULL  ? "GET, HEAD, PATCH"
-			       : path->post != NULL ? "POST"
-			                            : "GET, HEAD";
+		reply->allow = path->patch != NULL    ? "GET, HEAD, PATCH"
+			       : path->delete != NULL ? "GET, HEAD, DELETE"
+			       : path->post != NULL   ? "POST"
+			                              : "GET, HEAD";
 		xf_reply_problem(reply, 405, "%.20s is not for %.200s; allowed: %s", request->method,
 			         request->path, reply->allow);
 		return;

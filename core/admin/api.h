@@ -8,6 +8,8 @@
 
 #include <stdatomic.h>
 
+#include <cjson/cJSON.h>
+
 #include "admin/admin.h"
 
 struct xf_api {
@@ -15,9 +17,17 @@ struct xf_api {
 	_Atomic bool draining;
 };
 
+/* Of the query, decoded. */
+struct xf_argument {
+	const char *name;
+	const char *value; /* NULL: none was given */
+};
+
 struct xf_request {
 	const char *method;
 	const char *path;         /* decoded, without the query */
+	const struct xf_argument *arguments;
+	size_t argument_count;
 	const char *content_type; /* NULL: none was given */
 	struct xf_str body;
 	const char *who; /* for the log of changes */
@@ -38,6 +48,9 @@ void xf_api_answer(struct xf_api *api, const struct xf_request *request, struct 
 
 /* Paths that need no token: they say nothing but yes or no, or are a page that asks for the token. */
 bool xf_api_is_open(const char *path);
+
+/* Takes ROOT. */
+void xf_reply_json(struct xf_reply *reply, unsigned status, cJSON *root);
 
 /* A problem document in place of what *REPLY held. */
 void xf_reply_problem(struct xf_reply *reply, unsigned status, const char *format, ...)

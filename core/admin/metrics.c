@@ -555,6 +555,17 @@ render_process(const struct xf_snapshot *snapshot, struct xf_buffer *out)
 	gauge(out, "process_threads", "gauge", "Threads.", 0, (double)process->threads);
 }
 
+static void
+render_dead(const struct xf_snapshot *snapshot, struct xf_buffer *out)
+{
+	family(out, "", "dead_letters", "gauge", "Messages refused for good that are kept.");
+	xf_buffer_printf(out, "crossfade_dead_letters %" PRIu64 "\n", snapshot->dead.count);
+	family(out, "", "dead_letters_bytes", "gauge", "Bytes of their store that are in use.");
+	xf_buffer_printf(out, "crossfade_dead_letters_bytes %" PRIu64 "\n", snapshot->dead.bytes);
+	family(out, "", "dead_letters_max_bytes", "gauge", "Bytes of their store at which it takes no more.");
+	xf_buffer_printf(out, "crossfade_dead_letters_max_bytes %" PRIu64 "\n", snapshot->dead.bytes_max);
+}
+
 void
 xf_metrics_render(const struct xf_snapshot *snapshot, struct xf_buffer *out)
 {
@@ -567,4 +578,5 @@ xf_metrics_render(const struct xf_snapshot *snapshot, struct xf_buffer *out)
 	render_stages(snapshot, out);
 	render_buckets(snapshot, out);
 	render_sides(snapshot, out);
+	render_dead(snapshot, out);
 }

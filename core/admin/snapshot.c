@@ -16,6 +16,7 @@ xf_snapshot_take(struct xf_snapshot *snapshot, const struct xf_conf *conf, struc
 		.migration_count = xf_flow_migration_count(flow),
 	};
 	xf_process_read(&snapshot->process);
+	xf_letters_sum(xf_flow_letters(flow), &snapshot->dead);
 	if (control != NULL)
 		control->status(control->context, &snapshot->reload);
 	snapshot->routes = xf_alloc_array(snapshot->route_count, sizeof *snapshot->routes);

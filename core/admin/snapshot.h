@@ -16,6 +16,7 @@ struct xf_snapshot {
 	bool draining;
 	struct xf_reload_status reload; /* generation 0: nobody can tell */
 	struct xf_process process;
+	struct xf_letters_sum dead;
 	size_t route_count;
 	struct xf_route_status *routes;
 	size_t migration_count;

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/assert.h"
+#include "base/counter.h"
 #include "base/database.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -23,7 +24,7 @@
 /* Of a letter, with its payload. SQLite takes no more than 10^9 bytes a row. */
 #define LETTER_BYTES_MAX (900u << 20)
 
-enum { INSERT, INSERT_HEADER, ANY, SPACE, NOTE_IMPORT, COUNT, ROUTES, LIST, GET, HEADERS, REMOVE, STATEMENTS };
+enum { INSERT, INSERT_HEADER, SPACE, NOTE_IMPORT, COUNT, ROUTES, LIST, GET, HEADERS, REMOVE, STATEMENTS };
 
 #define COLUMNS "number, route, sink, reason, attempts, first_ms, last_ms, subject, id, key, content_type, reply"
 #define PAYLOAD 12 /* the column behind those */
@@ -32,7 +33,6 @@ static const char *const statements[STATEMENTS] = {
 	[INSERT] = "INSERT INTO letter (route, sink, reason, attempts, first_ms, last_ms, subject, id, key, content_type, reply, payload)"
 	           " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
 	[INSERT_HEADER] = "INSERT INTO header (letter, position, name, value) VALUES (?1, ?2, ?3, ?4)",
-	[ANY] = "SELECT 1 FROM letter LIMIT 1",
 	[SPACE] = "SELECT (page_count - freelist_count) * page_size"
 	          " FROM pragma_page_count, pragma_freelist_count, pragma_page_size",
 	[NOTE_IMPORT] = "INSERT OR IGNORE INTO imported (digest) VALUES (?1)",
@@ -82,8 +82,9 @@ struct xf_letters {
 	pthread_mutex_t lock; /* guards all below */
 	struct xf_database database;
 	sqlite3_stmt *statements[STATEMENTS];
-	bool open; /* a transaction */
+	uint64_t open; /* letters in the transaction; 0: there is none */
 	uint64_t losses;
+	_Atomic uint64_t count, bytes; /* on disk; read without the lock */
 };
 
 /* ---- Writing --------------------------------------------------------------------------- */
@@ -165,16 +166,27 @@ number_locked(struct xf_letters *letters, int which, uint64_t *number, struct xf
 static enum xf_status
 room_check_locked(struct xf_letters *letters, const struct xf_letter *letter, struct xf_error *error)
 {
-	uint64_t bytes = letter_bytes(letter), any, used;
+	uint64_t bytes = letter_bytes(letter), used;
 
 	if (bytes > LETTER_BYTES_MAX)
 		return xf_error_set(error, "a message of %" PRIu64 " bytes is too large for '%s'", bytes, letters->database.file);
-	if (number_locked(letters, ANY, &any, error) != XF_OK || number_locked(letters, SPACE, &used, error) != XF_OK)
+	if (number_locked(letters, SPACE, &used, error) != XF_OK)
 		return XF_FAILED;
-	if (any && used + bytes > letters->bytes_max)
-		return xf_error_set(error, "'%s' is full (%" PRIu64 " of %" PRIu64 " bytes); look at it, then purge or replay",
+	if (xf_read(&letters->count) + letters->open > 0 && used + bytes > letters->bytes_max)
+		return xf_error_set(error, "'%s' is full (%" PRIu64 " of %" PRIu64 " bytes); look at it, then purge (crossfade dead)",
 		                    letters->database.file, used, letters->bytes_max);
 	return XF_OK;
+}
+
+/* After a commit. */
+static void
+count_add_locked(struct xf_letters *letters, int64_t more)
+{
+	uint64_t bytes;
+
+	atomic_store(&letters->count, xf_read(&letters->count) + (uint64_t)more);
+	if (number_locked(letters, SPACE, &bytes, NULL) == XF_OK)
+		atomic_store(&letters->bytes, bytes);
 }
 
 /* What the transaction had is lost. */
@@ -182,8 +194,8 @@ static void
 lose_locked(struct xf_letters *letters)
 {
 	xf_database_rollback(&letters->database);
-	letters->losses += letters->open;
-	letters->open = false;
+	letters->losses += letters->open > 0;
+	letters->open = 0;
 }
 
 /* ---- Life ------------------------------------------------------------------------------ */
@@ -262,6 +274,7 @@ letters_ready(struct xf_letters *letters, const char *data_dir, struct xf_error 
 	char *file = xf_format("%s/dead.db", data_dir);
 	int fd = open(file, O_WRONLY | O_CREAT | O_CLOEXEC, 0640); /* there are payloads in it; SQLite's own files get the same mode */
 	enum xf_status status;
+	uint64_t count;
 
 	if (fd >= 0)
 		close(fd);
@@ -273,7 +286,13 @@ letters_ready(struct xf_letters *letters, const char *data_dir, struct xf_error 
 		status = xf_database_check(&letters->database, error);
 	for (int i = 0; i < STATEMENTS && status == XF_OK; i++)
 		status = xf_database_prepare(&letters->database, statements[i], &letters->statements[i], error);
-	return status == XF_OK ? letters_import(letters, data_dir, error) : status;
+	if (status == XF_OK)
+		status = letters_import(letters, data_dir, error);
+	if (status == XF_OK)
+		status = number_locked(letters, COUNT, &count, error);
+	if (status == XF_OK)
+		count_add_locked(letters, (int64_t)count);
+	return status;
 }
 
 struct xf_letters *
@@ -310,13 +329,13 @@ append_locked(struct xf_letters *letters, const struct xf_letter *letter, struct
 {
 	if (room_check_locked(letters, letter, error) != XF_OK)
 		return XF_FAILED;
-	if (!letters->open && xf_database_begin(&letters->database, error) != XF_OK)
+	if (letters->open == 0 && xf_database_begin(&letters->database, error) != XF_OK)
 		return XF_FAILED;
 	if (letter_insert(letters, letter, error) != XF_OK) {
 		lose_locked(letters);
 		return XF_FAILED;
 	}
-	letters->open = true;
+	letters->open++;
 	return XF_OK;
 }
 
@@ -345,13 +364,14 @@ xf_letters_losses(struct xf_letters *letters)
 static enum xf_status
 sync_locked(struct xf_letters *letters, struct xf_error *error)
 {
-	if (!letters->open)
+	if (letters->open == 0)
 		return XF_OK;
 	if (xf_database_commit(&letters->database, error) != XF_OK) {
 		lose_locked(letters);
 		return XF_FAILED;
 	}
-	letters->open = false;
+	count_add_locked(letters, (int64_t)letters->open);
+	letters->open = 0;
 	return XF_OK;
 }
 
@@ -370,20 +390,12 @@ xf_letters_sync(struct xf_letters *letters, uint64_t losses, struct xf_error *er
 
 /* ---- What is there --------------------------------------------------------------------- */
 
-enum xf_status
-xf_letters_sum(struct xf_letters *letters, struct xf_letters_sum *sum, struct xf_error *error)
+void
+xf_letters_sum(struct xf_letters *letters, struct xf_letters_sum *sum)
 {
-	enum xf_status status;
-
-	pthread_mutex_lock(&letters->lock);
+	sum->count = xf_read(&letters->count);
+	sum->bytes = xf_read(&letters->bytes);
 	sum->bytes_max = letters->bytes_max;
-	status = sync_locked(letters, error);
-	if (status == XF_OK)
-		status = number_locked(letters, COUNT, &sum->count, error);
-	if (status == XF_OK)
-		status = number_locked(letters, SPACE, &sum->bytes, error);
-	pthread_mutex_unlock(&letters->lock);
-	return status;
 }
 
 static struct xf_str
@@ -540,8 +552,10 @@ xf_letters_remove(struct xf_letters *letters, uint64_t number, const char *route
 	sqlite3_bind_int64(statement, 3, before_ms);
 	if (status == XF_OK)
 		status = xf_database_step(&letters->database, statement, error);
-	if (status == XF_OK)
+	if (status == XF_OK) {
 		*count = (uint64_t)sqlite3_changes64(letters->database.db);
+		count_add_locked(letters, -(int64_t)*count);
+	}
 	pthread_mutex_unlock(&letters->lock);
 	return status;
 }
@@ -549,12 +563,12 @@ xf_letters_remove(struct xf_letters *letters, uint64_t number, const char *route
 bool
 xf_letters_full(struct xf_letters *letters)
 {
-	uint64_t any, used;
+	uint64_t used = 0;
 	bool full;
 
 	pthread_mutex_lock(&letters->lock);
-	full = number_locked(letters, ANY, &any, NULL) != XF_OK || number_locked(letters, SPACE, &used, NULL) != XF_OK ||
-	       (any && used >= letters->bytes_max - letters->bytes_max / 4);
+	full = number_locked(letters, SPACE, &used, NULL) != XF_OK ||
+	       (xf_read(&letters->count) + letters->open > 0 && used >= letters->bytes_max - letters->bytes_max / 4);
 	pthread_mutex_unlock(&letters->lock);
 	return full;
 }

@@ -5,7 +5,7 @@
  * message is acked only after a sync that went well. When so many bytes are in use as it may have, it takes no more, and the routes
  * pause until something was taken out. The space of what was taken out is used again; the file stays as large.
  *
- * Threads: any; a mutex inside. All of it blocks on the disk.
+ * Threads: any; a mutex inside. What is not said not to blocks on the disk.
  */
 #ifndef XF_DEAD_LETTERS_H
 #define XF_DEAD_LETTERS_H
@@ -47,14 +47,17 @@ enum xf_status xf_letters_append(struct xf_letters *letters, const struct xf_let
 uint64_t xf_letters_losses(struct xf_letters *letters);
 enum xf_status xf_letters_sync(struct xf_letters *letters, uint64_t losses, struct xf_error *error);
 
+/* What is on disk. */
 struct xf_letters_sum {
 	uint64_t count;
 	uint64_t bytes; /* in use in the file */
 	uint64_t bytes_max;
 };
 
+/* Does not wait for the disk. */
+void xf_letters_sum(struct xf_letters *letters, struct xf_letters_sum *sum);
+
 /* What is read is on disk: it is synced first. EACH must call nothing of the store; what it gets is borrowed for the call. */
-enum xf_status xf_letters_sum(struct xf_letters *letters, struct xf_letters_sum *sum, struct xf_error *error);
 enum xf_status xf_letters_routes(struct xf_letters *letters, void (*each)(void *context, struct xf_str route, uint64_t count),
                                  void *context, struct xf_error *error);
 /* Up to LIMIT with numbers above AFTER, in order, of ROUTE or, with NULL, of all; without headers, and of the payload the length only. */

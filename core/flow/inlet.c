@@ -826,7 +826,7 @@ xf_inlet_status(struct xf_inlet *inlet, struct xf_route_status *status)
 	status->paused = status->paused || atomic_load(&inlet->paused);
 	if (atomic_load(&inlet->settlements.blocked) && status->reason[0] == '\0')
 		snprintf(status->reason, sizeof(status->reason),
-		         "the store of dead letters takes no more: look at them, then purge or replay (crossfade dead)");
+		         "the store of dead letters takes no more: look at them, then purge (crossfade dead)");
 	pthread_mutex_lock(&inlet->way_lock);
 	xf_way_status(inlet->way, since > 0 && since < now ? now - since : 0, status);
 	pthread_mutex_unlock(&inlet->way_lock);

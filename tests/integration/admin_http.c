@@ -289,6 +289,7 @@ everything_answers_over_the_socket(void **state)
 		"/api/v1/plugins/local",
 		"/api/v1/migrations",
 		"/api/v1/migrations/orders",
+		"/api/v1/dead",
 	};
 	struct server *server = server_start(NULL);
 
@@ -302,6 +303,71 @@ everything_answers_over_the_socket(void **state)
 	xf_admin_draining(server->admin);
 	expect(socket_open(server), "GET", "/readyz", "", "", 503, "draining");
 	expect(socket_open(server), "GET", "/livez", "", "", 200, "ok");
+	server_stop(server);
+}
+
+static void
+letter_keep(const struct server *server, const char *route, struct xf_str payload, int64_t at_ms)
+{
+	static const struct xf_header headers[] = {{{"tag", 3}, {"x", 1}}, {{"raw", 3}, {"\xff", 1}}};
+	struct xf_letters *letters = xf_flow_letters(server->flow);
+	const struct xf_letter letter = {
+		.route = xf_str(route),
+		.sink = xf_str("orders/to"),
+		.reason = xf_str("too large"),
+		.attempts = 3,
+		.first_ms = at_ms,
+		.last_ms = at_ms,
+		.content_type = xf_str("text/plain"),
+		.message = {.subject = xf_str("a.b"), .id = xf_str("7"), .payload = payload, .headers = headers, .header_count = 2},
+	};
+
+	assert_int_equal(xf_letters_append(letters, &letter, NULL), XF_OK);
+	assert_int_equal(xf_letters_sync(letters, xf_letters_losses(letters), NULL), XF_OK);
+}
+
+static void
+dead_letters_are_listed_and_removed(void **state)
+{
+	static const char one[] = "{\"number\":1,\"route\":\"r&d\",\"sink\":\"orders/to\",\"reason\":\"too large\",\"attempts\":3,"
+	                          "\"first\":\"1970-01-01T00:00:01.000Z\",\"last\":\"1970-01-01T00:00:01.000Z\",\"subject\":\"a.b\","
+	                          "\"id\":\"7\",\"key\":\"\",\"content_type\":\"text/plain\",\"reply\":\"\",\"payload_bytes\":4";
+	struct server *server = server_start(NULL);
+
+	(void)state;
+	letter_keep(server, "r&d", xf_str("text"), 1000);
+	letter_keep(server, "orders", (struct xf_str){"\0\1", 2}, 2000);
+	letter_keep(server, "orders", xf_str(""), 3000);
+	expect(socket_open(server), "GET", "/api/v1/dead", "", "", 200, one);
+	expect(socket_open(server), "GET", "/api/v1/dead", "", "", 200, "{\"count\":3,\"bytes\":");
+	expect(socket_open(server), "GET", "/api/v1/dead", "", "", 200,
+	       "\"routes\":[{\"route\":\"orders\",\"count\":2},{\"route\":\"r&d\",\"count\":1}]");
+	expect(socket_open(server), "GET", "/api/v1/dead?route=r%26d", "", "", 200, "\"payload_bytes\":4}]}");
+	expect(socket_open(server), "GET", "/api/v1/dead?after=1&limit=1", "", "", 200, "\"payload_bytes\":2}]}");
+	expect(socket_open(server), "GET", "/api/v1/dead/1", "", "", 200, one);
+	expect(socket_open(server), "GET", "/api/v1/dead/1", "", "", 200,
+	       "\"headers\":[{\"name\":\"tag\",\"value\":\"x\"},{\"name\":\"raw\",\"value_base64\":\"/w==\"}],\"payload\":\"text\"}");
+	expect(socket_open(server), "GET", "/api/v1/dead/2", "", "", 200, "\"payload_base64\":\"AAE=\"}");
+	expect(socket_open(server), "GET", "/metrics", "", "", 200, "\ncrossfade_dead_letters 3\n");
+	expect(socket_open(server), "GET", "/api/v1/dead/9", "", "", 404, "no dead letter '9'");
+	expect(socket_open(server), "GET", "/api/v1/dead/1x", "", "", 404, "no dead letter '1x'");
+	expect(socket_open(server), "DELETE", "/api/v1/dead/9", "", "", 404, "no dead letter '9'");
+	expect(socket_open(server), "DELETE", "/api/v1/dead/x", "", "", 404, "no dead letter 'x'");
+	expect(socket_open(server), "GET", "/api/v1/dead?rout=x", "", "", 400, "did you mean 'route'?");
+	expect(socket_open(server), "GET", "/api/v1/dead?limit=0", "", "", 400, "limit is '0'; it must be 1 to 1000");
+	expect(socket_open(server), "DELETE", "/api/v1/dead?limit=1", "", "", 400, "no argument 'limit'");
+	expect(socket_open(server), "DELETE", "/api/v1/dead?before=now", "", "", 400, "a time like");
+	expect(socket_open(server), "DELETE", "/api/v1/dead", "", "", 400, "all=true");
+	expect(socket_open(server), "DELETE", "/api/v1/dead?all=true&a=&a=&a=&a=&a=&a=&a=&a=&a=&a=&a=&a=&a=&a=&a=&a=", "", "", 400,
+	       "may have 16");
+	expect(socket_open(server), "POST", "/api/v1/dead/1/replay", "", "", 501, "not built yet");
+	expect(socket_open(server), "POST", "/api/v1/dead/replay", "", "", 501, "not built yet");
+	expect(socket_open(server), "PATCH", "/api/v1/dead/1", JSON, "{}", 405, "Allow: GET, HEAD, DELETE");
+	expect(socket_open(server), "DELETE", "/api/v1/dead?route=orders&before=1970-01-01T00:00:03Z", "", "", 200, "{\"removed\":1}");
+	expect(socket_open(server), "DELETE", "/api/v1/dead/1", "", "", 200, "{\"removed\":1}");
+	expect(socket_open(server), "GET", "/api/v1/dead?after=0", "", "", 200, "\"letters\":[{\"number\":3,");
+	expect(socket_open(server), "DELETE", "/api/v1/dead?all=true", "", "", 200, "{\"removed\":1}");
+	expect(socket_open(server), "GET", "/api/v1/dead", "", "", 200, "\"letters\":[]}");
 	server_stop(server);
 }
 
@@ -603,6 +669,7 @@ main(void)
 		cmocka_unit_test(reload_answers_with_what_changed),
 		cmocka_unit_test(drain_shows_at_once),
 		cmocka_unit_test(everything_answers_over_the_socket),
+		cmocka_unit_test(dead_letters_are_listed_and_removed),
 		cmocka_unit_test(mistakes_are_problem_documents),
 		cmocka_unit_test(a_migration_is_steered),
 		cmocka_unit_test(tcp_asks_for_the_token),

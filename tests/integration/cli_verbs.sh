@@ -55,6 +55,12 @@ check 2 'usage: crossfade migration VERB' migration
 check 2 'something is missing' migration set
 check 2 "did you mean 'crossfade route show'?" route shwo
 check 2 '--watch takes a number' status --watch 0
+check 2 'say which' dead purge
+check 2 'say which' dead purge 1 --all
+check 2 'say which' dead purge --all --route orders
+check 2 '--older' dead purge --older soon
+check 2 '--limit' dead list --limit 1001
+check 2 'something is missing' dead show
 check 2 'is too much' reload now
 check 0 'usage: crossfade migration set' help migration set
 check 2 'nothing to set' migration set orders
@@ -66,7 +72,7 @@ check 2 'on, off or required' migration set orders --mirror maybe
 check 2 '--count' migration show orders --count 3
 check 2 'needs a value' migration set orders --percent
 for verb in validate status 'migration list' 'migration show' 'migration set' 'migration rollback' 'route list' \
-	'route show' 'route pause' 'route resume' reload drain 'transport list' 'transport show' 'plugin list' 'plugin show'; do
+	'route show' 'route pause' 'route resume' 'dead list' 'dead show' 'dead purge' reload drain 'transport list' 'transport show' 'plugin list' 'plugin show'; do
 	# shellcheck disable=SC2086
 	check 0 "usage: crossfade $verb" $verb --help
 	grep -q '^examples:' "$dir/out" || { echo "FAILED: $verb --help has no examples"; failures=$((failures + 1)); }
@@ -162,6 +168,42 @@ check 0 'stopped after' drain $c
 wait "$server" || { echo "FAILED: the server ended with $?:"; cat "$dir/log"; failures=$((failures + 1)); }
 server=
 [ -e "$dir/data/admin.sock" ] && { echo "FAILED: the socket is left behind"; failures=$((failures + 1)); }
+
+# dead letters: what a route cannot place is kept, shown and removed
+mkdir "$dir/kept"
+cat >"$dir/d.yaml" <<END
+server: {name: cli, data_dir: kept}
+transports:
+  probe: {plugin: probe}
+  there: {plugin: local}
+routes:
+  - {name: picky, from: {transport: probe, count: 3, to: "p.a"}, to: {transport: there, subject: "{header.none}"}}
+END
+d="-c $dir/d.yaml"
+"$build/bin/crossfaded" -c "$dir/d.yaml" 2>"$dir/log" &
+server=$!
+for _ in {1..600}; do
+	"$tool" dead list $d 2>/dev/null | grep -q '^3 in all' && break
+	sleep 0.05
+done
+check 0 'picky 3' dead list $d
+grep -q "^ *2  .*  picky  *p\.a  .*header.none" "$dir/out" || { echo "FAILED: dead list:"; cat "$dir/out"; failures=$((failures + 1)); }
+check 0 'perhaps more: --after 2' dead list --after 1 --limit 1 --route picky $d
+check 0 '"letters":	[]' dead list --route 'no such' --json $d
+check 0 'header:       key: k0' dead show 1 $d
+grep -q '^base64:' "$dir/out" || { echo "FAILED: dead show has no payload:"; cat "$dir/out"; failures=$((failures + 1)); }
+check 0 '"payload_base64":' dead show 1 --json $d
+check 1 "no dead letter '9'" dead show 9 $d
+check 0 '0 removed' dead purge --route picky --older 1h $d
+check 0 '1 removed' dead purge 1 $d
+check 1 "no dead letter '1'" dead purge 1 $d
+check 0 '2 removed' dead purge --older 0s $d
+check 0 '"removed":	0' dead purge --all --json $d
+check 0 '0 in all' dead list $d
+grep -q 'dead letters removed by=' "$dir/log" || { echo "FAILED: the log does not say who removed them"; failures=$((failures + 1)); }
+check 0 'stopped after' drain $d
+wait "$server"
+server=
 
 [ "$failures" = 0 ] && echo "all verbs do as they say"
 exit $((failures > 0))

@@ -14,8 +14,8 @@ static const struct verb validate = {"validate", "check a configuration file and
                                      .run = verb_validate};
 
 const struct verb *const verbs[] = {
-	&validate, &verb_status, &verb_migration, &verb_route,  &verb_transport, &verb_plugin,
-	&verb_reload,   &verb_drain,  &verb_pub,       &verb_sub, &verb_request, &verb_bench, &verb_help,  NULL,
+	&validate, &verb_status, &verb_migration, &verb_route, &verb_dead, &verb_transport, &verb_plugin, &verb_reload,
+	&verb_drain, &verb_pub, &verb_sub, &verb_request, &verb_bench, &verb_help, NULL,
 };
 
 int

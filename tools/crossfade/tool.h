@@ -30,7 +30,7 @@ struct verb {
 	const struct verb *subverbs;       /* ends with one without a name */
 };
 
-extern const struct verb verb_bench, verb_drain, verb_help, verb_migration, verb_plugin, verb_pub, verb_reload,
+extern const struct verb verb_bench, verb_dead, verb_drain, verb_help, verb_migration, verb_plugin, verb_pub, verb_reload,
 	verb_request, verb_route, verb_status, verb_sub, verb_transport;
 int verb_validate(int argc, char **argv);
 

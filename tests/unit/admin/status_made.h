@@ -114,6 +114,7 @@ made_init(struct made *made)
 		.routes = made->routes,
 		.migration_count = 1,
 		.migrations = made->migrations,
+		.dead = {.count = 17, .bytes = 40960, .bytes_max = 67108864},
 		.process = {.start_ms = 1700000000123,
 		            .resident_bytes = 4096000,
 		            .open_fds = 21,

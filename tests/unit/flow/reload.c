@@ -1072,9 +1072,9 @@ rejected_of_route(void)
 static uint64_t
 letters_count(void)
 {
-	struct xf_letters_sum sum = {0};
+	struct xf_letters_sum sum;
 
-	assert_int_equal(xf_letters_sum(xf_flow_letters(world.flow), &sum, NULL), XF_OK);
+	xf_letters_sum(xf_flow_letters(world.flow), &sum);
 	return sum.count;
 }
 
