@@ -615,6 +615,8 @@ reason_from_reply(char *out, size_t size, const char *text, size_t len)
 		out[n++] = c < ' ' || c == 0x7f ? '?' : (char)c;
 	}
 	out[n] = '\0';
+	if (n == 0)
+		snprintf(out, size, "an error without a reason");
 }
 
 /* To the new master directly: another sentinel may not know of it yet. */
