@@ -186,11 +186,11 @@ json_get_string(struct xf_str text, const char *path, char *out, size_t size)
 bool
 json_each(struct xf_str *cursor, struct xf_str *element)
 {
-	const char *end = cursor->data + cursor->len;
-	const char *at, *value_end;
+	const char *at, *end, *value_end;
 
 	if (cursor->len == 0)
 		return false;
+	end = cursor->data + cursor->len;
 	at = skip_space(cursor->data, end);
 	if (at >= end || (*at != '[' && *at != ','))
 		return false;

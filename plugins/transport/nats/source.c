@@ -246,6 +246,8 @@ parse_delivery(struct xf_str reply, struct delivery *delivery)
 	uint64_t begin = 0, i, stamp;
 	uint32_t count = 0, first;
 
+	if (reply.len < 8 || memcmp(reply.data, "$JS.ACK.", 8) != 0)
+		return false;
 	for (i = 0; i <= reply.len; i++) {
 		if (i < reply.len && reply.data[i] != '.')
 			continue;
@@ -254,7 +256,7 @@ parse_delivery(struct xf_str reply, struct delivery *delivery)
 		token[count++] = (struct xf_str){reply.data + begin, i - begin};
 		begin = i + 1;
 	}
-	if (count < 9 || reply.len < 8 || memcmp(reply.data, "$JS.ACK.", 8) != 0)
+	if (count < 9)
 		return false;
 	first = count >= 11 ? 4 : 2;
 	delivery->stream = token[first];
