@@ -4,6 +4,7 @@
 #include "admin/change.h"
 
 #include "admin/json.h"
+#include "base/memory.h"
 #include "base/utf8.h"
 #include "fuzz.h"
 
@@ -15,7 +16,7 @@ fuzz_one(struct xf_str input)
 	struct xf_str body = fuzz_tight(input);
 	struct xf_error error = {{0}};
 	struct xf_buffer mended = {0};
-	char *terminated = strndup(input.data, input.len);
+	char *terminated = xf_strndup(input.data, input.len);
 
 	if (xf_change_parse(body, now, &change, &error) == XF_OK) {
 		XF_ASSERT(!change.has_percent || change.to.percent <= 10000);

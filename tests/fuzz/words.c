@@ -4,6 +4,7 @@
 #include "transport/http/words.h"
 
 #include "base/base64.h"
+#include "base/memory.h"
 #include "base/utf8.h"
 #include "transport/http/json.h"
 
@@ -73,7 +74,7 @@ json_check(struct xf_str text)
 void
 fuzz_one(struct xf_str input)
 {
-	char *terminated = strndup(input.data, input.len);
+	char *terminated = xf_strndup(input.data, input.len);
 
 	XF_ASSERT(duration_read(terminated) >= -1);
 	free(terminated);
