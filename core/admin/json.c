@@ -155,6 +155,20 @@ endpoint_json(const struct xf_endpoint_status *endpoint)
 }
 
 static cJSON *
+spool_json(const struct xf_leg_status *leg)
+{
+	cJSON *object = cJSON_CreateObject();
+
+	add_count(object, "messages", leg->spool.messages);
+	add_count(object, "bytes", leg->spool.bytes);
+	add_count(object, "bytes_max", leg->spool.bytes_max);
+	add_count(object, "refused", leg->spool.refused);
+	cJSON_AddBoolToObject(object, "failed", leg->spool.failed);
+	add_seconds(object, "oldest_seconds", leg->spool_age_ms * 1000);
+	return object;
+}
+
+static cJSON *
 leg_json(const struct xf_leg_status *leg, const char *side)
 {
 	cJSON *object = endpoint_json(&leg->sink);
@@ -167,6 +181,7 @@ leg_json(const struct xf_leg_status *leg, const char *side)
 	add_count(object, "dropped", leg->dropped);
 	add_count(object, "crossed", leg->crossed);
 	add_count(object, "moved", leg->moved);
+	add_count(object, "spooled", leg->spooled);
 	add_count(object, "in_flight", leg->in_flight);
 	add_count(object, "retried", leg->retried);
 	add_count(object, "copies", leg->copies);
@@ -174,6 +189,8 @@ leg_json(const struct xf_leg_status *leg, const char *side)
 	add_count(object, "only", leg->only);
 	add_seconds(object, "oldest_unconfirmed_seconds", leg->oldest_ms * 1000);
 	add_latency(object, "publish_latency", &leg->publish);
+	if (leg->spools)
+		cJSON_AddItemToObject(object, "spool", spool_json(leg));
 	return object;
 }
 

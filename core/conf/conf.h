@@ -78,6 +78,7 @@ struct xf_conf_transport {
 enum xf_when_down {
 	XF_WHEN_DOWN_WAIT,
 	XF_WHEN_DOWN_DROP,
+	XF_WHEN_DOWN_SPOOL,
 };
 
 /* How a message stands in a broker that carries no headers. */
@@ -94,6 +95,8 @@ struct xf_conf_endpoint {
 	const char *shown;            /* for people: the subject, or what a source reads instead: a queue's name */
 	struct xf_template *template; /* sink: never NULL; source: NULL */
 	enum xf_when_down when_down;
+	uint64_t spool_max_size;         /* of WHEN_DOWN_SPOOL: bytes */
+	bool spool_drops;                /* what finds it full is dropped; else it waits */
 	enum xf_envelope envelope;
 	bool subject_escape;             /* source: foreign names are escaped; sink: such subjects are turned back */
 	uint32_t connections;            /* sink: its lanes are spread over so many; at least 1 */

@@ -120,6 +120,11 @@ all_read(struct xf_loading *l, struct xf_conf_route *route, const struct xf_yaml
 	route->to = XF_TO_ALL;
 	route->require = (enum xf_require)xf_config_option(config, ALL_REQUIRE)->i64;
 	sinks_read(l, route, xf_config_node(config, ALL_SINKS), XF_ENDPOINT_SINK, "all", scope, NULL);
+	for (size_t i = 0; route->require == XF_REQUIRE_ANY && i < route->sink_count; i++)
+		if (route->sinks[i].when_down == XF_WHEN_DOWN_SPOOL)
+			xf_report_error(l->report, route->sinks[i].place,
+			                "%sall[%zu]: 'when_down: spool' with 'require: any', where what one sink cannot take another "
+			                "does; expected wait or drop", scope, i);
 }
 
 enum { SPLIT_SINKS, SPLIT_KEY };

@@ -14,10 +14,11 @@ enum {
 
 enum { ENDPOINT_TRANSPORT, ENDPOINT_SUBJECT, ENDPOINT_ENVELOPE, ENDPOINT_ESCAPE, ENDPOINT_CONNECTIONS, SOURCE_MESSAGE_ID };
 
-enum { SINK_WHEN_DOWN = SOURCE_MESSAGE_ID, SINK_IN_PLACE, SINK_WEIGHT };
+enum { SINK_WHEN_DOWN = SOURCE_MESSAGE_ID, SINK_IN_PLACE, SINK_WEIGHT, SINK_SPOOL };
 
 static const char *const envelope_words[] = {"none", "json", NULL};          /* as in enum xf_envelope */
-static const char *const when_down_words[] = {"wait", "drop", "spool", NULL}; /* the first two as in enum xf_when_down */
+static const char *const when_down_words[] = {"wait", "drop", "spool", NULL}; /* as in enum xf_when_down */
+static const char *const when_full_words[] = {"wait", "drop", NULL};
 
 #define TRANSPORT_ROW                                                                                          \
 	XF_ROW(.type = XF_OPTION_STRING, .flags = XF_OPTION_REQUIRED, .key = "transport",                      \
@@ -57,11 +58,20 @@ static const struct xf_option *const sink_rows[] = {
 	XF_ROW(.type = XF_OPTION_ENUM, .key = "when_down", .def = "wait", .values = when_down_words),
 	XF_ROW(.type = XF_OPTION_BOOL, .key = "in_place", .def = "false"),
 	XF_ROW(.type = XF_OPTION_PERCENT, .key = "weight"),
+	XF_ROW(.type = XF_OPTION_NODE, .key = "spool"),
+	NULL,
+};
+
+enum { SPOOL_MAX_SIZE, SPOOL_WHEN_FULL };
+
+static const struct xf_option *const spool_rows[] = {
+	XF_ROW(.type = XF_OPTION_BYTES, .key = "max_size", .def = "1GiB", .min = 1 << 20,
+	       .max = INT64_C(1) << 40),
+	XF_ROW(.type = XF_OPTION_ENUM, .key = "when_full", .def = "wait", .values = when_full_words),
 	NULL,
 };
 
 static const struct xf_option *const sink_later_rows[] = {
-	XF_LATER("spool"),
 	XF_LATER("dedupe"),
 	XF_ELSEWHERE("message_id", "at a source"),
 	XF_ELSEWHERE("require", "beside 'all' in 'to'"),
@@ -165,7 +175,7 @@ static void
 in_place_check(struct xf_loading *l, struct xf_conf_endpoint *ep, const struct xf_config *core,
                const struct xf_endpoint_setting *setting)
 {
-	static const uint32_t unused[] = {ENDPOINT_SUBJECT, ENDPOINT_CONNECTIONS, SINK_WHEN_DOWN};
+	static const uint32_t unused[] = {ENDPOINT_SUBJECT, ENDPOINT_CONNECTIONS, SINK_WHEN_DOWN, SINK_SPOOL};
 	const struct xf_yaml *node = xf_config_node(core, SINK_IN_PLACE);
 
 	if (setting->kind != XF_ENDPOINT_OLD) {
@@ -199,15 +209,33 @@ weight_read(struct xf_loading *l, const struct xf_conf_endpoint *ep, const struc
 }
 
 static void
+spool_read(struct xf_loading *l, struct xf_conf_endpoint *ep, const struct xf_config *core, const char *scope)
+{
+	const struct xf_yaml *node = xf_config_node(core, SINK_SPOOL);
+	const struct xf_config *config;
+
+	if (node != NULL && ep->when_down != XF_WHEN_DOWN_SPOOL && xf_config_node(core, SINK_IN_PLACE) == NULL)
+		xf_report_error(l->report, xf_config_key_place(core, SINK_SPOOL),
+		                "%s'spool' without 'when_down: spool', so nothing would ever be in it", scope);
+	if (node != NULL && node->kind != XF_YAML_MAP && !node->bad)
+		xf_report_error(l->report, node->place, "%s'spool' is %s; expected a map like {max_size: 1GiB}", scope,
+		                xf_yaml_kind_name(node));
+	if (node == NULL || node->kind != XF_YAML_MAP)
+		node = xf_read_empty_map(l, ep->place);
+	config = xf_read_rows(l, node, xf_arena_format(l->arena, "%sspool: ", scope), spool_rows);
+	if (!xf_config_sound(config))
+		return;
+	ep->spool_max_size = (uint64_t)xf_config_option(config, SPOOL_MAX_SIZE)->i64;
+	ep->spool_drops = xf_config_option(config, SPOOL_WHEN_FULL)->i64 == 1;
+}
+
+static void
 sink_core_read(struct xf_loading *l, struct xf_conf_endpoint *ep, const struct xf_config *core,
                const struct xf_endpoint_setting *setting, uint32_t *weight)
 {
 	ep->connections = (uint32_t)xf_config_option(core, ENDPOINT_CONNECTIONS)->i64;
 	ep->when_down = (enum xf_when_down)xf_config_option(core, SINK_WHEN_DOWN)->i64;
-	if (xf_config_option(core, SINK_WHEN_DOWN)->i64 == 2)
-		xf_report_error(l->report, xf_config_node(core, SINK_WHEN_DOWN)->place,
-		                "%s'when_down: spool' is not built yet in this version; expected wait or drop",
-		                setting->scope);
+	spool_read(l, ep, core, setting->scope);
 	sink_subject_read(l, ep, core, setting->scope);
 	if (xf_config_node(core, SINK_IN_PLACE) != NULL)
 		in_place_check(l, ep, core, setting);

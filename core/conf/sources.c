@@ -66,7 +66,7 @@ static bool
 key_is_shared(const struct xf_option *const *rows, const char *key)
 {
 	static const char *const core[] = {"transport", "envelope", "subject_escape"};
-	static const char *const own[] = {"subject", "connections", "when_down", "in_place"};
+	static const char *const own[] = {"subject", "connections", "when_down", "spool", "in_place"};
 
 	for (size_t i = 0; i < sizeof(core) / sizeof(*core); i++)
 		if (strcmp(core[i], key) == 0)

@@ -7,6 +7,7 @@
 enum promise {
 	PROMISE_EPHEMERAL,
 	PROMISE_LOSSY,
+	PROMISE_LOSSY_SPOOLED,
 	PROMISE_WHILE_UP,
 	PROMISE_ANY,
 	PROMISE_ONCE,
@@ -18,6 +19,7 @@ enum promise {
 static const char *const promise_words[] = {
 	[PROMISE_EPHEMERAL] = "as the broker: those subscribed at that moment",
 	[PROMISE_LOSSY] = "what the broker delivered, bounded; overflow is dropped and counted",
+	[PROMISE_LOSSY_SPOOLED] = "what the broker delivered, at least once, as long as the spool has room",
 	[PROMISE_WHILE_UP] = "at least once while the sink is up; dropped and counted while it is down",
 	[PROMISE_ANY] = "settled once one of the sinks has it; the others get it as they can",
 	[PROMISE_ONCE] = "at least once",
@@ -32,7 +34,7 @@ promise_of(const struct xf_conf_endpoint *source, const struct xf_conf_endpoint 
 	if (sink->traits & XF_TRAIT_EPHEMERAL)
 		return PROMISE_EPHEMERAL;
 	if (source->traits & XF_TRAIT_LOSSY)
-		return PROMISE_LOSSY;
+		return sink->when_down == XF_WHEN_DOWN_SPOOL ? PROMISE_LOSSY_SPOOLED : PROMISE_LOSSY;
 	if (sink->when_down == XF_WHEN_DOWN_DROP)
 		return PROMISE_WHILE_UP;
 	return sink->traits & XF_TRAIT_DEDUP ? PROMISE_DEDUP : PROMISE_ONCE;

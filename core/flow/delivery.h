@@ -65,6 +65,8 @@ struct xf_leg {
 	bool down;      /* bounced because the sink is down */
 	bool abandoned; /* recalled: whatever comes back is too late */
 	bool extra;     /* allocated by itself */
+	bool to_spool;  /* is, or was last, on its way to the spool of its sink */
+	uint8_t role;   /* what a record says of it: enum xf_spooled_role */
 };
 
 struct xf_delivery {
@@ -84,6 +86,8 @@ struct xf_delivery {
 	bool waived;          /* its copies need not confirm any more */
 	bool open;            /* not settled */
 	uint8_t refused;      /* XF_REFUSED_* */
+	uint8_t replayed;     /* 1 + enum xf_spooled_role: it was one leg of a message, and goes on as that; 0: it is new */
+	uint8_t replayed_to;  /* the sink of that leg, if it has one of its own */
 	struct xf_leg leg;    /* the first */
 
 	struct xf_inbox *home; /* where its legs go back to */

@@ -86,6 +86,7 @@ route_make(struct xf_flow *flow, const struct xf_conf_route *conf, struct xf_err
 		.conf = conf,
 		.holder = flow->holder,
 		.transports = &flow->transports,
+		.spoolers = &flow->spoolers,
 		.letters = flow->letters,
 	};
 
@@ -330,6 +331,15 @@ leg_status_sum(struct xf_leg_status *sum, const struct xf_leg_status *leg, bool 
 	sum->dropped += leg->dropped;
 	sum->crossed += leg->crossed;
 	sum->moved += leg->moved;
+	sum->spooled += leg->spooled;
+	sum->spools = sum->spools || leg->spools;
+	sum->spool.messages += leg->spool.messages;
+	sum->spool.bytes += leg->spool.bytes;
+	sum->spool.bytes_max += leg->spool.bytes_max;
+	sum->spool.refused += leg->spool.refused;
+	sum->spool.failed = sum->spool.failed || leg->spool.failed;
+	if (leg->spool_age_ms > sum->spool_age_ms)
+		sum->spool_age_ms = leg->spool_age_ms;
 	sum->in_flight += leg->in_flight;
 	sum->retried += leg->retried;
 	sum->copies += leg->copies;

@@ -22,6 +22,7 @@
 #include "flow/accept.h"
 #include "flow/arrival.h"
 #include "flow/parking.h"
+#include "flow/replay.h"
 #include "flow/settlements.h"
 
 #define DUPLICATE_RETRY_MS 1000
@@ -32,6 +33,7 @@ struct xf_inlet {
 	struct xf_parking parking;
 	const struct xf_source_ops *ops;
 	bool lossy;
+	bool replays; /* it reads a spool: what comes was accepted before, and is one leg of its message */
 	bool all_subjects;
 	struct xf_arrival arrival;
 
@@ -228,6 +230,10 @@ message_route(struct xf_inlet *inlet, const struct xf_incoming *message)
 		return false;
 	}
 	adopted = delivery->release != NULL;
+	if (inlet->replays) {
+		delivery->replayed = (uint8_t)(1 + XF_REPLAY_ROLE(message->flags));
+		delivery->replayed_to = XF_REPLAY_SINK(message->flags);
+	}
 	if (inlet->seen != NULL && message_is_duplicate(inlet, delivery)) {
 		xf_maker_release(&inlet->way->maker, delivery);
 		return adopted;
@@ -273,6 +279,8 @@ message_accept(struct xf_inlet *inlet, const struct xf_incoming *message)
 	struct xf_error error;
 
 	xf_count(&inlet->accepted, 1);
+	if (inlet->replays)
+		return message_route(inlet, message);
 	if (message->flags & XF_MESSAGE_REDELIVERED)
 		xf_count(&inlet->redelivered, 1);
 	if (!inlet->arrival.plain) {
@@ -414,9 +422,11 @@ delivery_remake(struct xf_inlet *inlet, struct xf_way *old, struct xf_delivery *
 		delivery->refused = XF_REFUSED_NOT;
 	xf_way_unmake(old, delivery, &message);
 	again = xf_way_make(inlet->way, &message, &fields, &error);
-	if (again != NULL)
+	if (again != NULL) {
 		again->refused = delivery->refused;
-	else {
+		again->replayed = delivery->replayed;
+		again->replayed_to = delivery->replayed_to;
+	} else {
 		const struct xf_letter letter = {
 			.reason = xf_str(error.text),
 			.reply = message.reply,
@@ -518,6 +528,8 @@ credit_set(struct xf_inlet *inlet, struct xf_work *work)
 	uint64_t open = route_open(inlet), open_max = xf_way_open_max(inlet->way);
 	bool hold = atomic_load_explicit(&inlet->hold, memory_order_relaxed);
 
+	/* What is read back waits where it is for as long as it can go nowhere. */
+	hold = hold || (inlet->replays && inlet->way->lanes.up == 0);
 	inlet->closed = atomic_load_explicit(&inlet->paused, memory_order_relaxed) || inlet->settlements.full;
 	work->draining = atomic_load_explicit(&inlet->draining, memory_order_relaxed);
 	if (!inlet->closed && !hold && !work->draining && open < open_max && bytes < bytes_max) {
@@ -536,8 +548,11 @@ numbers_publish(struct xf_inlet *inlet)
 	atomic_store_explicit(&inlet->oldest_ms, lanes->oldest != NULL ? lanes->oldest->accepted_ms : 0,
 	                      memory_order_relaxed);
 	atomic_store_explicit(&inlet->in_flight, route_open(inlet), memory_order_relaxed);
-	/* What is parked its broker has still, and the other side may not come to its end any more. */
-	atomic_store_explicit(&inlet->to_settle, route_open(inlet) - (inlet->lossy ? 0 : inlet->parking.count), memory_order_release);
+	/* What is parked its broker has still, and the other side may not come to its end any more; what was read back and can
+	 * go nowhere, its spool. */
+	atomic_store_explicit(&inlet->to_settle,
+	                      inlet->replays && lanes->up == 0 ? 0 : route_open(inlet) - (inlet->lossy ? 0 : inlet->parking.count),
+	                      memory_order_release);
 }
 
 /* Not to sleep past what is to be done at a certain time. */
@@ -657,6 +672,7 @@ xf_inlet_create(char *name, const struct xf_inlet_setup *setup, struct xf_error 
 	inlet->seen = setup->seen;
 	xf_parking_init(&inlet->parking, source, setup->backlog);
 	inlet->ops = source->transport->class->source;
+	inlet->replays = setup->way.replays;
 	inlet->lossy = source->traits & XF_TRAIT_LOSSY;
 	inlet->all_subjects = strcmp(source->subject, ">") == 0;
 	xf_arrival_init(&inlet->arrival, source);
@@ -698,6 +714,10 @@ xf_inlet_destroy(struct xf_inlet **pointer)
 	/* What the sinks gave back when they stopped is not sent again, and nobody settles it any more. */
 	xf_way_shut(inlet->way);
 	legs_take(inlet);
+	while (xf_way_spooling(inlet->way) > 0) {
+		xf_sleep_ms(1);
+		legs_take(inlet);
+	}
 	while (inlet->late_first != NULL) {
 		struct xf_delivery *late = inlet->late_first;
 
@@ -808,21 +828,29 @@ xf_inlet_maps(struct xf_inlet *inlet, struct xf_bucket_maps *maps)
 	pthread_mutex_unlock(&inlet->way_lock);
 }
 
-void
-xf_inlet_status(struct xf_inlet *inlet, struct xf_route_status *status)
+/* Of a message that is read back all this was counted when it came. */
+static void
+intake_status(const struct xf_inlet *inlet, struct xf_route_status *status)
 {
-	uint64_t since = atomic_load_explicit(&inlet->oldest_ms, memory_order_relaxed), now = xf_now_ms();
-
 	status->acked += xf_read(&inlet->acked);
-	status->rejected += xf_read(&inlet->settlements.kept);
 	status->overflow += xf_read(&inlet->overflow);
 	status->filtered += xf_read(&inlet->filtered);
 	status->copies += xf_read(&inlet->copies);
 	status->duplicates += xf_read(&inlet->duplicates);
 	status->in_flight += xf_read(&inlet->in_flight);
-	status->in_flight_bytes += xf_read(&inlet->bytes);
 	status->redelivered += xf_read(&inlet->redelivered);
 	status->accepted += xf_read(&inlet->accepted);
+}
+
+void
+xf_inlet_status(struct xf_inlet *inlet, struct xf_route_status *status)
+{
+	uint64_t since = atomic_load_explicit(&inlet->oldest_ms, memory_order_relaxed), now = xf_now_ms();
+
+	status->rejected += xf_read(&inlet->settlements.kept);
+	if (!inlet->replays)
+		intake_status(inlet, status);
+	status->in_flight_bytes += xf_read(&inlet->bytes);
 	status->paused = status->paused || atomic_load(&inlet->paused);
 	if (atomic_load(&inlet->settlements.blocked) && status->reason[0] == '\0')
 		snprintf(status->reason, sizeof(status->reason),

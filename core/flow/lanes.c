@@ -20,9 +20,14 @@
 
 #include "base/assert.h"
 #include "base/memory.h"
+#include "flow/spooled.h"
 
 #define RETRY_FIRST_MS 100
 #define RETRY_LONGEST_MS 5000
+#define SPOOL_AFTER_MS 500 /* of outage: most are shorter */
+#define SPOOL_LOOK_MS 10   /* while something waits for a spool to be empty */
+#define SPOOL_NO_ROOM_MS 200
+#define SPOOL_NEARLY_EMPTY 1024 /* messages: so few are waited for in memory, or new ones might follow for ever */
 
 struct leg_list {
 	struct xf_leg *first, *last;
@@ -77,6 +82,16 @@ xf_lanes_add_sink(struct xf_lanes *lanes, unsigned pipes, bool drop_when_down)
 		lanes->standing |= (uint8_t)(1u << (lanes->sink_count - 1));
 }
 
+void
+xf_lanes_add_spool(struct xf_lanes *lanes, bool drops, uint64_t now_ms)
+{
+	struct xf_lanes_sink *sink = &lanes->sinks[lanes->sink_count - 1];
+
+	sink->spools = true;
+	sink->spool_drops = drops;
+	sink->down_at = now_ms;
+}
+
 /* ---- Lanes and what they hold ------------------------------------------------------ */
 
 static void
@@ -95,6 +110,27 @@ moving_set(struct xf_lanes *lanes, const struct xf_lane *lane, bool on)
 
 	map_set(lanes->moving, lane->bucket, on);
 	lanes->moving_count += (uint32_t)on - (uint32_t)was;
+}
+
+static bool
+lane_spooled(const struct xf_lanes *lanes, const struct xf_lane *lane, unsigned sink)
+{
+	return lanes->sinks[sink].spools && lanes->ops->spooled(lanes->context, sink, lane->bucket) > 0;
+}
+
+static struct xf_lane_held *held_get(struct xf_lanes *lanes, struct xf_lane *lane);
+
+/* What of a migration's lane was left in the spool of the other side comes first: the lane is on its way from there. */
+static void
+lane_find_spooled(struct xf_lanes *lanes, struct xf_lane *lane)
+{
+	unsigned other = lane->sink ^ 1u;
+
+	if (lanes->destination.to != XF_TO_MIGRATION || !lane_spooled(lanes, lane, other))
+		return;
+	lane->sink = (uint8_t)other;
+	held_get(lanes, lane)->moving_since = lanes->now_ms;
+	moving_set(lanes, lane, true);
 }
 
 static struct xf_lane *
@@ -117,6 +153,7 @@ lane_get(struct xf_lanes *lanes, uint16_t bucket)
 		}
 		map_set(lanes->used_map, bucket, true);
 		atomic_fetch_add_explicit(&lanes->used, 1, memory_order_relaxed);
+		lane_find_spooled(lanes, lane);
 	}
 	return lane;
 }
@@ -265,6 +302,8 @@ leg_is_needed(const struct xf_leg *leg)
 static bool
 leg_is_loose(const struct xf_lanes *lanes, const struct xf_lane *lane, const struct xf_leg *leg)
 {
+	if (lanes->sinks[leg->sink].spools)
+		return false;
 	return !leg_is_needed(leg) || (!lane_is_up(lanes, lane, leg->sink) && lanes->sinks[leg->sink].drop_when_down);
 }
 
@@ -394,8 +433,12 @@ leg_stored(struct xf_lanes *lanes, struct xf_leg *leg)
 {
 	struct xf_delivery *delivery = leg->delivery;
 
-	xf_count(&lanes->sinks[leg->sink].counters.confirmed, 1);
-	delivery->stored |= (uint8_t)(1u << leg->sink);
+	if (leg->to_spool)
+		xf_count(&lanes->sinks[leg->sink].counters.spooled, 1);
+	else {
+		xf_count(&lanes->sinks[leg->sink].counters.confirmed, 1);
+		delivery->stored |= (uint8_t)(1u << leg->sink);
+	}
 	if (leg->need == XF_NEED_ANY)
 		delivery->unconfirmed = 1; /* this one */
 	leg_done(lanes, leg);
@@ -435,25 +478,56 @@ leg_refused(struct xf_lanes *lanes, struct xf_leg *leg)
 	leg_done(lanes, leg);
 }
 
-static void
-leg_send(struct xf_lanes *lanes, struct xf_lane *lane, struct xf_leg *leg)
+/* Where the next leg of a lane may go. */
+enum course {
+	COURSE_WAIT,
+	COURSE_SINK,
+	COURSE_SPOOL,
+};
+
+static enum course
+lane_course(const struct xf_lanes *lanes, const struct xf_lane *lane, unsigned sink)
 {
+	const struct xf_lanes_sink *at = &lanes->sinks[sink];
+	bool up = lane_is_up(lanes, lane, sink);
+
+	if (lanes->shut)
+		return COURSE_WAIT;
+	if (!at->spools)
+		return up ? COURSE_SINK : COURSE_WAIT;
+	if (lanes->order != XF_ORDER_NONE && lane_spooled(lanes, lane, sink))
+		return up && lanes->ops->spooled_all(lanes->context, sink) <= SPOOL_NEARLY_EMPTY ? COURSE_WAIT : COURSE_SPOOL;
+	if (up)
+		return COURSE_SINK;
+	return lanes->now_ms - at->down_at >= SPOOL_AFTER_MS ? COURSE_SPOOL : COURSE_WAIT;
+}
+
+static void
+leg_send(struct xf_lanes *lanes, struct xf_lane *lane, struct xf_leg *leg, enum course course)
+{
+	leg->to_spool = course == COURSE_SPOOL;
+	lane->at[leg->sink].spooling = leg->to_spool;
 	lane->at[leg->sink].under_way++;
 	leg->pipe = lane->at[leg->sink].pipe;
 	atomic_store_explicit(&leg->state, XF_LEG_QUEUED, memory_order_relaxed);
 	lanes->ops->send(lanes->context, leg);
 }
 
-/* Whether the next leg may be sent at once. */
-static bool
+/* Where the next leg may be sent at once. What is under way to the sink is back before anything goes to its spool, and the other
+ * way round. */
+static enum course
 lane_flows(const struct xf_lanes *lanes, const struct xf_lane *lane, unsigned sink)
 {
-	if (!lane_is_up(lanes, lane, sink))
-		return false;
-	if (lanes->order == XF_ORDER_NONE)
-		return true;
-	return !lane->at[sink].stopped && !lane_holds(lane, sink) &&
-	       (lanes->order != XF_ORDER_STRICT || lane->at[sink].under_way == 0);
+	const struct xf_lane_sink *at = &lane->at[sink];
+	enum course course = lane_course(lanes, lane, sink);
+
+	if (lanes->order == XF_ORDER_NONE || course == COURSE_WAIT)
+		return course;
+	if (at->stopped || lane_holds(lane, sink))
+		return COURSE_WAIT;
+	if (at->under_way > 0 && (lanes->order == XF_ORDER_STRICT || at->spooling != (course == COURSE_SPOOL)))
+		return COURSE_WAIT;
+	return course;
 }
 
 /* Whether what is held only waits for its turn. */
@@ -467,10 +541,12 @@ lane_paces(const struct xf_lanes *lanes, const struct xf_lane *lane, unsigned si
 static void
 leg_submit(struct xf_lanes *lanes, struct xf_lane *lane, struct xf_leg *leg)
 {
+	enum course course;
+
 	if (lanes->sinks[leg->sink].pipes == 0)
 		leg_stored(lanes, leg);
-	else if (lane_flows(lanes, lane, leg->sink))
-		leg_send(lanes, lane, leg);
+	else if ((course = lane_flows(lanes, lane, leg->sink)) != COURSE_WAIT)
+		leg_send(lanes, lane, leg, course);
 	else if (leg_is_loose(lanes, lane, leg) && !lane_paces(lanes, lane, leg->sink))
 		leg_drop(lanes, leg);
 	else
@@ -484,6 +560,7 @@ leg_make(struct xf_lanes *lanes, struct xf_leg *leg, struct xf_delivery *deliver
 	leg->sink = (uint8_t)sink;
 	leg->need = need;
 	leg->copy = copy;
+	leg->role = copy ? XF_SPOOLED_COPY : lanes->destination.to == XF_TO_ALL ? XF_SPOOLED_SINK : XF_SPOOLED_AUTHORITY;
 	delivery->out++;
 	delivery->unconfirmed = (uint16_t)(delivery->unconfirmed + (need != XF_NEED_NOT));
 	xf_count(&lanes->sinks[sink].counters.accepted, 1);
@@ -516,7 +593,7 @@ leg_start(struct xf_lanes *lanes, struct xf_lane *lane, struct xf_leg *leg, uint
 
 	if (lags && leg->need == XF_NEED_NOT)
 		leg_drop(lanes, leg);
-	else if (lags && leg->need == XF_NEED_ANY && lane_flows(lanes, lane, leg->sink))
+	else if (lags && leg->need == XF_NEED_ANY && lane_flows(lanes, lane, leg->sink) != COURSE_WAIT)
 		leg_defer(lanes, lane, leg, now_ms);
 	else
 		leg_submit(lanes, lane, leg);
@@ -528,6 +605,12 @@ delivery_dispatch(struct xf_lanes *lanes, struct xf_lane *lane, struct xf_delive
 	struct xf_legs_plan plan = xf_destination_legs(&lanes->destination, lane->sink);
 	unsigned count = 1;
 
+	if (delivery->replayed > 1 + XF_SPOOLED_AUTHORITY) {
+		leg_make(lanes, &delivery->leg, delivery, delivery->replayed_to, XF_NEED_IT,
+		         delivery->replayed == 1 + XF_SPOOLED_COPY);
+		leg_start(lanes, lane, &delivery->leg, now_ms);
+		return;
+	}
 	delivery->authority = &delivery->leg;
 	leg_make(lanes, &delivery->leg, delivery, lane->sink, plan.authority_need, false);
 	for (unsigned sink = 0; plan.further >> sink != 0; sink++) {
@@ -544,11 +627,21 @@ delivery_dispatch(struct xf_lanes *lanes, struct xf_lane *lane, struct xf_delive
 		leg_start(lanes, lane, xf_delivery_leg(delivery, i), now_ms);
 }
 
+/* Whether what comes for a lane that moves goes behind what the side that it leaves has spooled: there may be much of that. */
+static bool
+lane_follows_spooled(const struct xf_lanes *lanes, const struct xf_lane *lane)
+{
+	return lane->held->waiting_first == NULL && lane_spooled(lanes, lane, lane->sink) &&
+	       lane_flows(lanes, lane, lane->sink) == COURSE_SPOOL;
+}
+
 void
 xf_lanes_accept(struct xf_lanes *lanes, struct xf_delivery *delivery, uint64_t now_ms)
 {
-	struct xf_lane *lane = lane_get(lanes, delivery->bucket);
+	struct xf_lane *lane;
 
+	lanes->now_ms = now_ms;
+	lane = lane_get(lanes, delivery->bucket);
 	delivery->accepted_ms = now_ms;
 	delivery->lane = lane;
 	delivery->sequence = ++lanes->sequence;
@@ -563,7 +656,7 @@ xf_lanes_accept(struct xf_lanes *lanes, struct xf_delivery *delivery, uint64_t n
 	lanes->newest = delivery;
 	lanes->open++;
 
-	if (lane_moves(lane)) {
+	if (lane_moves(lane) && !lane_follows_spooled(lanes, lane)) {
 		struct xf_lane_held *held = held_get(lanes, lane);
 
 		delivery->waiting_next = NULL;
@@ -579,7 +672,7 @@ xf_lanes_accept(struct xf_lanes *lanes, struct xf_delivery *delivery, uint64_t n
 
 /* Where no order is kept: sends what has waited long enough. */
 static void
-held_send_due(struct xf_lanes *lanes, struct xf_lane *lane, unsigned sink, uint64_t now_ms)
+held_send_due(struct xf_lanes *lanes, struct xf_lane *lane, unsigned sink, enum course course, uint64_t now_ms)
 {
 	struct xf_leg *leg = held_take(lane, sink);
 
@@ -592,7 +685,7 @@ held_send_due(struct xf_lanes *lanes, struct xf_lane *lane, unsigned sink, uint6
 		else {
 			if (leg->attempts > 0)
 				xf_count(&lanes->sinks[sink].counters.retried, 1);
-			leg_send(lanes, lane, leg);
+			leg_send(lanes, lane, leg, course);
 		}
 		leg = next;
 	}
@@ -602,12 +695,18 @@ held_send_due(struct xf_lanes *lanes, struct xf_lane *lane, unsigned sink, uint6
 static void
 lane_resume(struct xf_lanes *lanes, struct xf_lane *lane, unsigned sink, uint64_t now_ms)
 {
+	enum course course = COURSE_SINK;
 	struct xf_leg *leg;
 
-	if (lane->held == NULL || (lane_holds(lane, sink) && !lane_is_up(lanes, lane, sink)))
+	if (lane->held == NULL)
 		return;
+	if (lane_holds(lane, sink)) {
+		course = lane_course(lanes, lane, sink);
+		if (course == COURSE_WAIT)
+			return;
+	}
 	if (lanes->order == XF_ORDER_NONE) {
-		held_send_due(lanes, lane, sink, now_ms);
+		held_send_due(lanes, lane, sink, course, now_ms);
 		return;
 	}
 	if (lane->at[sink].under_way > 0 ||
@@ -617,7 +716,7 @@ lane_resume(struct xf_lanes *lanes, struct xf_lane *lane, unsigned sink, uint64_
 	while ((leg = held_pop(lanes, lane, sink)) != NULL) {
 		if (leg->attempts > 0)
 			xf_count(&lanes->sinks[sink].counters.retried, 1);
-		leg_send(lanes, lane, leg);
+		leg_send(lanes, lane, leg, course);
 		if (lanes->order == XF_ORDER_STRICT)
 			return;
 	}
@@ -712,7 +811,7 @@ lane_cross_held(struct xf_lanes *lanes, struct xf_lane *lane)
 static void
 lane_try(struct xf_lanes *lanes, struct xf_lane *lane, uint64_t now_ms)
 {
-	if (!lane_moves(lane) || lane->at[lane->sink].under_way > 0)
+	if (!lane_moves(lane) || lane->at[lane->sink].under_way > 0 || lane_spooled(lanes, lane, lane->sink))
 		return;
 	if (lane_holds(lane, lane->sink)) {
 		if (lane_is_up(lanes, lane, lane->sink))
@@ -732,7 +831,8 @@ lane_aim(struct xf_lanes *lanes, struct xf_lane *lane, uint8_t target, uint64_t 
 		lane_settle(lanes, lane, now_ms);
 		return;
 	}
-	if (lane->at[lane->sink].under_way == 0 && !lane_holds(lane, lane->sink)) {
+	if (lane->at[lane->sink].under_way == 0 && !lane_holds(lane, lane->sink) &&
+	    !lane_spooled(lanes, lane, lane->sink)) {
 		lane->sink = target;
 		return;
 	}
@@ -799,6 +899,7 @@ copies_waive(struct xf_lanes *lanes, uint64_t now_ms)
 void
 xf_lanes_set(struct xf_lanes *lanes, uint32_t percent, enum xf_mirror mirror, uint64_t now_ms)
 {
+	lanes->now_ms = now_ms;
 	if (lanes->destination.mirror == XF_MIRROR_REQUIRED && mirror != XF_MIRROR_REQUIRED)
 		copies_waive(lanes, now_ms);
 	lanes->destination.percent = percent;
@@ -842,11 +943,12 @@ leg_recall(struct xf_lanes *lanes, struct xf_lane *lane, struct xf_leg *leg)
 void
 xf_lanes_force(struct xf_lanes *lanes, uint64_t now_ms)
 {
+	lanes->now_ms = now_ms;
 	for (struct xf_delivery *delivery = lanes->oldest; delivery != NULL; delivery = delivery->newer) {
 		struct xf_lane *lane = delivery->lane;
 		struct xf_leg *leg = delivery->authority;
 
-		if (lane_moves(lane) && leg != NULL && leg->sink == lane->sink && !leg->held)
+		if (lane_moves(lane) && leg != NULL && leg->sink == lane->sink && !leg->held && !leg->to_spool)
 			leg_recall(lanes, lane, leg);
 	}
 	for (struct xf_lane_held *held = lanes->holders, *next; held != NULL; held = next) {
@@ -854,6 +956,9 @@ xf_lanes_force(struct xf_lanes *lanes, uint64_t now_ms)
 
 		next = held->next;
 		if (!lane_moves(lane))
+			continue;
+		/* What is spooled is forced by those who read it back; it is soon gone, and comes first. */
+		if (lane_spooled(lanes, lane, lane->sink))
 			continue;
 		lane_cross_held(lanes, lane);
 		lane_open(lanes, lane, now_ms);
@@ -884,13 +989,16 @@ leg_failed(struct xf_lanes *lanes, struct xf_lane *lane, struct xf_leg *leg, uin
 
 	if (leg->result == XF_RESULT_UNKNOWN)
 		leg->maybe |= (uint8_t)(1u << leg->sink);
-	if (leg_is_loose(lanes, lane, leg) || (leg->bounced && leg->down && lanes->sinks[leg->sink].drop_when_down)) {
+	if (leg_is_loose(lanes, lane, leg) || (leg->bounced && leg->down && lanes->sinks[leg->sink].drop_when_down) ||
+	    (leg->to_spool && (lanes->sinks[leg->sink].spool_drops || !leg_is_needed(leg)))) {
 		leg_drop(lanes, leg);
 		return;
 	}
 	held = &held_get(lanes, lane)->at[leg->sink];
 	leg->retry_at = 0;
-	if (!leg->bounced) {
+	if (leg->to_spool)
+		held->retry_at = leg->retry_at = now_ms + SPOOL_NO_ROOM_MS;
+	else if (!leg->bounced) {
 		leg->attempts++;
 		if (lanes->order == XF_ORDER_NONE)
 			leg->retry_at = now_ms + retry_delay(lanes, leg->attempts - 1);
@@ -909,6 +1017,7 @@ xf_lanes_returned(struct xf_lanes *lanes, struct xf_leg *leg, uint64_t now_ms)
 	unsigned sink = leg->sink;
 	bool any = leg->need == XF_NEED_ANY;
 
+	lanes->now_ms = now_ms;
 	if (leg->abandoned) {
 		if (leg->result == XF_RESULT_STORED)
 			leg->delivery->stored |= (uint8_t)(1u << sink);
@@ -951,6 +1060,9 @@ xf_lanes_pipe(struct xf_lanes *lanes, unsigned pipe, bool up, uint64_t now_ms)
 
 	while (pipe - lanes->sinks[sink].pipe >= lanes->sinks[sink].pipes)
 		sink++;
+	lanes->now_ms = now_ms;
+	if (!up)
+		lanes->sinks[sink].down_at = now_ms;
 	lanes->up = up ? lanes->up | 1u << pipe : lanes->up & ~(1u << pipe);
 	for (struct xf_lane_held *held = lanes->holders, *next; held != NULL; held = next) {
 		struct xf_lane *lane = held->lane;
@@ -973,6 +1085,8 @@ xf_lanes_pipe(struct xf_lanes *lanes, unsigned pipe, bool up, uint64_t now_ms)
 static bool
 lane_waits(const struct xf_lanes *lanes, const struct xf_lane *lane, unsigned sink)
 {
+	if (lanes->sinks[sink].spools)
+		return lane_holds(lane, sink) && lane->at[sink].under_way == 0;
 	if (!lane_is_up(lanes, lane, sink))
 		return false;
 	if (lanes->order == XF_ORDER_NONE)
@@ -986,6 +1100,8 @@ held_due(const struct xf_lanes *lanes, const struct xf_lane *lane, unsigned sink
 {
 	uint64_t due = lane->held->at[sink].retry_at;
 
+	if (lanes->sinks[sink].spools)
+		return due > lanes->now_ms + SPOOL_LOOK_MS ? due : lanes->now_ms + SPOOL_LOOK_MS;
 	if (lanes->order != XF_ORDER_NONE)
 		return due;
 	due = UINT64_MAX;
@@ -1000,11 +1116,17 @@ xf_lanes_tick(struct xf_lanes *lanes, uint64_t now_ms)
 {
 	uint64_t soonest = UINT64_MAX;
 
+	lanes->now_ms = now_ms;
 	for (struct xf_lane_held *held = lanes->holders, *next; held != NULL; held = next) {
 		struct xf_lane *lane = held->lane;
 		uint64_t stuck_at = held->moving_since + lanes->handover_timeout_ms;
 
 		next = held->next;
+		if (lane_moves(lane) && lanes->sinks[lane->sink].spools) {
+			lane_try(lanes, lane, now_ms);
+			if (lane_moves(lane) && now_ms + SPOOL_LOOK_MS < soonest)
+				soonest = now_ms + SPOOL_LOOK_MS;
+		}
 		for (unsigned sink = 0; sink < lanes->sink_count; sink++) {
 			if (!lane_waits(lanes, lane, sink))
 				continue;

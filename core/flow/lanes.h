@@ -11,8 +11,10 @@
  *   retry      a leg comes back unsent: it is held, and all later ones of its lane and sink behind it;
  *              once nothing of them is under way they go again, in order, after a delay
  *   outage     the sink gives back all it has; everything is held until it is up
+ *   spool      or, a moment later, goes to its spool, in order; so does what comes next, until the spool has nothing
+ *              of the lane any more, which is read back by an inlet of its own (replay.h)
  *   hand-over  a lane that moves lets its messages wait until nothing is under way or held at the
- *              sink that it leaves, then opens at the other
+ *              sink that it leaves, nor in its spool, then opens at the other
  *   forced     does not wait: what the sink that is left has not confirmed goes to the other
  *              first, in order; what may have been sent already is counted as crossed
  *
@@ -37,6 +39,7 @@ struct xf_lane_sink {
 	uint32_t under_way; /* legs sent and not back, abandoned ones not counted */
 	uint8_t pipe;
 	bool stopped; /* a leg came back: nothing is sent until the rest is back too */
+	bool spooling; /* what is under way is so to the spool */
 	/* Set by whoever completes a leg that failed, for the sink to give back those queued behind it; cleared
 	 * when nothing is under way. */
 	_Atomic bool refused;
@@ -52,9 +55,9 @@ struct xf_lane {
 	struct xf_lane_sink at[]; /* as many as the destination has */
 };
 
-/* Counters of one sink, at rest: accepted = confirmed + refused + dropped + crossed + moved + in flight. */
+/* Counters of one sink, at rest: accepted = confirmed + refused + dropped + crossed + moved + spooled + in flight. */
 struct xf_leg_counters {
-	_Atomic uint64_t accepted, confirmed, refused, dropped, crossed, moved, retried, copies, no_receiver;
+	_Atomic uint64_t accepted, confirmed, refused, dropped, crossed, moved, spooled, retried, copies, no_receiver;
 	_Atomic uint64_t only; /* of a migration: messages that this side has confirmed and the other has not got */
 	_Atomic uint64_t held; /* now */
 	struct xf_histogram publish;
@@ -63,14 +66,21 @@ struct xf_leg_counters {
 struct xf_lanes_sink {
 	uint8_t pipe, pipes; /* its first, and how many; none: what comes already stands there */
 	bool drop_when_down;
+	bool spools;     /* what it cannot take goes to its spool */
+	bool spool_drops; /* and is dropped where that is full */
+	uint64_t down_at; /* in milliseconds, when a pipe of it was last seen to be down */
 	uint32_t loose_out; /* legs that exist and that nobody waits for */
 	uint64_t loose_bytes_out;
 	struct xf_leg_counters counters;
 };
 
 struct xf_lanes_ops {
-	/* Hands LEG to its sink by its pipe; it comes back by xf_lanes_returned(), exactly once. */
+	/* Hands LEG to its sink by its pipe, or with to_spool set to its sink's spool; it comes back by xf_lanes_returned(),
+	 * exactly once. */
 	void (*send)(void *context, struct xf_leg *leg);
+	/* What the spool of a sink that has one holds of BUCKET, with what is on its way there; and of all. */
+	uint32_t (*spooled)(void *context, unsigned sink, uint16_t bucket);
+	uint64_t (*spooled_all)(void *context, unsigned sink);
 	/* Every leg that must confirm has: settle. Once per delivery. */
 	void (*settle)(void *context, struct xf_delivery *delivery);
 	/* The sink refused for good a LEG that DELIVERY waits for. Called before it is settled. LEG may be done with, and its
@@ -101,6 +111,8 @@ struct xf_lanes {
 	uint64_t handover_timeout_ms;
 	uint32_t loose_max;                    /* of one sink */
 	uint64_t loose_bytes_max;
+	bool shut;                             /* nothing is sent any more */
+	uint64_t now_ms;
 	uint64_t random;                       /* state of the jitter */
 	/* for others to read */
 	struct xf_histogram handover;          /* how long lanes that had to wait were held */
@@ -115,6 +127,8 @@ void xf_lanes_init(struct xf_lanes *lanes, const struct xf_lanes_ops *ops, void 
 /* Before the first message: the sinks of the destination in their order. Pipes are numbered as they come, and start down; a
  * sink without pipes is a place where every message stands already. */
 void xf_lanes_add_sink(struct xf_lanes *lanes, unsigned pipes, bool drop_when_down);
+/* The sink added last has a spool. */
+void xf_lanes_add_spool(struct xf_lanes *lanes, bool drops, uint64_t now_ms);
 /* Every leg is back. What is still open is released, not settled. */
 void xf_lanes_fini(struct xf_lanes *lanes);
 

@@ -21,6 +21,7 @@ struct xf_flow {
 	struct xf_state *state;
 	struct xf_letters *letters;
 	struct xf_transports transports;
+	struct xf_spoolers spoolers;
 	struct xf_migration **migrations;
 	size_t migration_count;
 	struct xf_route **routes;

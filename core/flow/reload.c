@@ -150,6 +150,7 @@ routes_make(struct reload *reload, struct xf_error *error)
 			.migration = migration_find(reload, route->migration),
 			.reads = migration_find(reload, xf_route_reads(route)),
 			.transports = &flow->transports,
+			.spoolers = &flow->spoolers,
 			.letters = flow->letters,
 			.from = move->old,
 		}, error);

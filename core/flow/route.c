@@ -7,6 +7,7 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/memory.h"
+#include "flow/replay.h"
 
 #define LOSSY_WAIT_MS 3000
 
@@ -48,6 +49,12 @@ outlets_create(struct xf_route *route, struct xf_error *error)
 		                                     conf, transport->shared, error);
 		if (route->outlets[i] == NULL)
 			return XF_FAILED;
+		if (conf->when_down != XF_WHEN_DOWN_SPOOL)
+			continue;
+		route->spoolers[i] = xf_spooler_use(route->open_spoolers, route->holder->conf->server.data_dir,
+		                                    route->outlets[i]->name, conf, error);
+		if (route->spoolers[i] == NULL)
+			return XF_FAILED;
 	}
 	return XF_OK;
 }
@@ -66,6 +73,7 @@ way_setup_fill(const struct xf_route *route, struct xf_way_setup *setup)
 		const struct xf_outlet *outlet = route->outlets[i];
 
 		setup->sink_conf[i] = outlet->conf;
+		setup->spoolers[i] = route->spoolers[i];
 		for (unsigned c = 0; c < outlet->count; c++)
 			setup->sinks[pipe++] = outlet->sinks[c];
 	}
@@ -107,6 +115,49 @@ source_create(struct xf_route *route, const struct xf_route_setup *setup, size_t
 	name = route->conf->source_count == 1 ? xf_format("%s/from", route->conf->name)
 	                                      : xf_format("%s/from/%zu", route->conf->name, index + 1);
 	source->inlet = xf_inlet_create(name, &inlet, error);
+	if (source->inlet == NULL)
+		return XF_FAILED;
+	source->holder = xf_holder_keep(route->holder);
+	if (route->paused)
+		xf_inlet_pause(source->inlet, true);
+	return XF_OK;
+}
+
+/* A spool, as the source of its route that it is. */
+static const struct xf_conf_transport replay_transport = {.name = "spool", .plugin = "spool", .class = &xf_replay_class};
+static const struct xf_conf_endpoint replay_conf = {.transport = &replay_transport, .subject = ">", .connections = 1};
+
+/* The one of FROM that reads the same spool, which is in the same place, or NULL. */
+static struct xf_route_source *
+replay_kept(struct xf_route *from, const struct xf_route *route, size_t index, unsigned sink)
+{
+	if (from == NULL || from->conf->source_count != route->conf->source_count || index >= from->source_count ||
+	    from->spoolers[sink] != route->spoolers[sink] || from->sources[index].replays != sink + 1)
+		return NULL;
+	return &from->sources[index];
+}
+
+static enum xf_status
+replay_create(struct xf_route *route, const struct xf_route_setup *setup, unsigned sink, struct xf_error *error)
+{
+	size_t index = route->source_count;
+	struct xf_route_source *source = &route->sources[index], *kept = replay_kept(setup->from, route, index, sink);
+	struct xf_inlet_setup inlet = {
+		.source = &replay_conf,
+		.shared = route->spoolers[sink],
+		.letters = setup->letters,
+	};
+
+	route->source_count++;
+	source->replays = sink + 1;
+	way_setup_fill(route, &inlet.way);
+	inlet.way.replays = true;
+	if (kept != NULL) {
+		source->kept = true;
+		source->way = xf_inlet_way(kept->inlet, &inlet.way);
+		return XF_OK;
+	}
+	source->inlet = xf_inlet_create(xf_format("%s/spool", route->outlets[sink]->name), &inlet, error);
 	if (source->inlet == NULL)
 		return XF_FAILED;
 	source->holder = xf_holder_keep(route->holder);
@@ -163,11 +214,17 @@ xf_route_create(const struct xf_route_setup *setup, struct xf_error *error)
 	route->transports = setup->transports;
 	route->migration = setup->migration;
 	route->paused = setup->from != NULL && setup->from->paused;
-	route->sources = xf_alloc_array(route->conf->source_count, sizeof(*route->sources));
+	route->open_spoolers = setup->spoolers;
+	route->sources = xf_alloc_array(route->conf->source_count + XF_CONF_SINKS_MAX, sizeof(*route->sources));
 	knowledge_set(route, setup);
 	status = outlets_create(route, error);
-	for (size_t i = 0; status == XF_OK && i < route->conf->source_count; i++)
+	for (size_t i = 0; status == XF_OK && i < route->conf->source_count; i++) {
+		route->source_count++;
 		status = source_create(route, setup, i, error);
+	}
+	for (unsigned i = 0; status == XF_OK && i < route->outlet_count; i++)
+		if (route->spoolers[i] != NULL)
+			status = replay_create(route, setup, i, error);
 	if (status != XF_OK)
 		xf_route_destroy(&route);
 	return route;
@@ -181,7 +238,7 @@ xf_route_destroy(struct xf_route **pointer)
 	if (route == NULL)
 		return;
 	*pointer = NULL;
-	for (size_t i = 0; i < route->conf->source_count; i++) {
+	for (size_t i = 0; i < route->source_count; i++) {
 		struct xf_route_source *source = &route->sources[i];
 
 		xf_way_destroy(&source->way);
@@ -192,6 +249,7 @@ xf_route_destroy(struct xf_route **pointer)
 	for (unsigned i = 0; i < route->outlet_count; i++) {
 		xf_outlet_destroy(&route->outlets[i]);
 		xf_transport_release(route->transports, route->outlet_transports[i]);
+		xf_spooler_release(route->open_spoolers, route->spoolers[i]);
 	}
 	if (!route->borrows) {
 		xf_seen_destroy(&route->seen);
@@ -220,14 +278,14 @@ source_start(struct xf_route_source *source)
 void
 xf_route_start_sources(struct xf_route *route)
 {
-	for (size_t i = 0; i < route->conf->source_count; i++)
+	for (size_t i = 0; i < route->source_count; i++)
 		source_start(&route->sources[i]);
 }
 
 void
 xf_route_drain(struct xf_route *route)
 {
-	for (size_t i = 0; i < route->conf->source_count; i++)
+	for (size_t i = 0; i < route->source_count; i++)
 		xf_inlet_drain(route->sources[i].inlet);
 }
 
@@ -236,7 +294,7 @@ xf_route_drained(const struct xf_route *route)
 {
 	bool drained = true;
 
-	for (size_t i = 0; i < route->conf->source_count; i++)
+	for (size_t i = 0; i < route->source_count; i++)
 		drained = drained && xf_inlet_drained(route->sources[i].inlet);
 	return drained;
 }
@@ -244,13 +302,13 @@ xf_route_drained(const struct xf_route *route)
 static bool
 is_kept(const struct xf_route *new, size_t index)
 {
-	return new != NULL && index < new->conf->source_count && new->sources[index].kept;
+	return new != NULL && index < new->source_count && new->sources[index].kept;
 }
 
 void
 xf_route_end_sources(struct xf_route *route, const struct xf_route *new)
 {
-	for (size_t i = 0; i < route->conf->source_count; i++)
+	for (size_t i = 0; i < route->source_count; i++)
 		if (!is_kept(new, i))
 			xf_runner_end(xf_inlet_runner(route->sources[i].inlet));
 }
@@ -271,9 +329,9 @@ runner_next(const struct xf_route *route, size_t *next)
 {
 	size_t at = (*next)++;
 
-	if (at < route->conf->source_count)
+	if (at < route->source_count)
 		return route->sources[at].inlet != NULL ? xf_inlet_runner(route->sources[at].inlet) : runner_next(route, next);
-	at -= route->conf->source_count;
+	at -= route->source_count;
 	for (unsigned i = 0; i < route->outlet_count; at -= route->outlets[i++]->count)
 		if (at < route->outlets[i]->count)
 			return xf_sink_runner(route->outlets[i]->sinks[at]);
@@ -314,7 +372,7 @@ xf_route_not_ended(struct xf_route *route)
 const struct xf_runner *
 xf_route_not_over(struct xf_route *route)
 {
-	for (size_t i = 0; i < route->conf->source_count; i++) {
+	for (size_t i = 0; i < route->source_count; i++) {
 		struct xf_route_source *source = &route->sources[i];
 		struct xf_way *left;
 
@@ -335,13 +393,13 @@ xf_route_not_over(struct xf_route *route)
 static bool
 is_lossy(const struct xf_route *route, size_t index)
 {
-	return route->conf->sources[index].traits & XF_TRAIT_LOSSY;
+	return index < route->conf->source_count && (route->conf->sources[index].traits & XF_TRAIT_LOSSY);
 }
 
 void
 xf_route_leave(struct xf_route *old, const struct xf_route *new)
 {
-	for (size_t i = 0; i < old->conf->source_count; i++) {
+	for (size_t i = 0; i < old->source_count; i++) {
 		if (is_kept(new, i))
 			xf_inlet_hold(old->sources[i].inlet);
 		else if (!is_lossy(old, i))
@@ -354,7 +412,7 @@ xf_route_left(const struct xf_route *old, const struct xf_route *new)
 {
 	bool left = true;
 
-	for (size_t i = 0; i < old->conf->source_count; i++) {
+	for (size_t i = 0; i < old->source_count; i++) {
 		const struct xf_inlet *inlet = old->sources[i].inlet;
 
 		if (is_kept(new, i))
@@ -371,18 +429,18 @@ xf_route_lossy_take_over(struct xf_route *new, struct xf_route *old)
 {
 	uint64_t until = xf_now_ms() + LOSSY_WAIT_MS;
 
-	for (size_t i = 0; i < new->conf->source_count; i++) {
+	for (size_t i = 0; i < new->source_count; i++) {
 		if (is_kept(new, i) || !is_lossy(new, i))
 			continue;
 		source_start(&new->sources[i]);
 		while (!xf_inlet_was_up(new->sources[i].inlet) && xf_now_ms() < until)
 			xf_sleep_ms(5);
 	}
-	for (size_t i = 0; i < old->conf->source_count; i++)
+	for (size_t i = 0; i < old->source_count; i++)
 		if (!is_kept(new, i) && is_lossy(old, i))
 			xf_inlet_drain(old->sources[i].inlet);
 	until = xf_now_ms() + LOSSY_WAIT_MS;
-	for (size_t i = 0; i < old->conf->source_count; i++)
+	for (size_t i = 0; i < old->source_count; i++)
 		while (!is_kept(new, i) && !xf_inlet_drained(old->sources[i].inlet) && xf_now_ms() < until)
 			xf_sleep_ms(1);
 }
@@ -390,7 +448,7 @@ xf_route_lossy_take_over(struct xf_route *new, struct xf_route *old)
 void
 xf_route_go_over(struct xf_route *old, struct xf_route *new)
 {
-	for (size_t i = 0; i < new->conf->source_count; i++) {
+	for (size_t i = 0; i < new->source_count; i++) {
 		struct xf_route_source *source = &new->sources[i];
 
 		if (!source->kept)
@@ -405,7 +463,7 @@ xf_route_go_over(struct xf_route *old, struct xf_route *new)
 void
 xf_route_take_over(struct xf_route *new, struct xf_route *old)
 {
-	for (size_t i = 0; i < new->conf->source_count; i++) {
+	for (size_t i = 0; i < new->source_count; i++) {
 		struct xf_route_source *source = &new->sources[i];
 
 		if (source->kept) {
@@ -455,7 +513,7 @@ outlets_up(const struct xf_route *route)
 bool
 xf_route_was_up(const struct xf_route *route)
 {
-	for (size_t i = 0; i < route->conf->source_count; i++)
+	for (size_t i = 0; i < route->source_count; i++)
 		if (!xf_inlet_was_up(route->sources[i].inlet))
 			return false;
 	if (any_is_enough(route->conf))
@@ -481,6 +539,7 @@ xf_route_in_flight(const struct xf_route *route)
 {
 	uint64_t sum = 0;
 
+	/* What is read back its spool has. */
 	for (size_t i = 0; i < route->conf->source_count; i++)
 		sum += xf_inlet_in_flight(route->sources[i].inlet);
 	return sum;
@@ -490,7 +549,7 @@ void
 xf_route_pause(struct xf_route *route, bool paused)
 {
 	route->paused = paused;
-	for (size_t i = 0; i < route->conf->source_count; i++)
+	for (size_t i = 0; i < route->source_count; i++)
 		xf_inlet_pause(route->sources[i].inlet, paused);
 }
 
@@ -502,6 +561,23 @@ endpoint_judge(struct xf_route_status *status, const struct xf_endpoint_status *
 		return;
 	snprintf(status->reason, sizeof(status->reason), "%s is %s: %.180s", endpoint->name,
 	         endpoint->state == XF_STATE_DOWN ? "down" : "blocked", endpoint->reason);
+}
+
+static void
+spool_status(const struct xf_route *route, unsigned i, struct xf_route_status *status)
+{
+	struct xf_leg_status *leg = &status->legs[i];
+	struct xf_error reason;
+
+	leg->spools = route->spoolers[i] != NULL;
+	if (!leg->spools)
+		return;
+	xf_spooler_numbers(route->spoolers[i], &leg->spool, &reason);
+	if (leg->spool.oldest_ms != 0 && leg->spool.oldest_ms < (uint64_t)xf_wall_ms())
+		leg->spool_age_ms = (uint64_t)xf_wall_ms() - leg->spool.oldest_ms;
+	if (leg->spool.failed && status->reason[0] == '\0')
+		snprintf(status->reason, sizeof(status->reason), "the spool of %s takes nothing: %.180s", route->outlets[i]->name,
+		         reason.text);
 }
 
 void
@@ -519,14 +595,16 @@ xf_route_status(const struct xf_route *route, struct xf_route_status *status)
 	};
 	status->sources = xf_alloc_array(conf->source_count, sizeof(*status->sources));
 	status->legs = xf_alloc_array(route->outlet_count, sizeof(*status->legs));
-	for (size_t i = 0; i < conf->source_count; i++) {
+	for (size_t i = 0; i < route->source_count; i++)
 		xf_inlet_status(route->sources[i].inlet, status);
+	for (size_t i = 0; i < conf->source_count; i++) {
 		xf_runner_status(xf_inlet_runner(route->sources[i].inlet), &status->sources[i]);
 		endpoint_judge(status, &status->sources[i]);
 	}
 	enough = any_is_enough(conf) && outlets_up(route) > 0;
 	for (unsigned i = 0; i < route->outlet_count; i++) {
 		xf_outlet_status(route->outlets[i], &status->legs[i].sink);
+		spool_status(route, i, status);
 		if (!enough && outlet_is_needed(route, i))
 			endpoint_judge(status, &status->legs[i].sink);
 	}

@@ -21,16 +21,20 @@ struct xf_route_source {
 	bool kept;          /* its inlet is that of the route that it takes over from */
 	struct xf_way *way; /* for an inlet that is kept, until that is offered it */
 	bool goes_over;     /* the inlet was, and has not left its old way yet */
+	unsigned replays;   /* 1 + the sink whose spool it reads; 0: none */
 };
 
 struct xf_route {
 	const struct xf_conf_route *conf;
 	struct xf_holder *holder; /* of conf */
 	struct xf_transports *transports;
+	struct xf_spoolers *open_spoolers;
 	struct xf_migration *migration;
-	struct xf_route_source *sources; /* as many as conf has */
+	struct xf_route_source *sources; /* as many as conf has, and behind them one for each spool, which reads that back */
+	size_t source_count;
 	struct xf_outlet *outlets[XF_CONF_SINKS_MAX]; /* a migration's old and new */
 	struct xf_transport *outlet_transports[XF_CONF_SINKS_MAX];
+	struct xf_spooler *spoolers[XF_CONF_SINKS_MAX]; /* NULL: that sink has none */
 	unsigned outlet_count;
 	struct xf_seen *seen;       /* NULL: none of its sources is a migration's */
 	struct xf_backlog *backlog; /* NULL: no drain_first */
@@ -45,6 +49,7 @@ struct xf_route_setup {
 	struct xf_migration *migration;
 	const struct xf_migration *reads; /* the migration that it reads, or NULL */
 	struct xf_transports *transports;
+	struct xf_spoolers *spoolers;
 	struct xf_letters *letters;
 	struct xf_route *from; /* the route that it takes over from, or NULL */
 };

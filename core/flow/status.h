@@ -12,6 +12,7 @@
 
 #include "base/histogram.h"
 #include "conf/conf.h"
+#include "spool/spool.h"
 
 struct xf_endpoint_status {
 	const char *name; /* "orders/from", "orders/to/new"; lives as long as the flow, as all strings here do */
@@ -28,7 +29,8 @@ struct xf_endpoint_status {
 };
 
 /* One way out of a route: a sink, with the counters of its legs. A leg is one message to one sink.
- * At rest: accepted = confirmed + refused + dropped + crossed + moved + in_flight. */
+ * At rest: accepted = confirmed + refused + dropped + crossed + moved + spooled + in_flight. What is read back from the spool is
+ * accepted once more. */
 struct xf_leg_status {
 	struct xf_endpoint_status sink;
 	uint64_t accepted;     /* legs made, authoritative ones and copies */
@@ -37,6 +39,7 @@ struct xf_leg_status {
 	uint64_t dropped;      /* copies that were not required; messages under when_down: drop */
 	uint64_t crossed;      /* taken over by the other side with their outcome here unknown */
 	uint64_t moved;        /* taken over by the other side, certainly never sent here */
+	uint64_t spooled;      /* gone to the spool */
 	uint64_t in_flight;    /* sent or held */
 	uint64_t retried;      /* legs offered again */
 	uint64_t copies;       /* of accepted: mirror copies */
@@ -44,6 +47,9 @@ struct xf_leg_status {
 	uint64_t only;         /* of a migration: messages that this side alone holds, since no copy reached the other */
 	uint64_t oldest_ms;    /* age of the oldest leg in flight */
 	struct xf_histogram_snapshot publish; /* taken by the plugin to confirmed */
+	bool spools;           /* it has a spool, of which: */
+	struct xf_spool_numbers spool;
+	uint64_t spool_age_ms; /* of the oldest message in it */
 };
 
 struct xf_route_status {

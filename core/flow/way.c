@@ -6,7 +6,23 @@
 #include "base/counter.h"
 #include "base/memory.h"
 
+#define REPLAY_MAX 2048 /* messages that are read back at once */
+
 /* ---- What the lanes call ----------------------------------------------------------------------- */
+
+static void
+lanes_spool(struct xf_way *way, struct xf_leg *leg)
+{
+	struct xf_spool_pipe *pipe = &way->spools[leg->sink];
+
+	leg->node.next = NULL;
+	if (pipe->last != NULL)
+		pipe->last->node.next = &leg->node;
+	else
+		pipe->first = leg;
+	pipe->last = leg;
+	pipe->chained++;
+}
 
 static void
 lanes_send(void *context, struct xf_leg *leg)
@@ -14,6 +30,10 @@ lanes_send(void *context, struct xf_leg *leg)
 	struct xf_way *way = context;
 	struct xf_pipe *pipe = &way->pipes[leg->pipe];
 
+	if (leg->to_spool) {
+		lanes_spool(way, leg);
+		return;
+	}
 	leg->generation = pipe->generation;
 	leg->bounced = false;
 	leg->node.next = NULL;
@@ -23,6 +43,18 @@ lanes_send(void *context, struct xf_leg *leg)
 		pipe->first = leg;
 	pipe->last = leg;
 	pipe->out++;
+}
+
+static uint32_t
+lanes_spooled(void *context, unsigned sink, uint16_t bucket)
+{
+	return xf_spooler_lane(((struct xf_way *)context)->setup.spoolers[sink], bucket);
+}
+
+static uint64_t
+lanes_spooled_all(void *context, unsigned sink)
+{
+	return xf_spooler_messages(((struct xf_way *)context)->setup.spoolers[sink]);
 }
 
 static void
@@ -49,6 +81,8 @@ lanes_release(void *context, struct xf_delivery *delivery)
 
 static const struct xf_lanes_ops lanes_ops = {
 	.send = lanes_send,
+	.spooled = lanes_spooled,
+	.spooled_all = lanes_spooled_all,
 	.settle = lanes_settle,
 	.refused = lanes_refused,
 	.release = lanes_release,
@@ -67,8 +101,11 @@ xf_way_look(struct xf_way *way)
 void
 xf_way_returned(struct xf_way *way, struct xf_leg *leg, uint64_t now_ns)
 {
-	way->pipes[leg->pipe].out--;
-	if (leg->result == XF_RESULT_STORED && !leg->abandoned)
+	if (leg->to_spool)
+		way->spools[leg->sink].out--;
+	else
+		way->pipes[leg->pipe].out--;
+	if (leg->result == XF_RESULT_STORED && !leg->abandoned && !leg->to_spool)
 		xf_histogram_record(&way->lanes.sinks[leg->sink].counters.publish, (now_ns - leg->taken_ns) / 1000, 1);
 	xf_lanes_returned(&way->lanes, leg, way->now_ms);
 }
@@ -101,7 +138,9 @@ knobs_follow(struct xf_way *way)
 	knobs = xf_migration_knobs(way->setup.migration);
 	if (knobs.version == way->knobs_version)
 		return;
-	xf_lanes_set(&way->lanes, knobs.position.percent, knobs.position.mirror, way->now_ms);
+	/* A copy that is read back is a leg of its own. */
+	xf_lanes_set(&way->lanes, knobs.position.percent, way->setup.replays ? XF_MIRROR_OFF : knobs.position.mirror,
+	             way->now_ms);
 	if (knobs.forces != way->forces)
 		xf_lanes_force(&way->lanes, way->now_ms);
 	way->knobs_version = knobs.version;
@@ -144,6 +183,18 @@ xf_way_flush(struct xf_way *way)
 			continue;
 		xf_sink_send(pipe->sink, pipe->first, pipe->last);
 		pipe->first = pipe->last = NULL;
+	}
+	for (unsigned i = 0; i < way->lanes.sink_count; i++) {
+		struct xf_spool_pipe *pipe = &way->spools[i];
+
+		if (pipe->first == NULL)
+			continue;
+		if (pipe->out == 0)
+			pipe->generation = xf_spooler_generation(way->setup.spoolers[i]);
+		pipe->out += pipe->chained;
+		xf_spooler_send(way->setup.spoolers[i], pipe->first, pipe->last, pipe->generation);
+		pipe->first = pipe->last = NULL;
+		pipe->chained = 0;
 	}
 }
 
@@ -202,6 +253,8 @@ xf_way_open_max(const struct xf_way *way)
 {
 	const struct xf_conf_route *route = way->setup.route;
 
+	if (way->setup.replays)
+		return route->max_in_flight < REPLAY_MAX ? route->max_in_flight : REPLAY_MAX;
 	return route->concurrency > 0 && route->concurrency < route->max_in_flight ? route->concurrency
 	                                                                           : route->max_in_flight;
 }
@@ -213,6 +266,18 @@ xf_way_out(const struct xf_way *way)
 
 	for (unsigned i = 0; i < way->lanes.pipe_count; i++)
 		out += way->pipes[i].out;
+	for (unsigned i = 0; i < way->lanes.sink_count; i++)
+		out += way->spools[i].out + way->spools[i].chained;
+	return out;
+}
+
+uint32_t
+xf_way_spooling(const struct xf_way *way)
+{
+	uint32_t out = 0;
+
+	for (unsigned i = 0; i < way->lanes.sink_count; i++)
+		out += way->spools[i].out;
 	return out;
 }
 
@@ -232,6 +297,8 @@ xf_way_create(const struct xf_way_setup *setup, struct xf_runner *runner, const 
 	way->context = context;
 	way->now_ms = xf_now_ms();
 	xf_destination_init(&destination, route, migration);
+	if (setup->replays)
+		destination.mirror = XF_MIRROR_OFF;
 	xf_maker_init(&way->maker, setup->server, route, &destination, &runner->inbox);
 	xf_lanes_init(lanes, &lanes_ops, way, &destination, route->order);
 	for (unsigned sink = 0; sink < destination.sink_count; sink++) {
@@ -239,6 +306,8 @@ xf_way_create(const struct xf_way_setup *setup, struct xf_runner *runner, const 
 
 		xf_maker_add_sink(&way->maker, conf);
 		xf_lanes_add_sink(lanes, xf_sink_connections(conf), conf->when_down == XF_WHEN_DOWN_DROP);
+		if (setup->spoolers[sink] != NULL && !setup->replays)
+			xf_lanes_add_spool(lanes, conf->spool_drops, way->now_ms);
 	}
 	way->pipes = xf_alloc_array(lanes->pipe_count, sizeof(*way->pipes));
 	for (unsigned i = 0; i < lanes->pipe_count; i++) {
@@ -265,6 +334,7 @@ void
 xf_way_shut(struct xf_way *way)
 {
 	way->lanes.up = 0;
+	way->lanes.shut = true;
 }
 
 void
@@ -291,7 +361,7 @@ leg_status_add(struct xf_leg_status *status, const struct xf_leg_counters *count
 	/* What ends a leg is read before what begins one, so that in flight is never negative. */
 	uint64_t confirmed = xf_read(&counters->confirmed), refused = xf_read(&counters->refused),
 		 dropped = xf_read(&counters->dropped), crossed = xf_read(&counters->crossed),
-		 moved = xf_read(&counters->moved), accepted;
+		 moved = xf_read(&counters->moved), spooled = xf_read(&counters->spooled), accepted;
 
 	accepted = xf_read(&counters->accepted);
 	status->accepted += accepted;
@@ -300,12 +370,13 @@ leg_status_add(struct xf_leg_status *status, const struct xf_leg_counters *count
 	status->dropped += dropped;
 	status->crossed += crossed;
 	status->moved += moved;
-	status->in_flight += accepted - confirmed - refused - dropped - crossed - moved;
+	status->spooled += spooled;
+	status->in_flight += accepted - confirmed - refused - dropped - crossed - moved - spooled;
 	status->retried += xf_read(&counters->retried);
 	status->copies += xf_read(&counters->copies);
 	status->no_receiver += xf_read(&counters->no_receiver);
 	status->only += xf_read(&counters->only);
-	if (accepted > confirmed + refused + dropped + crossed + moved && oldest_ms > status->oldest_ms)
+	if (accepted > confirmed + refused + dropped + crossed + moved + spooled && oldest_ms > status->oldest_ms)
 		status->oldest_ms = oldest_ms;
 	xf_histogram_read(&counters->publish, &publish);
 	xf_histogram_add(&status->publish, &publish);
@@ -341,6 +412,7 @@ xf_way_inherit(struct xf_way *to, const struct xf_way *from)
 		xf_count(&new->dropped, done.dropped);
 		xf_count(&new->crossed, done.crossed);
 		xf_count(&new->moved, done.moved);
+		xf_count(&new->spooled, done.spooled);
 		xf_count(&new->retried, done.retried);
 		xf_count(&new->copies, done.copies);
 		xf_count(&new->no_receiver, done.no_receiver);

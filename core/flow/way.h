@@ -16,6 +16,7 @@
 #include "flow/migration.h"
 #include "flow/runner.h"
 #include "flow/sink.h"
+#include "flow/spooler.h"
 
 /* What a way is made from; all of it outlives the way. */
 struct xf_way_setup {
@@ -24,6 +25,8 @@ struct xf_way_setup {
 	struct xf_migration *migration; /* NULL: plain sinks */
 	const struct xf_conf_endpoint *sink_conf[XF_CONF_SINKS_MAX]; /* a migration's old and new; those that are not there NULL */
 	struct xf_sink *sinks[XF_PIPES_MAX]; /* each one's connections (xf_sink_connections()), one behind the other */
+	struct xf_spooler *spoolers[XF_CONF_SINKS_MAX]; /* NULL: that sink has none */
+	bool replays; /* what comes is read from a spool: it is one leg of a message, and goes into none */
 };
 
 /* What the way tells its inlet. */
@@ -43,12 +46,21 @@ struct xf_pipe {
 	struct xf_leg *first, *last; /* to be pushed */
 };
 
+/* The way to the spool of a sink. */
+struct xf_spool_pipe {
+	uint32_t generation; /* read when nothing is out */
+	uint32_t out;        /* legs appended and not back */
+	uint32_t chained;    /* legs to be appended */
+	struct xf_leg *first, *last;
+};
+
 struct xf_way {
 	struct xf_way_setup setup;
 	const struct xf_way_ops *ops;
 	void *context;
 	struct xf_lanes lanes;
 	struct xf_pipe *pipes; /* as the lanes number them */
+	struct xf_spool_pipe spools[XF_CONF_SINKS_MAX];
 	struct xf_maker maker;
 	struct xf_draft draft; /* of the message at hand */
 	uint64_t now_ms;
@@ -94,8 +106,9 @@ void xf_way_unmake(struct xf_way *from, struct xf_delivery *delivery, struct xf_
 /* How many messages may be open at once. */
 uint32_t xf_way_open_max(const struct xf_way *way);
 
-/* Legs that are out: sent and not back. */
+/* Legs that are out: sent and not back; and of those the ones that a spool has, which come back by themselves. */
 uint32_t xf_way_out(const struct xf_way *way);
+uint32_t xf_way_spooling(const struct xf_way *way);
 
 /* [any], while the way lives. Adds its numbers; legs of STATUS are set already. OLDEST_MS: age of what is open. */
 void xf_way_status(const struct xf_way *way, uint64_t oldest_ms, struct xf_route_status *status);

@@ -69,7 +69,7 @@ world_begin(struct world *w, const char *name)
 void
 world_configure(struct world *w, const char *migration, const char *route)
 {
-	const char *name = w->name;
+	const char *name = w->name, *sides = w->sides != NULL ? w->sides : "";
 
 	xf_server_configure(w->server, "",
 	                    "transports:\n"
@@ -82,12 +82,12 @@ world_configure(struct world *w, const char *migration, const char *route)
 	                    "    publish_timeout: 2s\n"
 	                    "    streams: [{name: %s, subjects: [%s.moved]}]\n"
 	                    "migrations:\n"
-	                    "  %s: {old: {transport: redis, mode: stream, subject: %s}, new: {transport: nats, subject: "
-	                    "%s.moved}, key: \"{header.key}\"%s}\n"
+	                    "  %s: {old: {transport: redis, mode: stream, subject: %s%s}, new: {transport: nats, subject: "
+	                    "%s.moved%s}, key: \"{header.key}\"%s}\n"
 	                    "routes:\n"
 	                    "  - {name: %s, from: {transport: rabbit, queue: %s}, to: {migration: %s}%s}\n",
 	                    xf_broker_url(w->rabbit), xf_broker_url(w->redis), xf_broker_url(w->nats), name, name, name,
-	                    name, name, migration, name, w->in, name, route);
+	                    name, sides, name, sides, migration, name, w->in, name, route);
 }
 
 void
@@ -142,7 +142,7 @@ sum_of(struct world *w, const char *path, const char *prefix, const char *const 
 void
 world_check_accounts(struct world *w)
 {
-	static const char *const legs[] = {"confirmed", "refused", "dropped", "crossed", "moved", "in_flight", NULL};
+	static const char *const legs[] = {"confirmed", "refused", "dropped", "crossed", "moved", "spooled", "in_flight", NULL};
 	static const char *const messages[] = {"acked", "rejected", "overflow", "filtered", "in_flight", NULL};
 
 	assert_true(sum_of(w, w->migration, "sides.old.", legs) == world_number(w, "sides.old.accepted"));

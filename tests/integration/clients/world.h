@@ -22,6 +22,7 @@ struct world {
 	char *in;        /* the queue */
 	char *route;     /* /api/v1/routes/NAME */
 	char *migration; /* /api/v1/migrations/NAME */
+	const char *sides; /* further settings of both sides, as a flow mapping would have them; NULL: none */
 };
 
 /* For cmocka: all three brokers. Redis writes its log before it answers, so what it confirmed outlives a kill of it. */

@@ -612,7 +612,8 @@ world_release(void *context, struct xf_delivery *delivery)
 	world_free((char *)delivery - legs_size());
 }
 
-static const struct xf_lanes_ops world_ops = {world_send, world_settle, world_refused, world_release};
+static const struct xf_lanes_ops world_ops = {
+	.send = world_send, .settle = world_settle, .refused = world_refused, .release = world_release};
 
 /* ---- Brokers --------------------------------------------------------------------------------------- */
 

@@ -1,0 +1,246 @@
+#include "flow/replay.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/memory.h"
+
+#define READ_MESSAGES 256u
+#define READ_BYTES (1u << 20)
+#define LOOK_MS 1000 /* without a bell */
+
+/* What was read and is not settled, by its handle. */
+struct slot {
+	struct xf_spool_place place;
+	uint64_t retry_at; /* 0: it is under way */
+	uint32_t next;     /* in the list of the free, or of those to be tried again */
+};
+
+struct replay {
+	const struct xf_host *host;
+	struct xf_endpoint *endpoint;
+	struct xf_spooler *spooler;
+	uint64_t after;
+	struct xf_spool_batch batch;
+	struct xf_spooled_headers headers;
+	struct slot *slots;
+	uint32_t slot_count;
+	uint32_t free; /* list; UINT32_MAX: none */
+	uint32_t again_first, again_last;
+	struct xf_spool_place *done;
+	uint32_t done_size;
+	bool failed; /* said so */
+};
+
+static int32_t
+replay_create(const struct xf_host *host, struct xf_endpoint *endpoint, void *shared, const struct xf_config *transport,
+              const struct xf_config *config, const struct xf_endpoint_info *info, void **instance, struct xf_error *error)
+{
+	struct replay *replay = xf_alloc(sizeof(*replay));
+
+	(void)transport, (void)config, (void)info, (void)error;
+	replay->host = host;
+	replay->endpoint = endpoint;
+	replay->spooler = shared;
+	replay->free = replay->again_first = UINT32_MAX;
+	*instance = replay;
+	return 0;
+}
+
+static void
+replay_start(void *instance)
+{
+	struct replay *replay = instance;
+
+	xf_spooler_reader(replay->spooler, replay->endpoint);
+	replay->host->state(replay->endpoint, XF_STATE_UP, "");
+}
+
+/* ---- Slots ------------------------------------------------------------------------------------------ */
+
+static uint32_t
+slot_take(struct replay *replay, const struct xf_spool_place *place)
+{
+	uint32_t number = replay->free;
+
+	if (number == UINT32_MAX) {
+		uint32_t more = replay->slot_count > 0 ? replay->slot_count : READ_MESSAGES;
+
+		replay->slots = xf_grow_array(replay->slots, replay->slot_count, replay->slot_count + more, sizeof(*replay->slots));
+		for (uint32_t i = 0; i < more; i++)
+			replay->slots[replay->slot_count + i].next = i + 1 < more ? replay->slot_count + i + 1 : UINT32_MAX;
+		number = replay->slot_count;
+		replay->slot_count += more;
+	}
+	replay->free = replay->slots[number].next;
+	replay->slots[number].place = *place;
+	replay->slots[number].retry_at = 0;
+	return number;
+}
+
+static void
+slot_free(struct replay *replay, uint32_t number)
+{
+	replay->slots[number].next = replay->free;
+	replay->free = number;
+}
+
+static void
+slot_again(struct replay *replay, uint32_t number, uint64_t at)
+{
+	struct slot *slot = &replay->slots[number];
+
+	slot->retry_at = at;
+	slot->next = UINT32_MAX;
+	if (replay->again_first == UINT32_MAX)
+		replay->again_first = number;
+	else
+		replay->slots[replay->again_last].next = number;
+	replay->again_last = number;
+}
+
+static void
+replay_settle(void *instance, const struct xf_settlement *settlements, uint32_t count)
+{
+	struct replay *replay = instance;
+	uint64_t now = replay->host->now_ms();
+	uint32_t done = 0;
+
+	if (count > replay->done_size) {
+		replay->done = xf_grow_array(replay->done, replay->done_size, count, sizeof(*replay->done));
+		replay->done_size = count;
+	}
+	for (uint32_t i = 0; i < count; i++) {
+		uint32_t number = (uint32_t)settlements[i].handle;
+
+		if (settlements[i].outcome == XF_SETTLE_EXTEND)
+			continue;
+		if (settlements[i].outcome == XF_SETTLE_RETRY) {
+			slot_again(replay, number, now + settlements[i].delay_ms);
+			continue;
+		}
+		replay->done[done++] = replay->slots[number].place;
+		slot_free(replay, number);
+	}
+	if (done > 0)
+		xf_spool_done(xf_spooler_store(replay->spooler), replay->done, done);
+}
+
+/* ---- Reading -------------------------------------------------------------------------------------------- */
+
+static bool
+batch_read(struct replay *replay, uint64_t after, size_t count, size_t bytes)
+{
+	struct xf_error error;
+
+	if (xf_spool_read(xf_spooler_store(replay->spooler), after, count, bytes, &replay->batch, &error) == XF_OK) {
+		if (replay->failed)
+			replay->host->state(replay->endpoint, XF_STATE_UP, "");
+		replay->failed = false;
+		return true;
+	}
+	replay->failed = true;
+	replay->host->state(replay->endpoint, XF_STATE_DOWN, error.text);
+	return false;
+}
+
+/* What is no message stays where it is, and is said; nothing is behind it that waits. */
+static void
+record_emit(struct replay *replay, const struct xf_spool_record *read, uint32_t number)
+{
+	struct xf_spooled record;
+	struct xf_error error;
+
+	if (xf_spooled_read(read->bytes, &replay->headers, &record, &error) != XF_OK) {
+		char text[sizeof(error.text) + 80];
+
+		snprintf(text, sizeof(text), "record %llu of the spool is left in it: %s", (unsigned long long)read->place.seq,
+		         error.text);
+		replay->host->log(replay->endpoint, XF_LOG_ERROR, text);
+		return;
+	}
+	record.message.handle = number;
+	record.message.flags = (uint32_t)record.role << 28 | (uint32_t)record.sink << 20;
+	replay->host->emit(replay->endpoint, &record.message, sizeof(record.message), 1);
+}
+
+/* Those that are to be tried once more; only what is due, and one by one, since they are few. */
+static uint32_t
+again_emit(struct replay *replay, uint32_t credit, uint64_t now)
+{
+	uint32_t sent = 0;
+
+	while (sent < credit && replay->again_first != UINT32_MAX && replay->slots[replay->again_first].retry_at <= now) {
+		uint32_t number = replay->again_first;
+		struct slot *slot = &replay->slots[number];
+
+		if (!batch_read(replay, slot->place.seq - 1, 1, 1))
+			break;
+		replay->again_first = slot->next;
+		slot->retry_at = 0;
+		if (replay->batch.count == 0 || replay->batch.records[0].place.seq != slot->place.seq) {
+			slot_free(replay, number); /* damaged meanwhile: the spool says so */
+			continue;
+		}
+		record_emit(replay, &replay->batch.records[0], number);
+		sent++;
+	}
+	return sent;
+}
+
+static void
+replay_work(void *instance, struct xf_work *work)
+{
+	struct replay *replay = instance;
+	uint32_t credit = work->draining ? 0 : work->credit_messages;
+	uint64_t bytes = work->credit_bytes;
+
+	work->timeout_ms = LOOK_MS;
+	if (credit == 0)
+		return;
+	credit -= again_emit(replay, credit, replay->host->now_ms());
+	if (credit == 0 || !batch_read(replay, replay->after, credit < READ_MESSAGES ? credit : READ_MESSAGES,
+	                               bytes < READ_BYTES ? bytes : READ_BYTES))
+		return;
+	replay->after = replay->batch.next;
+	for (size_t i = 0; i < replay->batch.count; i++) {
+		const struct xf_spool_record *record = &replay->batch.records[i];
+
+		record_emit(replay, record, slot_take(replay, &record->place));
+	}
+	if (replay->batch.count > 0)
+		work->timeout_ms = 0;
+}
+
+static void
+replay_stop(void *instance)
+{
+	xf_spooler_reader(((struct replay *)instance)->spooler, NULL);
+}
+
+static void
+replay_destroy(void *instance)
+{
+	struct replay *replay = instance;
+
+	xf_spool_batch_fini(&replay->batch);
+	xf_spooled_headers_fini(&replay->headers);
+	free(replay->slots);
+	free(replay->done);
+	free(replay);
+}
+
+static const struct xf_source_ops replay_ops = {
+	.struct_size = sizeof(replay_ops),
+	.create = replay_create,
+	.start = replay_start,
+	.work = replay_work,
+	.settle = replay_settle,
+	.stop = replay_stop,
+	.destroy = replay_destroy,
+};
+
+const struct xf_transport_class xf_replay_class = {
+	.head = {.struct_size = sizeof(xf_replay_class), .name = "spool"},
+	.source = &replay_ops,
+};

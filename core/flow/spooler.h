@@ -1,0 +1,49 @@
+/*
+ * spooler.h - the spool in front of one sink of a route: legs that the sink cannot take go to disk, and are confirmed by it; what is
+ * there a source of its own reads, in order, for as long as there is something (replay.h).
+ *
+ * One per sink with `when_down: spool`, in data_dir/spools/NAME. All sources of the route append to it. A reload leaves it open
+ * for the route that takes over, so they are counted by their users.
+ *
+ * Threads: send, lane and numbers: any. use and release: one, which holds the flow's reload lock.
+ */
+#ifndef XF_FLOW_SPOOLER_H
+#define XF_FLOW_SPOOLER_H
+
+#include "conf/conf.h"
+#include "flow/delivery.h"
+#include "flow/spooled.h"
+#include "spool/spool.h"
+
+struct xf_spooler;
+
+/* Those that are open. Zero: none. */
+struct xf_spoolers {
+	struct xf_spooler *first;
+};
+
+/* That of the sink NAME ("orders/to/old"), opened if it is not. Blocks on the disk. NULL with a reason. */
+struct xf_spooler *xf_spooler_use(struct xf_spoolers *spoolers, const char *data_dir, const char *name,
+                                  const struct xf_conf_endpoint *sink, struct xf_error *error);
+/* The last user closes it: nothing of it is out. */
+void xf_spooler_release(struct xf_spoolers *spoolers, struct xf_spooler *spooler);
+
+/*
+ * Legs FIRST .. LAST, chained by node.next, in order. Each comes back to its inlet's inbox: STORED once it is on disk, NOT_SENT
+ * where there is no room or the disk fails. GENERATION as xf_spooler_generation() told it when nothing of the caller's was out.
+ */
+void xf_spooler_send(struct xf_spooler *spooler, struct xf_leg *first, struct xf_leg *last, uint32_t generation);
+uint32_t xf_spooler_generation(const struct xf_spooler *spooler);
+
+/* How many messages of BUCKET it has, on disk or on their way there. */
+uint32_t xf_spooler_lane(const struct xf_spooler *spooler, uint16_t bucket);
+/* And of all. */
+uint64_t xf_spooler_messages(const struct xf_spooler *spooler);
+
+void xf_spooler_numbers(struct xf_spooler *spooler, struct xf_spool_numbers *numbers, struct xf_error *reason);
+
+/* For replay.c: the store, and who is woken when there is more in it; NULL: nobody. */
+struct xf_spool *xf_spooler_store(struct xf_spooler *spooler);
+void xf_spooler_reader(struct xf_spooler *spooler, struct xf_endpoint *reader);
+
+#endif
