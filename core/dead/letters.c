@@ -166,7 +166,7 @@ number_locked(struct xf_letters *letters, int which, uint64_t *number, struct xf
 static enum xf_status
 room_check_locked(struct xf_letters *letters, const struct xf_letter *letter, struct xf_error *error)
 {
-	uint64_t bytes = letter_bytes(letter), used;
+	uint64_t bytes = letter_bytes(letter), used = 0;
 
 	if (bytes > LETTER_BYTES_MAX)
 		return xf_error_set(error, "a message of %" PRIu64 " bytes is too large for '%s'", bytes, letters->database.file);
@@ -274,7 +274,7 @@ letters_ready(struct xf_letters *letters, const char *data_dir, struct xf_error 
 	char *file = xf_format("%s/dead.db", data_dir);
 	int fd = open(file, O_WRONLY | O_CREAT | O_CLOEXEC, 0640); /* there are payloads in it; SQLite's own files get the same mode */
 	enum xf_status status;
-	uint64_t count;
+	uint64_t count = 0;
 
 	if (fd >= 0)
 		close(fd);
