@@ -284,6 +284,9 @@ letters_ready(struct xf_letters *letters, const char *data_dir, struct xf_error 
 	free(file);
 	if (status == XF_OK)
 		status = xf_database_check(&letters->database, error);
+	/* A large purge makes a large log, which need not stay so. */
+	if (status == XF_OK)
+		status = xf_database_run(&letters->database, "PRAGMA journal_size_limit=4194304", "cannot be used", error);
 	for (int i = 0; i < STATEMENTS && status == XF_OK; i++)
 		status = xf_database_prepare(&letters->database, statements[i], &letters->statements[i], error);
 	if (status == XF_OK)

@@ -227,6 +227,7 @@ they_are_found_and_removed(void **state)
 	assert_int_equal(xf_letters_remove(letters, 0, "even", INT64_MAX, &count, NULL), XF_OK);
 	assert_int_equal(count, 3);
 	assert_ids(letters, NULL, 0, 100, "b d ");
+	assert_int_equal(sum_count(letters), 2);
 	xf_letters_close(&letters);
 	letters = opened(*state);
 	assert_int_equal(sum_count(letters), 2);
