@@ -55,6 +55,7 @@ test_too_large(void **state)
 	struct ledger *ledger = ledger_create(50, MESSAGES, KEYS);
 	size_t size = 1536 * 1024;
 	char *large = xf_alloc(size), *rejected;
+	struct xf_buffer shown = {0};
 	struct ledger_sum sum;
 
 	memset(large, 'x', size);
@@ -78,6 +79,13 @@ test_too_large(void **state)
 	assert_non_null(strstr(rejected, "\"large-1\""));
 	assert_non_null(strstr(rejected, "\"reason\""));
 	assert_true(strlen(rejected) > size);
+	assert_non_null(strstr(rejected, "\"sink\":\"large/to/new\""));
+	assert_int_equal(xf_server_number(w->server, "/api/v1/dead", "count"), 1);
+	assert_int_equal(xf_server_number(w->server, "/api/v1/dead/1", "payload_bytes"), size);
+	assert_int_equal(XF_CLI(w->server, &shown, "dead", "show", "1"), 0);
+	assert_non_null(strstr(shown.data, "large/to/new refused it"));
+	assert_true(shown.len > size);
+	xf_buffer_fini(&shown);
 	printf("the dead letter says %.*s\n", 200, strstr(rejected, "\"reason\""));
 	free(rejected);
 	world_check_accounts(w);
