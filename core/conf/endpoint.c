@@ -65,7 +65,7 @@ static const struct xf_option *const sink_rows[] = {
 enum { SPOOL_MAX_SIZE, SPOOL_WHEN_FULL };
 
 static const struct xf_option *const spool_rows[] = {
-	XF_ROW(.type = XF_OPTION_BYTES, .key = "max_size", .def = "1GiB", .min = 1 << 20,
+	XF_ROW(.type = XF_OPTION_BYTES, .key = "max_size", .def = "1GiB", .min = 1 << 16,
 	       .max = INT64_C(1) << 40),
 	XF_ROW(.type = XF_OPTION_ENUM, .key = "when_full", .def = "wait", .values = when_full_words),
 	NULL,

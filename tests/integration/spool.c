@@ -176,7 +176,7 @@ static void
 test_full(void **state)
 {
 	struct world *w = *state;
-	struct ledger *ledger = begin(w, "full", 65, ", when_down: spool, spool: {max_size: 1MiB}", ", percent: 0");
+	struct ledger *ledger = begin(w, "full", 65, ", when_down: spool, spool: {max_size: 256KiB}", ", percent: 0");
 
 	xf_broker_kill(w->redis);
 	rabbit_feed(w->queue, w->in, ledger, 0, MESSAGES);
