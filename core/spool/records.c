@@ -315,6 +315,7 @@ ask(struct xf_records *records, const char *sql, uint64_t *number, struct xf_err
 	sqlite3_stmt *statement = NULL;
 	enum xf_status status = XF_OK;
 
+	*number = 0;
 	if (sqlite3_prepare_v2(records->db, sql, -1, &statement, NULL) == SQLITE_OK &&
 	    sqlite3_step(statement) == SQLITE_ROW)
 		*number = (uint64_t)sqlite3_column_int64(statement, 0);
