@@ -13,6 +13,13 @@
 #include "rig.h"
 
 #define RATE (1000 / XF_SCALE)
+#define DELAY_MS 20 /* so that there is always something on the line, which is lost with it */
+
+static void
+slow_down(struct proxy *proxy)
+{
+	proxy_delay(proxy, DELAY_MS);
+}
 
 static void
 test_resets_under_load(void **state)
@@ -21,6 +28,7 @@ test_resets_under_load(void **state)
 	int rounds = getenv("XF_LONG") != NULL ? 60 : 5;
 
 	rig_serve(rig, "cut", RATE, 128);
+	rig_fault(rig, ENDS, slow_down);
 	for (int round = 0; round < rounds; round++) {
 		rig_fault(rig, ENDS, proxy_cut);
 		rig_wait_back(rig, "reset: back");
