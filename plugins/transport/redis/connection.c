@@ -399,7 +399,7 @@ conn_flush(struct conn *conn, uint64_t now)
 		if (n > 0) {
 			out->pos += (size_t)n;
 			conn->written += (uint64_t)n;
-			conn->heard_at = now;
+			conn->wrote_at = now;
 		} else if (n < 0 && errno == EINTR) {
 			continue;
 		} else if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {

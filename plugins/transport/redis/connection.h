@@ -77,7 +77,8 @@ struct conn {
 	size_t in_size;         /* what in has when nothing large passes through */
 	uint64_t queued;        /* bytes put into out since it connected */
 	uint64_t written;       /* of these, taken by the kernel */
-	uint64_t heard_at;      /* bytes came in, or went out */
+	uint64_t heard_at;      /* bytes came in */
+	uint64_t wrote_at;      /* bytes went out */
 	uint64_t pinged_at;     /* a PING without answer so far; 0: none */
 	struct resp_scan scan;
 	redisReader *reader;

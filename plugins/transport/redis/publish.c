@@ -510,27 +510,28 @@ replies_read(struct sink *sink, uint64_t now)
 
 /* ---- The loop ------------------------------------------------------------------------------------------ */
 
-/* With messages under way the replies are the sign of life, else a PING. Bytes that the kernel could hand on
- * count as well: on a slow line a large message takes its time. */
+/*
+ * With anything under way the replies are the sign of life, else a PING. Bytes that the kernel could hand on count as well: on
+ * a slow line a large message takes its time. After a silence what was sent has one heartbeat's time, as a PING would.
+ */
 static void
 deadline_check(struct sink *sink, uint64_t now)
 {
 	struct conn *conn = &sink->conn;
-	uint64_t limit = conn->settings.timeout_ms, since = sink->progress_at;
+	uint64_t heartbeat = conn->settings.heartbeat_ms, timeout = conn->settings.timeout_ms;
+	uint64_t since = sink->progress_at, heard = conn->heard_at;
 
-	if (under_way(sink) == 0) {
+	if (under_way(sink) == 0 || conn->pinged_at != 0)
 		conn_heartbeat(conn, now);
+	if (conn->phase != CONN_READY || under_way(sink) == 0)
 		return;
-	}
-	if (limit > 2ull * conn->settings.heartbeat_ms)
-		limit = 2ull * conn->settings.heartbeat_ms;
-	if (conn_unwritten(conn) > 0 && conn->heard_at > since)
-		since = conn->heard_at;
-	if (now - since < limit)
+	if (conn_unwritten(conn) > 0 && conn->wrote_at > since)
+		since = heard = conn->wrote_at;
+	if (now - since < timeout && (now - since < heartbeat || now - heard < 2 * heartbeat))
 		return;
 	replies_read(sink, now); /* this process may be what was late */
 	if (conn->phase == CONN_READY && under_way(sink) > 0 && sink->progress_at < now)
-		conn_lose(conn, now, "no reply within %u ms", (unsigned)limit);
+		conn_lose(conn, now, "no reply within %u ms", (unsigned)(timeout < heartbeat ? timeout : heartbeat));
 }
 
 static void

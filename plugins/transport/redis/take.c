@@ -796,8 +796,8 @@ deadline_check(struct taker *t, uint64_t now)
 
 	if (limit > t->conn.settings.heartbeat_ms)
 		limit = t->conn.settings.heartbeat_ms;
-	if (conn_unwritten(&t->conn) > 0 && t->conn.heard_at > since)
-		since = t->conn.heard_at;
+	if (conn_unwritten(&t->conn) > 0 && t->conn.wrote_at > since)
+		since = t->conn.wrote_at;
 	if (t->asked_first == t->asked_next || t->held || now - since < limit + t->block_ms)
 		return;
 	conn_lose(&t->conn, now, "no reply within %u ms", (unsigned)(limit + t->block_ms));

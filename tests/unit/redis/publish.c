@@ -79,6 +79,47 @@ test_slow_but_steady(void **state)
 	harness_close(&harness);
 }
 
+static void
+publish_stored(struct peer *peer, struct harness_endpoint *sink, size_t count)
+{
+	harness_publish_text(sink, "a.b", "x");
+	publish_read(peer);
+	peer_say(peer, ":1\r\n");
+	assert_true(harness_wait_completed(sink, count, XF_WAIT_MS));
+}
+
+/* Nothing has been heard for nearly a heartbeat when a question goes out: it is not given two more to be answered. */
+static void
+test_a_question_is_no_sign_of_life(void **state)
+{
+	struct peer *peer = peer_create();
+	struct harness *harness;
+	struct harness_endpoint *sink;
+	char url[64], word[16];
+
+	(void)state;
+	snprintf(url, sizeof(url), "url=redis://127.0.0.1:%u", peer_port(peer));
+	harness = harness_open("redis", OPTIONS(url, "timeout=10m", "heartbeat=5m"));
+	sink = harness_sink(harness, "r/to", NULL, NULL);
+	peer_accept(peer);
+	peer_say(peer, "-ERR\r\n+OK\r\n+PONG\r\n"); /* INFO, CLIENT SETNAME, PING */
+	for (int i = 0; i < 3; i++)
+		command_read(peer, word);
+	assert_true(harness_wait_state(sink, XF_STATE_UP, XF_WAIT_MS));
+	publish_stored(peer, sink, 1);
+	command_read(peer, word); /* the first question comes at once */
+	peer_say(peer, "-ERR no such thing\r\n");
+	publish_stored(peer, sink, 2);
+	harness_clock_advance(290000);
+	command_read(peer, word);
+	assert_string_equal(word, "PUBSUB");
+	harness_clock_advance(320000);
+	assert_true(harness_wait_state(sink, XF_STATE_DOWN, XF_WAIT_MS));
+	harness_destroy(&sink);
+	harness_close(&harness);
+	peer_destroy(&peer);
+}
+
 /* What nobody knows the meaning of gives no message up; what is the message's own fault does. */
 static void
 test_what_an_error_makes_of_a_message(void **state)
@@ -127,6 +168,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_slow_but_steady),
+		cmocka_unit_test(test_a_question_is_no_sign_of_life),
 		cmocka_unit_test(test_what_an_error_makes_of_a_message),
 	};
 
