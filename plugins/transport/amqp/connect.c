@@ -90,7 +90,8 @@ socket_tune(struct wire *wire)
 	socket_option(wire->fd, IPPROTO_TCP, TCP_KEEPIDLE, 10);
 	socket_option(wire->fd, IPPROTO_TCP, TCP_KEEPINTVL, 5);
 	socket_option(wire->fd, IPPROTO_TCP, TCP_KEEPCNT, 3);
-	socket_option(wire->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, (int)(2 * wire->settings.heartbeat_ms));
+	if (wire->pauses)
+		socket_option(wire->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, (int)(2 * wire->settings.heartbeat_ms));
 }
 
 /* The first of the host's addresses that answers. */

@@ -836,6 +836,7 @@ source_create(const struct xf_host *host, struct xf_endpoint *endpoint, void *sh
 		source_destroy(source);
 		return -1;
 	}
+	source->wire.pauses = true;
 	if (!parts_create(source, config, info)) {
 		settings_fail(error, "out of memory");
 		source_destroy(source);

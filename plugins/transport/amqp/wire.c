@@ -4,8 +4,9 @@
  * Why by hand: the client library of today sends three times per message, waits without limit while the
  * broker does not read, with an overdue heartbeat waits for ever, and gives away no TLS of its own.
  *
- * A dead peer is found by its silence (two heartbeats), by TCP_USER_TIMEOUT once anything is unacknowledged,
- * and by keepalive.
+ * A dead peer is found by its silence (two heartbeats) and by keepalive; where nobody listens, by TCP_USER_TIMEOUT once
+ * anything is unacknowledged. That takes a broker for dead, too, that lives and takes nothing in for so long, so it is
+ * kept from those who publish.
  */
 #include "wire.h"
 

@@ -33,6 +33,7 @@ struct wire {
 	struct settings settings;
 	struct tls_context *tls_context; /* NULL: without TLS */
 	char *name;                      /* as the broker shows the connection */
+	bool pauses;                     /* its owner does not read at times; set before the first connect */
 
 	uint8_t order[SETTINGS_SERVERS_MAX]; /* in which the servers are tried */
 	uint32_t tried;                      /* of them, in this round */

@@ -329,3 +329,15 @@ rig_wait_back(struct rig *rig, const char *title)
 {
 	return wait_for(rig, title, end_is_back);
 }
+
+void
+rig_print_reconnects(struct rig *rig, const char *title)
+{
+	printf("%s: reconnects", title);
+	for (int i = 0; i < FAULTY; i++)
+		for (int e = 0; e < ENDS; e++)
+			if (rig->end == ENDS || e == (int)rig->end)
+				printf(" %s %s %.0f,", names[i], end_names[e],
+				       end_reconnects(rig, i, e) - rig->lines[i].reconnects[e]);
+	printf("\n");
+}

@@ -87,4 +87,7 @@ struct sightings {
 struct sightings rig_wait_down(struct rig *rig, const char *title);
 struct sightings rig_wait_back(struct rig *rig, const char *title);
 
+/* How often each of them has connected anew since. */
+void rig_print_reconnects(struct rig *rig, const char *title);
+
 #endif
