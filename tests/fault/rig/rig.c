@@ -268,13 +268,19 @@ end_is_back(struct rig *rig, int line, int end)
 }
 
 void
-rig_fault(struct rig *rig, enum line_end end, fault_fn *fault)
+rig_mark(struct rig *rig, enum line_end end)
 {
 	rig->end = end;
 	for (int i = 0; i < FAULTY; i++)
 		for (int e = 0; e < ENDS; e++)
 			rig->lines[i].reconnects[e] = end_reconnects(rig, i, e);
 	rig->since = xf_now_ms();
+}
+
+void
+rig_fault(struct rig *rig, enum line_end end, fault_fn *fault)
+{
+	rig_mark(rig, end);
 	for (int i = 0; i < FAULTY; i++)
 		for (int e = 0; e < ENDS; e++)
 			if (end == ENDS || e == (int)end)

@@ -77,6 +77,9 @@ typedef void fault_fn(struct proxy *proxy);
 /* At END, or at both for ENDS; what follows is counted from here. */
 void rig_fault(struct rig *rig, enum line_end end, fault_fn *fault);
 
+/* Counts from here, for what the caller does himself. */
+void rig_mark(struct rig *rig, enum line_end end);
+
 /* When something was seen of the ends that the last fault was for, in milliseconds since. */
 struct sightings {
 	bool seen[FAULTY][ENDS];
