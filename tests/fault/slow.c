@@ -51,7 +51,7 @@ memory_kb(const struct rig *rig)
 static long
 watch(struct rig *rig, const char *title)
 {
-	uint64_t begin = xf_now_ms(), end = begin + (getenv("XF_LONG") != NULL ? 60000 : 8000);
+	uint64_t begin = xf_now_ms(), end = begin + (getenv("XF_LONG") != NULL ? 60000 : 7000);
 	double calm = rig_report(rig, CALM, "received"), before[FAULTY];
 	long peak = 0;
 
@@ -98,7 +98,7 @@ test_slow_lines(void **state)
 	for (int i = 0; i < LINES; i++)
 		rig_delivers(rig, (enum line_name)i, RATE);
 	slow_and_back(rig, READER, "slow from the broker");
-	rig_finish(rig, "slow");
+	rig_finish(rig, "slow", true);
 }
 
 int

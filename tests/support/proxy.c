@@ -579,13 +579,19 @@ proxy_refuse(struct proxy *p)
 	unlock_and_wake(p);
 }
 
+static void
+cut_locked(struct proxy *p)
+{
+	for (struct connection *c = p->connections; c != NULL; c = c->next)
+		connection_cut(c);
+	gone_free_locked(p);
+}
+
 void
 proxy_cut(struct proxy *p)
 {
 	pthread_mutex_lock(&p->lock);
-	for (struct connection *c = p->connections; c != NULL; c = c->next)
-		connection_cut(c);
-	gone_free_locked(p);
+	cut_locked(p);
 	unlock_and_wake(p);
 }
 
@@ -593,6 +599,7 @@ void
 proxy_cut_after(struct proxy *p, enum proxy_way way, size_t bytes)
 {
 	pthread_mutex_lock(&p->lock);
+	cut_locked(p);
 	p->left[way] = bytes;
 	unlock_and_wake(p);
 }

@@ -49,7 +49,7 @@ void proxy_refuse(struct proxy *proxy);
 /* Every connection is reset, at both ends, once. */
 void proxy_cut(struct proxy *proxy);
 
-/* The next connection is reset right behind its first BYTES that way, 1 at least; once. */
+/* Every connection is reset, and the next one is right behind its first BYTES that way, 1 at least; once. */
 void proxy_cut_after(struct proxy *proxy, enum proxy_way way, size_t bytes);
 
 /* ---- What it has seen ---------------------------------------------------------- */
