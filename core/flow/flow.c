@@ -130,6 +130,7 @@ xf_flow_create(const struct xf_conf *conf, struct xf_state *state, struct xf_err
 			goto failed;
 		flow->route_count++;
 	}
+	xf_spoolers_warn(&flow->spoolers, conf->server.data_dir);
 	return flow;
 
 failed:

@@ -457,6 +457,7 @@ reload_apply(struct reload *reload)
 	pthread_rwlock_wrlock(&flow->parts_lock);
 	parts_exchange(reload);
 	pthread_rwlock_unlock(&flow->parts_lock);
+	xf_spoolers_warn(&flow->spoolers, flow->first->conf->server.data_dir);
 }
 
 /* ---- The report ------------------------------------------------------------------------------------------- */

@@ -1,5 +1,6 @@
 #include "flow/spooler.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -115,15 +116,25 @@ legs_return(void *context, struct xf_spool_write *first)
 
 /* ---- Life --------------------------------------------------------------------------------------------- */
 
+/* orders.to.old */
+static char *
+file_name(const char *name)
+{
+	char *file = xf_strdup(name);
+
+	for (char *at = file; *at != '\0'; at++)
+		if (*at == '/')
+			*at = '.';
+	return file;
+}
+
 /* data_dir/spools/orders.to.old, and the folder it lies in. */
 static char *
 folder_make(const char *data_dir, const char *name, struct xf_error *error)
 {
-	char *folder = xf_format("%s/spools", data_dir), *path = xf_format("%s/%s", folder, name);
+	char *folder = xf_format("%s/spools", data_dir), *file = file_name(name), *path = xf_format("%s/%s", folder, file);
 
-	for (char *at = path + strlen(folder) + 1; *at != '\0'; at++)
-		if (*at == '/')
-			*at = '.';
+	free(file);
 	if (mkdir(folder, 0700) != 0 && errno != EEXIST) {
 		xf_error_set(error, "%s: %s", folder, strerror(errno));
 		free(path);
@@ -206,6 +217,38 @@ xf_spooler_release(struct xf_spoolers *spoolers, struct xf_spooler *spooler)
 	pthread_mutex_destroy(&spooler->lock);
 	free(spooler->name);
 	free(spooler);
+}
+
+static bool
+is_open(const struct xf_spoolers *spoolers, const char *file)
+{
+	bool open = false;
+
+	for (const struct xf_spooler *at = spoolers->first; at != NULL && !open; at = at->next) {
+		char *own = file_name(at->name);
+
+		open = strcmp(own, file) == 0;
+		free(own);
+	}
+	return open;
+}
+
+void
+xf_spoolers_warn(const struct xf_spoolers *spoolers, const char *data_dir)
+{
+	char *folder = xf_format("%s/spools", data_dir);
+	DIR *dir = opendir(folder);
+	struct dirent *entry;
+
+	while (dir != NULL && (entry = readdir(dir)) != NULL)
+		/* One that was set aside is told of when that is done. */
+		if (entry->d_name[0] != '.' && strstr(entry->d_name, ".damaged-") == NULL && !is_open(spoolers, entry->d_name))
+			xf_log(XF_LOG_WARN, NULL,
+			       "no sink of this configuration has the spool %s/%s: what is in it waits until one with that name says "
+			       "'when_down: spool' again", folder, entry->d_name);
+	if (dir != NULL)
+		closedir(dir);
+	free(folder);
 }
 
 /* ---- For others ----------------------------------------------------------------------------------------- */

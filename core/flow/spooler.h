@@ -28,6 +28,9 @@ struct xf_spooler *xf_spooler_use(struct xf_spoolers *spoolers, const char *data
 /* The last user closes it: nothing of it is out. */
 void xf_spooler_release(struct xf_spoolers *spoolers, struct xf_spooler *spooler);
 
+/* Says of each spool in DATA_DIR that is not open: nobody reads it, and what is in it waits. */
+void xf_spoolers_warn(const struct xf_spoolers *spoolers, const char *data_dir);
+
 /*
  * Legs FIRST .. LAST, chained by node.next, in order. Each comes back to its inlet's inbox: STORED once it is on disk, NOT_SENT
  * where there is no room or the disk fails. GENERATION as xf_spooler_generation() told it when nothing of the caller's was out.

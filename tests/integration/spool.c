@@ -45,6 +45,19 @@ wait_spools_empty(struct world *w)
 	}
 }
 
+/* Where counters begin anew: all that was sent was acked. */
+static void
+wait_queue_empty(struct world *w)
+{
+	uint64_t tries = 0;
+
+	while (rabbit_count(w->queue, w->in) > 0 || world_route_number(w, "in_flight") > 0) {
+		assert_true(++tries < 20 * XF_WAIT_MS / 1000);
+		usleep(50000);
+	}
+	wait_spools_empty(w);
+}
+
 /* Nothing is lost, broken, or out of the order of its key. */
 static void
 finish(struct world *w, struct ledger **ledger)
@@ -120,13 +133,7 @@ test_killed(void **state)
 		xf_server_start(w->server);
 	}
 	feeder_join(&feeder);
-	xf_server_wait_ready(w->server);
-	xf_server_wait_settled(w->server, w->name, 0);
-	for (unsigned i = 0; rabbit_count(w->queue, w->in) > 0; i++) {
-		assert_true(i < 1200);
-		usleep(50000);
-	}
-	xf_server_wait_settled(w->server, w->name, 0);
+	wait_queue_empty(w);
 	finish(w, &ledger);
 }
 
@@ -187,12 +194,44 @@ test_full(void **state)
 	finish(w, &ledger);
 }
 
+/* Reloads hand a spool on, with what is in it; where nothing reads it any more, that is said. */
+static void
+test_reloads(void **state)
+{
+	struct world *w = *state;
+	struct ledger *ledger = begin(w, "reloads", 66, ", when_down: spool", ", percent: 50");
+	struct feeder *feeder = feeder_start(xf_broker_url(w->rabbit), w->in, ledger, 0, MESSAGES, RATE);
+	char route[64];
+
+	xf_server_wait_number(w->server, w->route, "acked", RATE / 2.0);
+	for (unsigned i = 0; i < 8; i++) {
+		if (i == 1)
+			xf_broker_kill(w->redis);
+		if (i == 3)
+			xf_server_wait_number(w->server, w->migration, "sides.old.spool.messages", 1);
+		if (i == 4)
+			xf_broker_restart(w->redis);
+		snprintf(route, sizeof(route), ", max_in_flight: %u", 1000 + i);
+		world_configure(w, ", percent: 50", route);
+		XF_CLI_DONE(w->server, "reload");
+		usleep(200000);
+	}
+	feeder_join(&feeder);
+	wait_queue_empty(w);
+	w->sides = NULL;
+	world_configure(w, ", percent: 50", "");
+	XF_CLI_DONE(w->server, "reload");
+	xf_server_wait_logged(w->server, "/spools/reloads.to.old: what is in it waits");
+	finish(w, &ledger);
+}
+
 int
 main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_away_and_back), cmocka_unit_test(test_acked_while_away), cmocka_unit_test(test_killed),
 		cmocka_unit_test(test_forced_away),   cmocka_unit_test(test_copies),           cmocka_unit_test(test_full),
+		cmocka_unit_test(test_reloads),
 	};
 
 	return cmocka_run_group_tests(tests, world_setup, world_teardown);
