@@ -14,9 +14,10 @@
 
 #include "broker.h"
 #include "harness.h"
+#include "wait.h"
 #include "rows.h"
 
-#define SOON 20000
+#define SOON XF_WAIT_MS
 #define LATE 60000 /* a broker starts, or gives back what a dead connection held */
 
 struct bench {

@@ -12,8 +12,9 @@
 
 #include "base/str.h"
 #include "harness.h"
+#include "wait.h"
 
-#define SOON 20000
+#define SOON XF_WAIT_MS
 
 static uint64_t
 number_at(const char *json, const char *name)

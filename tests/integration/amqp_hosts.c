@@ -10,8 +10,9 @@
 
 #include "broker.h"
 #include "harness.h"
+#include "wait.h"
 
-#define WAIT_MS 60000 /* nothing waits so long unless it fails */
+#define WAIT_MS XF_WAIT_MS
 
 /* What was on its way when a broker was killed is unknown, and published again. */
 static void

@@ -13,8 +13,9 @@
 
 #include "broker.h"
 #include "harness.h"
+#include "wait.h"
 
-#define WAIT_MS 60000 /* nothing waits so long unless it fails */
+#define WAIT_MS XF_WAIT_MS
 #define MESSAGES 3000
 
 static struct xf_broker *broker; /* wants a certificate */

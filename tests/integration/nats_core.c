@@ -16,8 +16,9 @@
 
 #include "broker.h"
 #include "harness.h"
+#include "wait.h"
 
-#define WAIT_MS 20000
+#define WAIT_MS XF_WAIT_MS
 #define CORE OPTIONS("mode=core")
 
 static struct xf_str

@@ -15,8 +15,9 @@
 
 #include "broker.h"
 #include "harness.h"
+#include "wait.h"
 
-#define WAIT_MS 20000
+#define WAIT_MS XF_WAIT_MS
 #define RETRIES_MS 2500 /* several attempts fit in */
 
 static struct xf_str

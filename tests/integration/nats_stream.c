@@ -15,8 +15,9 @@
 
 #include "broker.h"
 #include "harness.h"
+#include "wait.h"
 
-#define WAIT_MS 20000
+#define WAIT_MS XF_WAIT_MS
 
 struct bench {
 	struct xf_broker *broker;

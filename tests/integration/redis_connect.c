@@ -13,8 +13,9 @@
 
 #include "broker.h"
 #include "harness.h"
+#include "wait.h"
 
-#define DEADLINE 20000
+#define DEADLINE XF_WAIT_MS
 
 static const char *
 text(const char *format, const char *a, const char *b)

@@ -16,8 +16,9 @@
 
 #include "broker.h"
 #include "harness.h"
+#include "wait.h"
 
-#define SOON 20000
+#define SOON XF_WAIT_MS
 #define LATE 90000 /* sentinels take their time, more so on a slow machine */
 #define SERVERS 3
 

@@ -12,8 +12,9 @@
 
 #include "broker.h"
 #include "harness.h"
+#include "wait.h"
 
-#define DEADLINE 20000
+#define DEADLINE XF_WAIT_MS
 #define BLOCK_MS 1000 /* how long a source's reading waits at Redis at most */
 
 struct fixture {

@@ -11,8 +11,9 @@
 
 #include "broker.h"
 #include "harness.h"
+#include "wait.h"
 
-#define DEADLINE 10000
+#define DEADLINE XF_WAIT_MS
 
 struct fixture {
 	struct xf_broker *broker;

@@ -14,6 +14,6 @@
 #define XF_SCALE 1
 #endif
 
-#define XF_WAIT_MS (30000 * (XF_SCALE > 1 ? 4 : 1))
+#define XF_WAIT_MS 120000 /* a virtual machine may be given no time for a minute */
 
 #endif
