@@ -90,6 +90,20 @@ source_kept(struct xf_route *from, const struct xf_route *route, size_t index)
 	return &from->sources[index];
 }
 
+/* NAME is taken. */
+static enum xf_status
+inlet_create(const struct xf_route *route, struct xf_route_source *source, char *name, const struct xf_inlet_setup *setup,
+             struct xf_error *error)
+{
+	source->inlet = xf_inlet_create(name, setup, error);
+	if (source->inlet == NULL)
+		return XF_FAILED;
+	source->holder = xf_holder_keep(route->holder);
+	if (route->paused)
+		xf_inlet_pause(source->inlet, true);
+	return XF_OK;
+}
+
 static enum xf_status
 source_create(struct xf_route *route, const struct xf_route_setup *setup, size_t index, struct xf_error *error)
 {
@@ -114,13 +128,7 @@ source_create(struct xf_route *route, const struct xf_route_setup *setup, size_t
 	inlet.shared = source->transport->shared;
 	name = route->conf->source_count == 1 ? xf_format("%s/from", route->conf->name)
 	                                      : xf_format("%s/from/%zu", route->conf->name, index + 1);
-	source->inlet = xf_inlet_create(name, &inlet, error);
-	if (source->inlet == NULL)
-		return XF_FAILED;
-	source->holder = xf_holder_keep(route->holder);
-	if (route->paused)
-		xf_inlet_pause(source->inlet, true);
-	return XF_OK;
+	return inlet_create(route, source, name, &inlet, error);
 }
 
 /* A spool, as the source of its route that it is. */
@@ -157,13 +165,7 @@ replay_create(struct xf_route *route, const struct xf_route_setup *setup, unsign
 		source->way = xf_inlet_way(kept->inlet, &inlet.way);
 		return XF_OK;
 	}
-	source->inlet = xf_inlet_create(xf_format("%s/spool", route->outlets[sink]->name), &inlet, error);
-	if (source->inlet == NULL)
-		return XF_FAILED;
-	source->holder = xf_holder_keep(route->holder);
-	if (route->paused)
-		xf_inlet_pause(source->inlet, true);
-	return XF_OK;
+	return inlet_create(route, source, xf_format("%s/spool", route->outlets[sink]->name), &inlet, error);
 }
 
 const struct xf_conf_migration *

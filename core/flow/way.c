@@ -11,16 +11,22 @@
 /* ---- What the lanes call ----------------------------------------------------------------------- */
 
 static void
+chain_add(struct xf_leg **first, struct xf_leg **last, struct xf_leg *leg)
+{
+	leg->node.next = NULL;
+	if (*last != NULL)
+		(*last)->node.next = &leg->node;
+	else
+		*first = leg;
+	*last = leg;
+}
+
+static void
 lanes_spool(struct xf_way *way, struct xf_leg *leg)
 {
 	struct xf_spool_pipe *pipe = &way->spools[leg->sink];
 
-	leg->node.next = NULL;
-	if (pipe->last != NULL)
-		pipe->last->node.next = &leg->node;
-	else
-		pipe->first = leg;
-	pipe->last = leg;
+	chain_add(&pipe->first, &pipe->last, leg);
 	pipe->chained++;
 }
 
@@ -36,12 +42,7 @@ lanes_send(void *context, struct xf_leg *leg)
 	}
 	leg->generation = pipe->generation;
 	leg->bounced = false;
-	leg->node.next = NULL;
-	if (pipe->last != NULL)
-		pipe->last->node.next = &leg->node;
-	else
-		pipe->first = leg;
-	pipe->last = leg;
+	chain_add(&pipe->first, &pipe->last, leg);
 	pipe->out++;
 }
 
