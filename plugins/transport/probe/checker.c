@@ -224,6 +224,15 @@ id_is_own(struct xf_str id, uint64_t number)
 }
 
 static void
+duplicate_count(struct side *side, uint64_t newest, uint64_t number)
+{
+	uint64_t distance = newest > number ? newest - number : 0;
+
+	side->duplicates++;
+	side->duplicate_distance = distance > side->duplicate_distance ? distance : side->duplicate_distance;
+}
+
+static void
 message_check_locked(struct checker *c, const struct xf_outgoing *m, uint64_t now_ns)
 {
 	struct side *side = c->side;
@@ -243,9 +252,10 @@ message_check_locked(struct checker *c, const struct xf_outgoing *m, uint64_t no
 	side->last_ns = now_ns;
 	side->renamed += !id_is_own(m->id, stamp.number);
 	if (bits_set(&arrivals->messages, stamp.number) != 0) {
-		side->duplicates++;
+		duplicate_count(side, arrivals->newest, stamp.number);
 		return;
 	}
+	arrivals->newest = stamp.number > arrivals->newest ? stamp.number : arrivals->newest;
 	order_check(c, arrivals, &stamp, producer);
 	latency_count(side, &stamp, now_ns);
 }

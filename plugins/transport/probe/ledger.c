@@ -372,6 +372,8 @@ report_locked(struct ledger *ledger, int sides, struct report *report)
 		sum.received += s->received;
 		sum.copies += s->copies;
 		sum.duplicates += s->duplicates;
+		if (s->duplicate_distance > sum.duplicate_distance)
+			sum.duplicate_distance = s->duplicate_distance;
 		sum.reordered += s->reordered;
 		sum.reordered_across += s->reordered_across;
 		sum.corrupted += s->corrupted;
@@ -384,15 +386,17 @@ report_locked(struct ledger *ledger, int sides, struct report *report)
 		sum.last_ns = s->last_ns > sum.last_ns ? s->last_ns : sum.last_ns;
 	}
 	report_printf(report,
-	              "{\"sent\":%llu,\"acked\":%llu,\"rejected\":%llu,\"retried\":%llu,\"finished\":%s,\"rate\":%llu,"
+	              "{\"sent\":%llu,\"acked\":%llu,\"rejected\":%llu,\"unresolved\":%llu,\"retried\":%llu,"
+	              "\"finished\":%s,\"rate\":%llu,"
 	              "\"received\":%llu,\"copies\":%llu,\"lost\":%llu,\"reordered\":%llu,\"reordered_across\":%llu,"
-	              "\"duplicates\":%llu,\"on_both_sides\":%llu,\"corrupted\":%llu,\"unexpected\":%llu,\"renamed\":%llu,"
-	              "\"forgotten\":%llu,\"span_ms\":%llu,",
+	              "\"duplicates\":%llu,\"duplicate_distance\":%llu,\"on_both_sides\":%llu,\"corrupted\":%llu,"
+	              "\"unexpected\":%llu,\"renamed\":%llu,\"forgotten\":%llu,\"span_ms\":%llu,",
 	              (unsigned long long)sent.sent, (unsigned long long)sent.acked, (unsigned long long)sent.rejected,
-	              (unsigned long long)sent.retried, sent.finished ? "true" : "false", (unsigned long long)sent.rate,
+	              (unsigned long long)(sent.sent - sent.acked - sent.rejected), (unsigned long long)sent.retried,
+	              sent.finished ? "true" : "false", (unsigned long long)sent.rate,
 	              (unsigned long long)sum.received, (unsigned long long)sum.copies, (unsigned long long)sent.lost,
 	              (unsigned long long)sum.reordered, (unsigned long long)sum.reordered_across,
-	              (unsigned long long)sum.duplicates, (unsigned long long)sent.both,
+	              (unsigned long long)sum.duplicates, (unsigned long long)sum.duplicate_distance, (unsigned long long)sent.both,
 	              (unsigned long long)sum.corrupted, (unsigned long long)sum.unexpected,
 	              (unsigned long long)sum.renamed, (unsigned long long)sent.forgotten,
 	              (unsigned long long)(sum.last_ns > sent.first_ns ? (sum.last_ns - sent.first_ns) / 1000000 : 0));

@@ -65,6 +65,7 @@ struct producer {
 struct arrivals {
 	struct bits messages;
 	struct bits copies;
+	uint64_t newest; /* the highest number */
 	_Atomic uint32_t *last; /* by key: 1 + of_key of the newest; 0: none */
 };
 
@@ -74,6 +75,7 @@ struct side {
 	/* guarded by lock */
 	struct arrivals arrivals[PRODUCERS_MAX];
 	uint64_t received, copies, duplicates, copy_duplicates, reordered, reordered_across, corrupted, unexpected, renamed;
+	uint64_t duplicate_distance; /* the most messages that came between one and its duplicate, if all came in order */
 	uint64_t latency[LATENCY_BUCKETS];
 	uint64_t latency_max, latency_sum;
 	uint64_t last_ns; /* when the last message came */
