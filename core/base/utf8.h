@@ -11,4 +11,7 @@
 /* Well-formed UTF-8 as of RFC 3629: shortest forms, no surrogates, at most U+10FFFF. */
 bool xf_utf8_valid(struct xf_str bytes);
 
+/* How many bytes at the beginning are that. */
+uint64_t xf_utf8_prefix(struct xf_str bytes);
+
 #endif

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "base/memory.h"
+#include "base/utf8.h"
 
 enum {
 	KEPT_MAX = 1000,
@@ -83,13 +84,15 @@ xf_report_file(struct xf_report *report, const char *file)
 	file_index(report, file);
 }
 
-/* A finding is a line, for terminals too: what it repeats of a file may break neither. */
+/* A finding is a line, for terminals and JSON too: what it repeats of a file, perhaps cut short, may break none of them. */
 static void
-controls_hide(char *text)
+text_clean(char *text)
 {
-	for (; *text != '\0'; text++)
-		if ((unsigned char)*text < ' ' || *text == 0x7f)
-			*text = '?';
+	for (char *at = text; *at != '\0'; at++)
+		if ((unsigned char)*at < ' ' || *at == 0x7f)
+			*at = '?';
+	while (*(text += xf_utf8_prefix(xf_str(text))) != '\0')
+		*text = '?';
 }
 
 static void
@@ -103,7 +106,7 @@ finding_add(struct xf_report *report, struct xf_conf_place place, bool warning, 
 		return;
 	if (vasprintf(&text, format, args) < 0)
 		abort();
-	controls_hide(text);
+	text_clean(text);
 	if (report->count == report->size) {
 		size_t size = report->size ? report->size * 2 : 16;
 
