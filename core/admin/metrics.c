@@ -43,7 +43,7 @@ static const struct row route_rows[] = {
 	{"route_copies_total", "counter", "Marked copies of a migration that is read, acknowledged and not sent on.",
 	 COUNT, FIELD(xf_route_status, copies)},
 	{"route_duplicates_total", "counter",
-	 "Messages of a migration that is read which had already come, acknowledged and not sent on.", COUNT,
+	 "Messages whose id had already come, acknowledged and not sent on.", COUNT,
 	 FIELD(xf_route_status, duplicates)},
 	{"route_redelivered_total", "counter", "Messages that the source's broker flagged as offered before.",
 	 COUNT, FIELD(xf_route_status, redelivered)},

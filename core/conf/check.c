@@ -1,6 +1,6 @@
 /*
  * What only all of the configuration together can tell: whether two sinks are one place, whether messages come round,
- * whether copies can be known for what they are, whether a key lasts.
+ * whether copies can be known for what they are, whether keys and ids last.
  */
 #include "conf/check.h"
 
@@ -121,6 +121,20 @@ key_check(struct xf_loading *l, const struct xf_template *key, const struct xf_c
 	                  "{key|subject}",
 	                  kind, owner, XF_STR_ARG(xf_template_text(key)), source->transport->name, route->name);
 	return true;
+}
+
+/* ---- Ids -------------------------------------------------------------------- */
+
+static void
+dedupe_check(struct xf_loading *l, const struct xf_conf_route *route)
+{
+	const struct xf_conf_endpoint *source = fleeting_source(route);
+
+	if (source != NULL)
+		xf_report_warning(l->report, source->place,
+		                  "route '%s': from: 'dedupe' goes by ids, and '%s' gives none to what comes without: such messages "
+		                  "are never duplicates; did you mean to give the source a 'message_id'?",
+		                  route->name, source->transport->name);
 }
 
 /* ---- In place --------------------------------------------------------------- */
@@ -270,6 +284,8 @@ xf_conf_check(struct xf_loading *loading)
 
 		sinks_check(&places, route);
 		copies_check(loading, route);
+		if (loading->route_notes[r].dedupe)
+			dedupe_check(loading, route);
 		if (route->to == XF_TO_SPLIT)
 			key_check(loading, route->key, route, loading->route_notes[r].key, "route", route->name);
 	}

@@ -161,6 +161,8 @@ struct xf_conf_route {
 	enum xf_require require;                   /* of TO_ALL */
 	struct xf_template *key;                   /* without a migration; NULL: one ordered stream */
 	enum xf_order order;
+	uint32_t dedupe_count;     /* ids that are remembered; 0: duplicates are not looked for */
+	uint64_t dedupe_window_ms; /* for how long; 0: without a bound in time */
 	bool drain_first;     /* from a migration: moved lanes wait for the side they left to be read to its end */
 	uint32_t concurrency; /* messages worked on at once; 0: max_in_flight */
 	uint32_t max_in_flight;

@@ -6,10 +6,13 @@
 
 enum { ROUTES_MAX = 10000 };
 
-enum { ROUTE_NAME, ROUTE_FROM, ROUTE_TO, ROUTE_KEY, ROUTE_IN_FLIGHT, ROUTE_IN_FLIGHT_BYTES, ROUTE_ORDER, ROUTE_CONCURRENCY };
+enum { ROUTE_NAME, ROUTE_FROM, ROUTE_TO, ROUTE_KEY, ROUTE_IN_FLIGHT, ROUTE_IN_FLIGHT_BYTES, ROUTE_ORDER, ROUTE_CONCURRENCY,
+       ROUTE_DEDUPE, ROUTE_DEDUPE_WINDOW, ROUTE_DEDUPE_COUNT };
 
 /* Order by lane is what no word says. */
 static const char *const order_words[] = {"strict", "none", NULL};
+
+static const char *const dedupe_forms[] = {"dedupe_window", "dedupe_count", NULL};
 
 static const struct xf_option *const route_rows[] = {
 	XF_ROW(.type = XF_OPTION_STRING, .flags = XF_OPTION_REQUIRED, .key = "name",
@@ -25,11 +28,13 @@ static const struct xf_option *const route_rows[] = {
 	       .max = (int64_t)64 << 30),
 	XF_ROW(.type = XF_OPTION_ENUM, .key = "order", .values = order_words),
 	XF_ROW(.type = XF_OPTION_I64, .key = "concurrency", .min = 1, .max = 1000000, .unit = "messages"),
+	XF_ROW(.type = XF_OPTION_BOOL, .key = "dedupe", .def = "false", .conflicts = dedupe_forms),
+	XF_ROW(.type = XF_OPTION_DURATION, .key = "dedupe_window", .def = "10m", .min = 1000, .max = INT64_C(7) * 86400000),
+	XF_ROW(.type = XF_OPTION_I64, .key = "dedupe_count", .def = "100000", .min = 1000, .max = 10000000, .unit = "ids"),
 	XF_LATER("handlers"),
 	XF_LATER("retry"),
 	XF_LATER("dead_letter"),
 	XF_LATER("accept"),
-	XF_LATER("dedupe"),
 	XF_LATER("max_deliver"),
 	XF_LATER("spool"),
 	XF_ELSEWHERE("message_id", "at a source in 'from'"),
@@ -114,6 +119,30 @@ connections_check(struct xf_loading *l, const struct xf_conf_route *route, const
 			                  scope, route->sinks[i].connections);
 }
 
+/* ---- Duplicates --------------------------------------------------------------- */
+
+/* Both sides of a migration are read each at its own pace, so what is had twice may be any time apart. */
+static void
+dedupe_read(struct xf_loading *l, struct xf_conf_route *route, const struct xf_config *config, const char *scope)
+{
+	const struct xf_yaml *window = xf_config_node(config, ROUTE_DEDUPE_WINDOW), *word = xf_config_node(config, ROUTE_DEDUPE);
+	bool given = window != NULL || xf_config_node(config, ROUTE_DEDUPE_COUNT) != NULL ||
+	             xf_config_option(config, ROUTE_DEDUPE)->i64 == 1;
+	const struct xf_conf_migration *read = migration_read_by(route);
+
+	if (!xf_config_sound(config) || (!given && read == NULL))
+		return;
+	if (!given && word != NULL)
+		xf_report_error(l->report, word->place,
+		                "%s'dedupe' is false, but the route reads migration '%s', of which each message may come "
+		                "from both sides; expected a window, or no 'dedupe'",
+		                scope, read->name);
+	route->dedupe_count = (uint32_t)xf_config_option(config, ROUTE_DEDUPE_COUNT)->i64;
+	if (read == NULL || window != NULL)
+		route->dedupe_window_ms = (uint64_t)xf_config_option(config, ROUTE_DEDUPE_WINDOW)->i64;
+	l->route_notes[route - l->routes].dedupe = given;
+}
+
 /* ---- A route ---------------------------------------------------------------- */
 
 static void
@@ -183,6 +212,7 @@ route_read(struct xf_loading *l, const struct xf_yaml *node)
 	ends_read(l, route, config, scope);
 	order_read(l, route, config, scope);
 	connections_check(l, route, scope);
+	dedupe_read(l, route, config, scope);
 }
 
 /* ---- The list --------------------------------------------------------------- */

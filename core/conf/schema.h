@@ -22,6 +22,7 @@ struct xf_route_notes {
 	struct xf_conf_place to;   /* where its destination is named */
 	struct xf_conf_place from; /* where its sources are */
 	struct xf_conf_place key;  /* its key or its split's; the split where it has none */
+	bool dedupe;               /* it says so */
 };
 
 /* A configuration while it is being read; all of it the arena's. */

@@ -113,6 +113,7 @@ struct xf_delivery {
 	uint32_t header_count; /* without Crossfade-Copy */
 	uint32_t headers_given_count; /* with the message's own, which lie behind them */
 	uint32_t priority;
+	bool id_made; /* here: it came without one */
 	int64_t time_ms;
 	uint64_t ttl_ms;
 };

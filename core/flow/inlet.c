@@ -29,7 +29,7 @@
 
 struct xf_inlet {
 	struct xf_runner runner; /* first */
-	struct xf_seen *seen; /* NULL: the route does not read a migration */
+	struct xf_seen *seen; /* NULL: duplicates are not looked for */
 	struct xf_parking parking;
 	const struct xf_source_ops *ops;
 	bool lossy;
@@ -116,14 +116,20 @@ hand_back(struct xf_inlet *inlet, uint64_t handle)
 	settlement_add(inlet, handle, XF_SETTLE_RETRY, XF_REJECT_RETRY_MS);
 }
 
+/* DONE: it stands. What was refused may be sent again, by its broker or by whoever mended it. */
+static void
+id_leave(struct xf_inlet *inlet, const struct xf_delivery *delivery, bool done)
+{
+	if (inlet->seen != NULL && !delivery->id_made)
+		xf_seen_leave(inlet->seen, delivery->id, done, inlet->now_ms);
+}
+
 static void
 way_settle(void *context, struct xf_delivery *delivery)
 {
 	struct xf_inlet *inlet = context;
-	bool again = delivery->refused == XF_REFUSED_NOT_KEPT || delivery->refused == XF_REFUSED_UNSURE;
 
-	if (inlet->seen != NULL)
-		xf_seen_leave(inlet->seen, delivery->id, !again);
+	id_leave(inlet, delivery, delivery->refused == XF_REFUSED_NOT);
 	if (delivery->refused == XF_REFUSED_NOT_KEPT)
 		hand_back(inlet, delivery->handle);
 	else if (delivery->refused == XF_REFUSED_KEPT)
@@ -196,13 +202,15 @@ route_open(const struct xf_inlet *inlet)
 	return inlet->way->lanes.open + inlet->late + inlet->parking.count;
 }
 
-/* The other side of the migration brought it, or this one did before. While that one is under way nobody knows whether it
+/* It came before, or the other side of a migration brought it. While that one is under way nobody knows whether it
  * will stand, so the broker keeps this one. */
 static bool
 message_is_duplicate(struct xf_inlet *inlet, const struct xf_delivery *delivery)
 {
-	enum xf_seen_verdict verdict = xf_seen_enter(inlet->seen, delivery->id);
+	enum xf_seen_verdict verdict = XF_SEEN_NEW;
 
+	if (inlet->seen != NULL && !delivery->id_made)
+		verdict = xf_seen_enter(inlet->seen, delivery->id, inlet->now_ms);
 	if (verdict == XF_SEEN_NEW)
 		return false;
 	if (verdict == XF_SEEN_UNDER_WAY && !inlet->lossy) {
@@ -234,7 +242,7 @@ message_route(struct xf_inlet *inlet, const struct xf_incoming *message)
 		delivery->replayed = (uint8_t)(1 + XF_REPLAY_ROLE(message->flags));
 		delivery->replayed_to = XF_REPLAY_SINK(message->flags);
 	}
-	if (inlet->seen != NULL && message_is_duplicate(inlet, delivery)) {
+	if (message_is_duplicate(inlet, delivery)) {
 		xf_maker_release(&inlet->way->maker, delivery);
 		return adopted;
 	}
@@ -424,6 +432,7 @@ delivery_remake(struct xf_inlet *inlet, struct xf_way *old, struct xf_delivery *
 	again = xf_way_make(inlet->way, &message, &fields, &error);
 	if (again != NULL) {
 		again->refused = delivery->refused;
+		again->id_made = delivery->id_made;
 		again->replayed = delivery->replayed;
 		again->replayed_to = delivery->replayed_to;
 	} else {
@@ -619,14 +628,12 @@ inlet_thread_start(struct xf_runner *runner)
 static void
 seen_forget(struct xf_inlet *inlet)
 {
-	if (inlet->seen == NULL)
-		return;
 	for (const struct xf_delivery *at = inlet->way->lanes.oldest; at != NULL; at = at->newer)
-		xf_seen_leave(inlet->seen, at->id, false);
+		id_leave(inlet, at, false);
 	for (const struct xf_delivery *at = inlet->late_first; at != NULL; at = at->waiting_next)
-		xf_seen_leave(inlet->seen, at->id, false);
+		id_leave(inlet, at, false);
 	for (const struct xf_parked *at = inlet->parking.first; at != NULL; at = at->next)
-		xf_seen_leave(inlet->seen, at->delivery->id, false);
+		id_leave(inlet, at->delivery, false);
 }
 
 static void

@@ -363,6 +363,7 @@ xf_maker_make(struct xf_maker *maker, const struct xf_incoming *message, const s
 	delivery->time_ms = message->time_ms;
 	delivery->ttl_ms = message->ttl_ms;
 	delivery->priority = message->priority;
+	delivery->id_made = draft->fields.id.data == draft->id;
 	delivery->bucket = draft->bucket;
 	return delivery;
 }

@@ -178,14 +178,18 @@ xf_route_reads(const struct xf_conf_route *conf)
 	return migration;
 }
 
-/* Of the same migration, what was had and what waits is the same. */
+/* Of the same migration, or of none as before, what was had and what waits is the same. */
 static bool
 knows_the_same(const struct xf_route *route, const struct xf_route_setup *setup)
 {
-	const struct xf_conf_migration *read = setup->from != NULL ? xf_route_reads(setup->from->conf) : NULL;
+	const struct xf_route *from = setup->from;
+	const struct xf_conf_migration *read = from != NULL ? xf_route_reads(from->conf) : NULL;
 
-	return read != NULL && setup->reads != NULL && strcmp(read->name, setup->reads->conf->name) == 0 &&
-	       setup->from->conf->drain_first == route->conf->drain_first;
+	if (from == NULL || (read != NULL) != (setup->reads != NULL) ||
+	    (read != NULL && strcmp(read->name, setup->reads->conf->name) != 0))
+		return false;
+	return from->conf->drain_first == route->conf->drain_first && from->conf->dedupe_count == route->conf->dedupe_count &&
+	       from->conf->dedupe_window_ms == route->conf->dedupe_window_ms;
 }
 
 /* Sources that are kept go on with what they know. */
@@ -198,11 +202,12 @@ knowledge_set(struct xf_route *route, const struct xf_route_setup *setup)
 		route->seen = from->seen;
 		route->backlog = from->backlog;
 		route->borrows = true;
-	} else if (setup->reads != NULL) {
-		route->seen = xf_seen_create();
-		if (route->conf->drain_first)
-			route->backlog = xf_backlog_create(setup->reads);
+		return;
 	}
+	if (route->conf->dedupe_count > 0)
+		route->seen = xf_seen_create(route->conf->dedupe_count, route->conf->dedupe_window_ms);
+	if (setup->reads != NULL && route->conf->drain_first)
+		route->backlog = xf_backlog_create(setup->reads);
 }
 
 struct xf_route *

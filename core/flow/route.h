@@ -36,7 +36,7 @@ struct xf_route {
 	struct xf_transport *outlet_transports[XF_CONF_SINKS_MAX];
 	struct xf_spooler *spoolers[XF_CONF_SINKS_MAX]; /* NULL: that sink has none */
 	unsigned outlet_count;
-	struct xf_seen *seen;       /* NULL: none of its sources is a migration's */
+	struct xf_seen *seen;       /* NULL: duplicates are not looked for */
 	struct xf_backlog *backlog; /* NULL: no drain_first */
 	bool borrows;               /* these two are of the route that it takes over from, or that has taken over */
 	bool paused;

@@ -1,45 +1,45 @@
 /*
- * Two tables: ids come into the young one; when that is full it becomes the old one, and the old one is forgotten. So nothing
- * is ever looked for to be thrown away, and memory is fixed.
+ * A ring of ids in the order in which they came, and a table of where they stand in it by their hash: the newest takes the place
+ * of the oldest. So nothing is ever looked for to be thrown away, and memory is fixed.
  */
 #include "flow/seen.h"
 
 #include <pthread.h>
 #include <stdlib.h>
-#include <string.h>
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
 #include "base/memory.h"
 
-#define SLOTS (2 * XF_SEEN_IDS) /* open addressing, at most half full */
-
 enum { FREE, UNDER_WAY, DONE, FORGOTTEN };
 
-struct slot {
-	uint64_t low, high;
-	uint8_t state;
-};
-
-struct table {
-	struct slot *slots;
-	uint32_t used; /* forgotten ones too */
+struct entry {
+	uint64_t low, high;  /* the hash of its id */
+	uint64_t at_ms : 62; /* when it was settled */
+	uint64_t state : 2;
+	uint32_t next; /* 1 + the entry behind it in its list; 0: none */
 };
 
 struct xf_seen {
 	pthread_mutex_t lock;
-	struct table young, old;
+	uint32_t count;
+	uint64_t window_ms;
+	struct entry *entries;
+	uint32_t *lists; /* by hash: 1 + the first entry; 0: none */
+	uint32_t turn;   /* the entry that is overwritten next */
 };
 
 struct xf_seen *
-xf_seen_create(void)
+xf_seen_create(uint32_t count, uint64_t window_ms)
 {
 	struct xf_seen *seen = xf_alloc(sizeof(*seen));
 
 	pthread_mutex_init(&seen->lock, NULL);
-	seen->young.slots = xf_alloc_array(SLOTS, sizeof(struct slot));
-	seen->old.slots = xf_alloc_array(SLOTS, sizeof(struct slot));
+	seen->count = count;
+	seen->window_ms = window_ms;
+	seen->entries = xf_alloc_array(count, sizeof(*seen->entries));
+	seen->lists = xf_alloc_array(count, sizeof(*seen->lists));
 	return seen;
 }
 
@@ -52,74 +52,90 @@ xf_seen_destroy(struct xf_seen **pointer)
 		return;
 	*pointer = NULL;
 	pthread_mutex_destroy(&seen->lock);
-	free(seen->young.slots);
-	free(seen->old.slots);
+	free(seen->entries);
+	free(seen->lists);
 	free(seen);
 }
 
-/* The slot of the hash, or the free one where it would stand. */
-static struct slot *
-slot_find(const struct table *table, XXH128_hash_t hash)
+static struct entry *
+entry_find(struct xf_seen *seen, XXH128_hash_t hash)
 {
-	uint64_t at = hash.low64 % SLOTS;
+	uint32_t at = seen->lists[hash.low64 % seen->count];
 
-	while (table->slots[at].state != FREE && (table->slots[at].low != hash.low64 || table->slots[at].high != hash.high64))
-		at = (at + 1) % SLOTS;
-	return &table->slots[at];
-}
+	while (at != 0) {
+		struct entry *entry = &seen->entries[at - 1];
 
-static struct slot *
-slot_known(struct xf_seen *seen, XXH128_hash_t hash)
-{
-	struct slot *slot = slot_find(&seen->young, hash);
-
-	if (slot->state == FREE)
-		slot = slot_find(&seen->old, hash);
-	return slot->state == FREE ? NULL : slot;
+		if (entry->low == hash.low64 && entry->high == hash.high64)
+			return entry;
+		at = entry->next;
+	}
+	return NULL;
 }
 
 static void
-slot_add(struct xf_seen *seen, XXH128_hash_t hash)
+entry_unlink(struct xf_seen *seen, const struct entry *entry)
 {
-	if (seen->young.used == XF_SEEN_IDS) {
-		struct table old = seen->old;
+	uint32_t number = 1 + (uint32_t)(entry - seen->entries), *at = &seen->lists[entry->low % seen->count];
 
-		seen->old = seen->young;
-		memset(old.slots, 0, SLOTS * sizeof(struct slot));
-		seen->young = (struct table){old.slots, 0};
-	}
-	*slot_find(&seen->young, hash) = (struct slot){hash.low64, hash.high64, UNDER_WAY};
-	seen->young.used++;
+	while (*at != number)
+		at = &seen->entries[*at - 1].next;
+	*at = entry->next;
+}
+
+static void
+entry_add(struct xf_seen *seen, XXH128_hash_t hash)
+{
+	struct entry *entry = &seen->entries[seen->turn];
+	uint32_t *list = &seen->lists[hash.low64 % seen->count];
+
+	if (entry->state != FREE)
+		entry_unlink(seen, entry);
+	*entry = (struct entry){.low = hash.low64, .high = hash.high64, .state = UNDER_WAY, .next = *list};
+	*list = ++seen->turn;
+	seen->turn %= seen->count;
+}
+
+static bool
+entry_holds(const struct xf_seen *seen, const struct entry *entry, uint64_t now_ms)
+{
+	if (entry->state == UNDER_WAY)
+		return true;
+	return entry->state == DONE && (seen->window_ms == 0 || now_ms < entry->at_ms + seen->window_ms);
 }
 
 enum xf_seen_verdict
-xf_seen_enter(struct xf_seen *seen, struct xf_str id)
+xf_seen_enter(struct xf_seen *seen, struct xf_str id, uint64_t now_ms)
 {
 	XXH128_hash_t hash = XXH3_128bits(id.data, id.len);
 	enum xf_seen_verdict verdict = XF_SEEN_NEW;
-	struct slot *slot;
+	struct entry *entry;
 
 	pthread_mutex_lock(&seen->lock);
-	slot = slot_known(seen, hash);
-	if (slot == NULL)
-		slot_add(seen, hash);
-	else if (slot->state == FORGOTTEN)
-		slot->state = UNDER_WAY;
+	entry = entry_find(seen, hash);
+	if (entry != NULL && !entry_holds(seen, entry, now_ms)) {
+		entry_unlink(seen, entry);
+		entry->state = FREE;
+		entry = NULL;
+	}
+	if (entry == NULL)
+		entry_add(seen, hash);
 	else
-		verdict = slot->state == DONE ? XF_SEEN_DONE : XF_SEEN_UNDER_WAY;
+		verdict = entry->state == DONE ? XF_SEEN_DONE : XF_SEEN_UNDER_WAY;
 	pthread_mutex_unlock(&seen->lock);
 	return verdict;
 }
 
 void
-xf_seen_leave(struct xf_seen *seen, struct xf_str id, bool done)
+xf_seen_leave(struct xf_seen *seen, struct xf_str id, bool done, uint64_t now_ms)
 {
 	XXH128_hash_t hash = XXH3_128bits(id.data, id.len);
-	struct slot *slot;
+	struct entry *entry;
 
 	pthread_mutex_lock(&seen->lock);
-	slot = slot_known(seen, hash);
-	if (slot != NULL)
-		slot->state = done ? DONE : FORGOTTEN;
+	entry = entry_find(seen, hash);
+	if (entry != NULL) {
+		entry->state = done ? DONE : FORGOTTEN;
+		entry->at_ms = now_ms & (UINT64_MAX >> 2);
+	}
 	pthread_mutex_unlock(&seen->lock);
 }

@@ -66,7 +66,7 @@ struct xf_route_status {
 	uint64_t overflow;  /* dropped: the source cannot be held back */
 	uint64_t filtered;  /* not of the route's subject; acked */
 	uint64_t copies;    /* of a migration that is read: marked copies, acked and not sent on */
-	uint64_t duplicates; /* of a migration that is read: had already come, perhaps by the other side; acked */
+	uint64_t duplicates; /* had already come, perhaps by the other side of a migration; acked */
 	uint64_t in_flight; /* messages */
 	uint64_t in_flight_bytes;
 	uint64_t redelivered; /* flagged so by the source's broker */

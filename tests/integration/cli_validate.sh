@@ -81,6 +81,7 @@ routes:
       promise: from jet: a copy as it can be delivered; never waited for
     at most 8 messages worked on at once
     keys that moved wait until the side they left is read to its end
+    no id twice, of the last 100000
   part
     from  inside (local)  part
     from  cache (redis)  part, envelope json

@@ -1,6 +1,6 @@
 /*
  * destinations.c - what a route may end in, at real brokers: all of three while one dies, any and the first while one is
- * dead, a split by weight, several connections, strict order, none, and an old broker that stays where it is.
+ * dead, a split by weight, several connections, strict order, none, no id twice, and an old broker that stays where it is.
  *
  * What each broker holds is read by its own client and compared with what was sent.
  */
@@ -356,6 +356,39 @@ test_strict_order(void **state)
 	ledger_destroy(&ledger);
 }
 
+/* What its producers send twice is published once, also what came again while the first was under way: no ack before that stands. */
+static void
+test_what_came_twice(void **state)
+{
+	struct world *w = *state;
+	const uint32_t early = MESSAGES / 40, all = MESSAGES / 4;
+	struct ledger *ledger = ledger_create(47, all, KEYS);
+	struct ledger_sum sum;
+
+	world_begin(w, "twice");
+	configure(w, TO_REDIS, KEY ", dedupe: true");
+	rabbit_feed(w->queue, w->in, ledger, 0, early);
+	rabbit_feed(w->queue, w->in, ledger, 0, early);
+	xf_broker_kill(w->redis);
+	xf_server_start(w->server);
+	xf_server_wait_number(w->server, w->route, "in_flight", early);
+	xf_server_wait_number(w->server, w->route, "redelivered", early); /* given back, and come again */
+	assert_true(world_route_number(w, "acked") == 0 && world_route_number(w, "duplicates") == 0);
+	xf_broker_restart(w->redis);
+	rabbit_feed(w->queue, w->in, ledger, early, all);
+	xf_server_wait_settled(w->server, w->name, all);
+	rabbit_feed(w->queue, w->in, ledger, all - early, all);
+	xf_server_wait_number(w->server, w->route, "duplicates", 2 * early);
+	check_accounts(w, 1);
+	assert_true(world_route_number(w, "acked") == all);
+	world_reopen(w);
+	sum = sum_of(w, ledger, "redis");
+	assert_int_equal(sum.lost + sum.duplicates[OLD] + sum.reordered[OLD], 0);
+	assert_int_equal(rabbit_count(w->queue, w->in), 0);
+	assert_int_equal(xf_server_stop(w->server), 0);
+	ledger_destroy(&ledger);
+}
+
 /* Producers stay at Redis, whose channel is copied; nothing is published there, and a rise is refused with the way out. */
 static void
 test_in_place(void **state)
@@ -421,6 +454,7 @@ main(void)
 		cmocka_unit_test(test_first_is_needed),
 		cmocka_unit_test(test_connections_keep_keys_in_order),
 		cmocka_unit_test(test_strict_order),
+		cmocka_unit_test(test_what_came_twice),
 		cmocka_unit_test(test_in_place),
 	};
 

@@ -7,6 +7,7 @@
 #include <cjson/cJSON.h>
 
 #include "args.h"
+#include "conf/scalar.h"
 #include "live.h"
 #include "load.h"
 #include "output.h"
@@ -113,6 +114,21 @@ order_print(const struct xf_conf_route *route)
 }
 
 static void
+dedupe_print(const struct xf_conf_route *route)
+{
+	char window[32];
+
+	if (route->dedupe_count == 0)
+		return;
+	if (route->dedupe_window_ms == 0) {
+		printf("    no id twice, of the last %u\n", route->dedupe_count);
+		return;
+	}
+	xf_scalar_duration_format((int64_t)route->dedupe_window_ms, window);
+	printf("    no id twice within %s, of the last %u\n", window, route->dedupe_count);
+}
+
+static void
 route_print(const struct xf_conf_route *route)
 {
 	printf("  %s%s%s\n", colour_on(BOLD), route->name, colour_off());
@@ -132,6 +148,7 @@ route_print(const struct xf_conf_route *route)
 		break;
 	}
 	order_print(route);
+	dedupe_print(route);
 }
 
 static void
@@ -247,6 +264,13 @@ route_json(const struct xf_conf_route *route)
 		cJSON_AddNumberToObject(object, "concurrency", route->concurrency);
 	if (route->drain_first)
 		cJSON_AddTrueToObject(object, "drain_first");
+	if (route->dedupe_count > 0) {
+		cJSON *dedupe = cJSON_AddObjectToObject(object, "dedupe");
+
+		cJSON_AddNumberToObject(dedupe, "count", route->dedupe_count);
+		if (route->dedupe_window_ms > 0)
+			cJSON_AddNumberToObject(dedupe, "window_ms", (double)route->dedupe_window_ms);
+	}
 	return object;
 }
 

@@ -37,6 +37,7 @@ static struct world {
 
 	/* the sink */
 	_Atomic bool keeps; /* completes nothing */
+	_Atomic bool refuses;
 	_Atomic uint32_t falls; /* times to go down when it is handed something */
 	bool down;
 	uint64_t out[OUT_MAX];
@@ -163,11 +164,11 @@ static void
 out_complete(void)
 {
 	for (uint32_t i = 0; i < world.out_count; i++) {
-		struct xf_result result = {.token = world.out[i], .code = XF_RESULT_STORED};
+		struct xf_result result = {.token = world.out[i], .code = world.refuses ? XF_RESULT_REJECTED : XF_RESULT_STORED};
 
 		world.host->complete(world.sink, &result, 1);
 	}
-	world.stored += world.out_count;
+	world.stored += world.refuses ? 0 : world.out_count;
 	world.out_count = 0;
 }
 
@@ -302,9 +303,9 @@ setup_fini(struct setup *setup)
 	world.keeps = false;
 	assert_int_equal(xf_flow_drain(setup->flow, 10000), 0);
 	xf_flow_route_status(setup->flow, 0, &status);
-	assert_int_equal(status.accepted, status.acked + status.rejected + status.overflow + status.filtered);
+	assert_int_equal(status.accepted, status.acked + status.rejected + status.overflow + status.filtered + status.duplicates);
 	assert_int_equal(status.in_flight_bytes, 0);
-	assert_int_equal(status.legs[0].accepted, status.legs[0].confirmed);
+	assert_int_equal(status.legs[0].accepted, status.legs[0].confirmed + status.legs[0].refused);
 	assert_int_equal(status.sources[0].violations, 0);
 	assert_int_equal(status.legs[0].sink.violations, 0);
 	xf_route_status_fini(&status);
@@ -486,6 +487,67 @@ a_drain_waits_for_a_turn_that_has_begun(void **state)
 	setup_fini(&setup);
 }
 
+/* While the first is under way the second is neither acked nor sent; what was refused may come again. */
+static void
+an_id_is_stored_once(void **state)
+{
+	struct xf_route_status status;
+	struct setup setup;
+
+	(void)state;
+	setup_make(&setup);
+	setup.route.dedupe_count = 1000;
+	world.message.id = xf_str("a");
+	world.keeps = true;
+	setup_start(&setup);
+	world.to_emit = 2;
+	assert_becomes(&world.retried, 1);
+	assert_int_equal(world.acked, 0);
+	world.keeps = false;
+	assert_becomes(&world.acked, 1);
+	world.to_emit = 1;
+	assert_becomes(&world.acked, 2);
+	assert_int_equal(world.stored, 1);
+	xf_flow_route_status(setup.flow, 0, &status);
+	assert_int_equal(status.duplicates, 1);
+	assert_int_equal(status.acked, 1);
+	xf_route_status_fini(&status);
+
+	world.refuses = true;
+	world.message.id = xf_str("b");
+	world.to_emit = 1;
+	assert_becomes(&world.rejected, 1);
+	world.refuses = false;
+	world.to_emit = 1;
+	assert_becomes(&world.acked, 3);
+	assert_int_equal(world.stored, 2);
+	setup_fini(&setup);
+}
+
+/* An id that was made here is nobody's duplicate, and pushes nobody out. */
+static void
+made_ids_are_not_remembered(void **state)
+{
+	struct setup setup;
+
+	(void)state;
+	setup_make(&setup);
+	setup.route.dedupe_count = 1;
+	world.message.id = xf_str("a");
+	setup_start(&setup);
+	world.to_emit = 1;
+	assert_becomes(&world.stored, 1);
+	assert_becomes(&world.acked, 1);
+	world.message.id = (struct xf_str){NULL, 0};
+	world.to_emit = 5;
+	assert_becomes(&world.acked, 6);
+	world.message.id = xf_str("a");
+	world.to_emit = 1;
+	assert_becomes(&world.acked, 7);
+	assert_int_equal(world.stored, 6);
+	setup_fini(&setup);
+}
+
 int
 main(void)
 {
@@ -497,6 +559,8 @@ main(void)
 		cmocka_unit_test(what_cannot_be_kept_is_accounted),
 		cmocka_unit_test(a_sink_may_go_down_while_publishing),
 		cmocka_unit_test(a_drain_waits_for_a_turn_that_has_begun),
+		cmocka_unit_test(an_id_is_stored_once),
+		cmocka_unit_test(made_ids_are_not_remembered),
 	};
 
 	xf_log_setup(XF_LOG_ERROR, false);

@@ -927,7 +927,7 @@ what_a_source_gave_up_is_not_under_way(void **state)
 	world_fini(10000, 0);
 }
 
-/* What the new way refuses is done with: the other side's is a duplicate. */
+/* What the new way refuses is done with: the other side's goes the way that is good again. */
 static void
 what_the_new_way_refuses_is_not_under_way(void **state)
 {
@@ -943,6 +943,30 @@ what_the_new_way_refuses_is_not_under_way(void **state)
 	assert_int_equal(reload(MIGRATION("m") "routes: [{name: r, from: {migration: m}, to: {transport: b}}]"), XF_OK);
 	end_of("t")->to_emit = 50;
 	assert_becomes(&end_of("t")->acked, 50);
+	assert_int_equal(end_of("b")->stored, 50);
+	world_fini(10000, 0);
+}
+
+/* Sources s and t give the same ids: what the one brought before the other one's is a duplicate, until the window changes. */
+static void
+what_was_seen_is_handed_on(void **state)
+{
+	(void)state;
+	world_make("routes: [{name: r, from: [{transport: s}, {transport: t}], dedupe: true, to: {transport: a}}]");
+	world_start();
+	end_of("s")->to_emit = 50;
+	assert_becomes(&end_of("s")->acked, 50);
+	assert_int_equal(end_of("a")->stored, 50);
+	assert_int_equal(reload("routes: [{name: r, from: [{transport: s}, {transport: t}], dedupe: true, to: {transport: b}}]"),
+	                 XF_OK);
+	end_of("t")->to_emit = 25;
+	assert_becomes(&end_of("t")->acked, 25);
+	assert_int_equal(end_of("b")->stored, 0);
+	assert_int_equal(reload("routes: [{name: r, from: [{transport: s}, {transport: t}], dedupe: {count: 2000}, "
+	                        "to: {transport: b}}]"), XF_OK);
+	end_of("t")->to_emit = 25;
+	assert_becomes(&end_of("t")->acked, 50);
+	assert_int_equal(end_of("b")->stored, 25);
 	world_fini(10000, 0);
 }
 
@@ -1178,6 +1202,7 @@ main(void)
 		cmocka_unit_test(a_message_that_goes_the_new_way_is_the_same),
 		cmocka_unit_test(what_a_source_gave_up_is_not_under_way),
 		cmocka_unit_test(what_the_new_way_refuses_is_not_under_way),
+		cmocka_unit_test(what_was_seen_is_handed_on),
 		cmocka_unit_test(another_migration_is_read),
 		cmocka_unit_test(a_change_during_a_reload_fits_both),
 		cmocka_unit_test(a_drain_does_not_wait_for_what_waits),
