@@ -149,6 +149,15 @@ enum xf_order {
 	XF_ORDER_NONE,
 };
 
+/* How often and when a sink is tried again. An outage, and what was not sent or has an unknown outcome, uses up no attempt. */
+struct xf_conf_retry {
+	uint32_t attempts; /* after so many the message is a dead letter; 0: there is no end */
+	bool constant;     /* always `initial`; else doubled each time up to `max` */
+	bool jitter;       /* the latter half of a delay is left to chance */
+	uint64_t initial_ms;
+	uint64_t max_ms;
+};
+
 struct xf_conf_route {
 	const char *name;
 	const struct xf_conf_endpoint *sources;
@@ -165,6 +174,7 @@ struct xf_conf_route {
 	uint64_t dedupe_window_ms; /* for how long; 0: without a bound in time */
 	bool drain_first;     /* from a migration: moved lanes wait for the side they left to be read to its end */
 	uint32_t concurrency; /* messages worked on at once; 0: max_in_flight */
+	struct xf_conf_retry retry;
 	uint32_t max_in_flight;
 	uint64_t max_in_flight_bytes;
 	struct xf_digest digest; /* all of it */

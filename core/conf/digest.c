@@ -158,6 +158,11 @@ route_digest(struct xf_buffer *out, struct xf_conf_route *route)
 	put_number(out, route->dedupe_count);
 	put_number(out, route->dedupe_window_ms);
 	put_number(out, route->concurrency);
+	put_number(out, route->retry.attempts);
+	put_number(out, route->retry.constant);
+	put_number(out, route->retry.jitter);
+	put_number(out, route->retry.initial_ms);
+	put_number(out, route->retry.max_ms);
 	put_number(out, route->max_in_flight);
 	put_number(out, route->max_in_flight_bytes);
 	return digest_take(out);

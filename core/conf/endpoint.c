@@ -41,7 +41,7 @@ static const struct xf_option *const source_rows[] = {
 static const struct xf_option *const source_later_rows[] = {
 	XF_LATER("accept"),
 	XF_LATER("dedupe"),
-	XF_LATER("max_deliver"),
+	XF_ELSEWHERE("max_deliver", "at the route"),
 	XF_LATER("spool"),
 	XF_ELSEWHERE("drain_first", "beside 'migration' in 'from'"),
 	XF_ELSEWHERE("order", "at the route"),

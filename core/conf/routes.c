@@ -6,8 +6,23 @@
 
 enum { ROUTES_MAX = 10000 };
 
-enum { ROUTE_NAME, ROUTE_FROM, ROUTE_TO, ROUTE_KEY, ROUTE_IN_FLIGHT, ROUTE_IN_FLIGHT_BYTES, ROUTE_ORDER, ROUTE_CONCURRENCY,
-       ROUTE_DEDUPE, ROUTE_DEDUPE_WINDOW, ROUTE_DEDUPE_COUNT };
+enum {
+	ROUTE_NAME,
+	ROUTE_FROM,
+	ROUTE_TO,
+	ROUTE_KEY,
+	ROUTE_IN_FLIGHT,
+	ROUTE_IN_FLIGHT_BYTES,
+	ROUTE_ORDER,
+	ROUTE_CONCURRENCY,
+	ROUTE_DEDUPE,
+	ROUTE_DEDUPE_WINDOW,
+	ROUTE_DEDUPE_COUNT,
+	ROUTE_RETRY,
+	ROUTE_MAX_DELIVER,
+};
+
+enum { ATTEMPTS_MAX = 1000000 };
 
 /* Order by lane is what no word says. */
 static const char *const order_words[] = {"strict", "none", NULL};
@@ -31,11 +46,11 @@ static const struct xf_option *const route_rows[] = {
 	XF_ROW(.type = XF_OPTION_BOOL, .key = "dedupe", .def = "false", .conflicts = dedupe_forms),
 	XF_ROW(.type = XF_OPTION_DURATION, .key = "dedupe_window", .def = "10m", .min = 1000, .max = INT64_C(7) * 86400000),
 	XF_ROW(.type = XF_OPTION_I64, .key = "dedupe_count", .def = "100000", .min = 1000, .max = 10000000, .unit = "ids"),
+	XF_ROW(.type = XF_OPTION_NODE, .key = "retry"),
+	XF_ROW(.type = XF_OPTION_I64, .key = "max_deliver", .min = 1, .max = ATTEMPTS_MAX, .unit = "attempts"),
 	XF_LATER("handlers"),
-	XF_LATER("retry"),
 	XF_LATER("dead_letter"),
 	XF_LATER("accept"),
-	XF_LATER("max_deliver"),
 	XF_LATER("spool"),
 	XF_ELSEWHERE("message_id", "at a source in 'from'"),
 	XF_ELSEWHERE("require", "beside 'all' in 'to'"),
@@ -103,6 +118,64 @@ order_read(struct xf_loading *l, struct xf_conf_route *route, const struct xf_co
 		                  "%s'concurrency' is %s, but without 'key' all messages are one ordered stream, of "
 		                  "which 'order: strict' has one under way",
 		                  scope, xf_read_shown(l, concurrency));
+}
+
+/* ---- Retry ------------------------------------------------------------------ */
+
+enum { RETRY_ATTEMPTS, RETRY_BACKOFF, RETRY_INITIAL, RETRY_MAX, RETRY_JITTER };
+
+static const char *const backoff_words[] = {"exponential", "constant", NULL};
+
+static const struct xf_option *const retry_rows[] = {
+	XF_ROW(.type = XF_OPTION_I64, .key = "attempts", .min = 1, .max = ATTEMPTS_MAX),
+	XF_ROW(.type = XF_OPTION_ENUM, .key = "backoff", .def = "exponential", .values = backoff_words),
+	XF_ROW(.type = XF_OPTION_DURATION, .key = "initial", .def = "100ms", .min = 1, .max = 3600000),
+	XF_ROW(.type = XF_OPTION_DURATION, .key = "max", .def = "5s", .min = 1, .max = 24 * 3600000),
+	XF_ROW(.type = XF_OPTION_BOOL, .key = "jitter", .def = "true"),
+	NULL,
+};
+
+static void
+retry_check(struct xf_loading *l, struct xf_conf_retry *retry, const struct xf_config *config, const char *scope)
+{
+	const struct xf_yaml *max = xf_config_node(config, RETRY_MAX);
+
+	if (retry->max_ms >= retry->initial_ms)
+		return;
+	if (max != NULL && !retry->constant)
+		xf_report_error(l->report, max->place, "%s'max' is %s; expected no less than 'initial'", scope,
+		                xf_read_shown(l, max));
+	retry->max_ms = retry->initial_ms;
+}
+
+static void
+retry_read(struct xf_loading *l, struct xf_conf_route *route, const struct xf_config *route_config, const char *scope)
+{
+	const struct xf_yaml *node = xf_config_node(route_config, ROUTE_RETRY);
+	const struct xf_yaml *max_deliver = xf_config_node(route_config, ROUTE_MAX_DELIVER);
+	const char *inner = xf_arena_format(l->arena, "%sretry: ", scope);
+	const struct xf_config *config;
+
+	if (node != NULL && node->kind != XF_YAML_MAP && !node->bad)
+		xf_report_error(l->report, node->place, "%s'retry' is %s; expected a map like {attempts: 5, initial: 1s}", scope,
+		                xf_yaml_kind_name(node));
+	if (node == NULL || node->kind != XF_YAML_MAP)
+		node = xf_read_empty_map(l, route->place);
+	config = xf_read_rows(l, node, inner, retry_rows);
+	if (max_deliver != NULL && xf_config_node(config, RETRY_ATTEMPTS) != NULL)
+		xf_report_error(l->report, max_deliver->place, "%s'max_deliver' beside 'retry: {attempts: ...}'; expected one of them",
+		                scope);
+	if (!xf_config_sound(config) || !xf_config_sound(route_config))
+		return;
+	route->retry = (struct xf_conf_retry){
+		.attempts = (uint32_t)xf_config_option(max_deliver != NULL ? route_config : config,
+		                                       max_deliver != NULL ? ROUTE_MAX_DELIVER : RETRY_ATTEMPTS)->i64,
+		.constant = xf_config_option(config, RETRY_BACKOFF)->i64 == 1,
+		.jitter = xf_config_option(config, RETRY_JITTER)->i64 == 1,
+		.initial_ms = (uint64_t)xf_config_option(config, RETRY_INITIAL)->i64,
+		.max_ms = (uint64_t)xf_config_option(config, RETRY_MAX)->i64,
+	};
+	retry_check(l, &route->retry, config, inner);
 }
 
 /* Lanes are spread over connections; one lane needs one. */
@@ -211,6 +284,7 @@ route_read(struct xf_loading *l, const struct xf_yaml *node)
 	route->max_in_flight_bytes = (uint64_t)xf_config_option(config, ROUTE_IN_FLIGHT_BYTES)->i64;
 	ends_read(l, route, config, scope);
 	order_read(l, route, config, scope);
+	retry_read(l, route, config, scope);
 	connections_check(l, route, scope);
 	dedupe_read(l, route, config, scope);
 }

@@ -53,6 +53,7 @@ struct xf_leg {
 	_Atomic uint32_t state;
 	uint32_t generation; /* of the sink as the inlet knew it when it sent the leg */
 	uint32_t attempts;
+	uint32_t failures; /* attempts that count by the route's retry policy */
 	uint8_t result; /* XF_RESULT_*, once back */
 	uint8_t result_flags;
 	uint8_t sink;   /* where it goes */

@@ -146,14 +146,15 @@ static void
 way_refused(void *context, struct xf_delivery *delivery, const struct xf_leg *leg, const char *sink)
 {
 	struct xf_inlet *inlet = context;
-	char *reason = xf_format("%s%s refused it: %s", sink, leg->copy ? " (the copy)" : "",
+	char *reason = xf_format("%s%s %s: %s", sink, leg->copy ? " (the copy)" : "",
+	                         leg->result == XF_RESULT_FAILED ? "failed as often as it is to be tried, the last time" : "refused it",
 	                         leg->reason != NULL ? leg->reason : "no reason given");
 
 	if (delivery->refused == XF_REFUSED_NOT) { /* once, where both sides refuse it */
 		const struct xf_letter letter = {
 			.sink = xf_str(sink),
 			.reason = xf_str(reason),
-			.attempts = leg->attempts + 1u,
+			.attempts = leg->failures > 0 ? leg->failures : leg->attempts + 1u,
 			.first_ms = xf_wall_ms() - (int64_t)(inlet->now_ms - delivery->accepted_ms),
 			.reply = delivery->reply,
 			.content_type = delivery->content_type,

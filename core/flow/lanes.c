@@ -22,7 +22,7 @@
 #include "base/memory.h"
 #include "flow/spooled.h"
 
-#define RETRY_FIRST_MS 100
+#define RETRY_FIRST_MS 100    /* where no policy is set */
 #define RETRY_LONGEST_MS 5000
 #define SPOOL_AFTER_MS 500 /* of outage: most are shorter */
 #define SPOOL_LOOK_MS 10   /* while something waits for a spool to be empty */
@@ -63,6 +63,7 @@ xf_lanes_init(struct xf_lanes *lanes, const struct xf_lanes_ops *ops, void *cont
 	lanes->lane_size = (uint32_t)(sizeof(struct xf_lane) + destination->sink_count * sizeof(struct xf_lane_sink));
 	lanes->sinks = xf_alloc_array(destination->sink_count, sizeof(*lanes->sinks));
 	lanes->handover_timeout_ms = 5000;
+	lanes->retry = (struct xf_conf_retry){.jitter = true, .initial_ms = RETRY_FIRST_MS, .max_ms = RETRY_LONGEST_MS};
 	lanes->loose_max = UINT32_MAX;
 	lanes->loose_bytes_max = UINT64_MAX;
 	lanes->random = (uint64_t)(uintptr_t)lanes | 1;
@@ -326,6 +327,14 @@ delivery_release(struct xf_lanes *lanes, struct xf_delivery *delivery)
 	lanes->ops->release(lanes->context, delivery);
 }
 
+/* For good, or as often as it is to be tried. */
+static bool
+leg_was_refused(const struct xf_lanes *lanes, const struct xf_leg *leg)
+{
+	return leg->result == XF_RESULT_REJECTED ||
+	       (leg->result == XF_RESULT_FAILED && leg->failures == lanes->retry.attempts);
+}
+
 /* One that is not gone may be its sink's: what it says of a result is looked at only once it is back. */
 static bool
 leg_is_gone(const struct xf_leg *leg)
@@ -341,7 +350,7 @@ leg_free(struct xf_lanes *lanes, struct xf_leg *leg)
 	if (leg->need == XF_NEED_NOT && !leg->abandoned)
 		loose_count(lanes, leg, -1);
 	/* Where another one may do, a refusal keeps its reason for as long as it may be asked for. */
-	if (leg->need != XF_NEED_ANY || leg->result != XF_RESULT_REJECTED || !delivery->open) {
+	if (leg->need != XF_NEED_ANY || !leg_was_refused(lanes, leg) || !delivery->open) {
 		free(leg->reason);
 		leg->reason = NULL;
 	}
@@ -449,13 +458,13 @@ static void
 leg_given_up(struct xf_lanes *lanes, struct xf_leg *leg)
 {
 	struct xf_delivery *delivery = leg->delivery;
-	struct xf_leg *refused = leg->result == XF_RESULT_REJECTED ? leg : NULL, *other;
+	struct xf_leg *refused = leg_was_refused(lanes, leg) ? leg : NULL, *other;
 
 	if (!leg_is_needed(leg) || (leg->need == XF_NEED_ANY && delivery->unconfirmed > 1))
 		return;
 	for (unsigned i = 0; leg->need == XF_NEED_ANY && refused == NULL && i < lanes->destination.sink_count; i++) {
 		other = xf_delivery_leg(delivery, i);
-		if (leg_is_gone(other) && other->result == XF_RESULT_REJECTED)
+		if (leg_is_gone(other) && leg_was_refused(lanes, other))
 			refused = other;
 	}
 	if (refused != NULL)
@@ -929,6 +938,7 @@ leg_recall(struct xf_lanes *lanes, struct xf_lane *lane, struct xf_leg *leg)
 	stand_in->sink = leg->sink;
 	stand_in->need = leg->need;
 	stand_in->attempts = leg->attempts;
+	stand_in->failures = leg->failures;
 	stand_in->maybe = leg->maybe;
 	if (atomic_exchange(&leg->state, XF_LEG_RECALLED) != XF_LEG_QUEUED)
 		stand_in->maybe |= (uint8_t)(1u << leg->sink);
@@ -967,14 +977,17 @@ xf_lanes_force(struct xf_lanes *lanes, uint64_t now_ms)
 
 /* ---- Coming back ------------------------------------------------------------------------------ */
 
-/* Doubles from RETRY_FIRST_MS, half of it jitter. */
 static uint64_t
 retry_delay(struct xf_lanes *lanes, uint32_t retries)
 {
-	uint64_t delay = (uint64_t)RETRY_FIRST_MS << (retries < 6 ? retries : 6);
+	uint64_t delay = lanes->retry.initial_ms;
 
-	if (delay > RETRY_LONGEST_MS)
-		delay = RETRY_LONGEST_MS;
+	while (!lanes->retry.constant && retries-- > 0 && delay < lanes->retry.max_ms)
+		delay *= 2;
+	if (delay > lanes->retry.max_ms)
+		delay = lanes->retry.max_ms;
+	if (!lanes->retry.jitter)
+		return delay;
 	lanes->random ^= lanes->random << 13;
 	lanes->random ^= lanes->random >> 7;
 	lanes->random ^= lanes->random << 17;
@@ -987,7 +1000,7 @@ leg_failed(struct xf_lanes *lanes, struct xf_lane *lane, struct xf_leg *leg, uin
 	struct xf_lane_sink *at = &lane->at[leg->sink];
 	struct held_legs *held;
 
-	if (leg->result == XF_RESULT_UNKNOWN)
+	if (leg->result == XF_RESULT_UNKNOWN || leg->result == XF_RESULT_FAILED)
 		leg->maybe |= (uint8_t)(1u << leg->sink);
 	if (leg_is_loose(lanes, lane, leg) || (leg->bounced && leg->down && lanes->sinks[leg->sink].drop_when_down) ||
 	    (leg->to_spool && (lanes->sinks[leg->sink].spool_drops || !leg_is_needed(leg)))) {
@@ -1037,6 +1050,12 @@ xf_lanes_returned(struct xf_lanes *lanes, struct xf_leg *leg, uint64_t now_ms)
 	case XF_RESULT_REJECTED:
 		leg_refused(lanes, leg);
 		break;
+	case XF_RESULT_FAILED:
+		if (++leg->failures == lanes->retry.attempts) {
+			leg_refused(lanes, leg);
+			break;
+		}
+		/* fall through */
 	default:
 		leg_failed(lanes, lane, leg, now_ms);
 	}

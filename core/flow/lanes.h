@@ -109,6 +109,7 @@ struct xf_lanes {
 	/* settings */
 	enum xf_order order;
 	uint64_t handover_timeout_ms;
+	struct xf_conf_retry retry;
 	uint32_t loose_max;                    /* of one sink */
 	uint64_t loose_bytes_max;
 	bool shut;                             /* nothing is sent any more */

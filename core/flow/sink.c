@@ -195,11 +195,11 @@ sink_complete(struct xf_endpoint *endpoint, const struct xf_result *results, uin
 			continue;
 		}
 		leg->result = XF_RESULT_UNKNOWN;
-		if (result->code >= XF_RESULT_STORED && result->code <= XF_RESULT_REJECTED)
+		if (result->code >= XF_RESULT_STORED && result->code <= XF_RESULT_FAILED)
 			leg->result = (uint8_t)result->code;
 		leg->result_flags = (uint8_t)result->flags;
 		leg->bounced = false;
-		if (leg->result == XF_RESULT_NOT_SENT || leg->result == XF_RESULT_UNKNOWN)
+		if (leg->result != XF_RESULT_STORED && leg->result != XF_RESULT_REJECTED)
 			lane_refuse(sink, leg);
 		if (result->code != XF_RESULT_STORED && result->reason.len > 0) {
 			free(leg->reason);

@@ -315,6 +315,7 @@ xf_way_create(const struct xf_way_setup *setup, struct xf_runner *runner, const 
 		way->pipes[i].sink = setup->sinks[i];
 		xf_sink_attach(setup->sinks[i], runner, route->order != XF_ORDER_NONE);
 	}
+	lanes->retry = route->retry;
 	/* Legs that nobody waits for may pin half of the bound, never all of it. */
 	lanes->loose_max = route->max_in_flight / 2 + 1;
 	lanes->loose_bytes_max = route->max_in_flight_bytes / 4;

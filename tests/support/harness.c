@@ -110,7 +110,7 @@ struct harness_endpoint {
 	bool hold;
 	size_t out; /* taken, not completed */
 	size_t completed;
-	size_t completed_as[XF_RESULT_REJECTED + 1];
+	size_t completed_as[XF_RESULT_FAILED + 1];
 };
 
 static _Atomic uint64_t clock_offset;
@@ -479,7 +479,7 @@ result_take_locked(struct harness_endpoint *e, const struct xf_result *r)
 
 	REQUIRE(e, r->token >= FIRST_TOKEN && r->token - FIRST_TOKEN < e->outgoing_count,
 	        "completed a token that never was");
-	REQUIRE(e, r->code >= XF_RESULT_STORED && r->code <= XF_RESULT_REJECTED, "completed with an unknown code");
+	REQUIRE(e, r->code >= XF_RESULT_STORED && r->code <= XF_RESULT_FAILED, "completed with an unknown code");
 	o = e->outgoing[r->token - FIRST_TOKEN];
 	REQUIRE(e, o->lent != NULL || o->result.code != 0, "completed a token that it did not take");
 	REQUIRE(e, o->result.code == 0, "completed a token twice");

@@ -107,6 +107,8 @@ enum {
 	XF_RESULT_UNKNOWN = 2,  /* sent, then a time-out or a lost connection */
 	XF_RESULT_NOT_SENT = 3, /* certainly not stored; may work later (a missing queue or stream too) */
 	XF_RESULT_REJECTED = 4, /* never will be: too big, malformed for this broker */
+	/* Was taken and worked on, and that failed; may work later. Alone of these it uses up one of the route's attempts. */
+	XF_RESULT_FAILED = 5,
 };
 
 #define XF_RESULT_DUPLICATE 0x1u   /* with STORED: the broker had it already */

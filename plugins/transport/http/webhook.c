@@ -430,8 +430,9 @@ status_meaning(const struct webhook *hook, long status, long retry_after_s)
 		return (struct meaning){XF_RESULT_NOT_SENT, FAULT_ALL, "redirections are not followed: set url to where they lead"};
 	if (status >= 400 && status < 500)
 		return (struct meaning){XF_RESULT_REJECTED, FAULT_NONE, NULL};
-	/* It may have failed before, within or after what it did; and a gateway does not know. */
-	return (struct meaning){XF_RESULT_UNKNOWN, FAULT_ALL, NULL};
+	if (status == 500) /* before, within or after what it did, and perhaps with this message only */
+		return (struct meaning){XF_RESULT_FAILED, FAULT_SOME, NULL};
+	return (struct meaning){XF_RESULT_UNKNOWN, FAULT_ALL, NULL}; /* a gateway does not know */
 }
 
 /* The server takes messages, or judges them. One that was sent before it asked for a pause does not end that. */

@@ -84,6 +84,7 @@ enum verdict {
 	REFUSED,     /* for the moment */
 	REJECTED,    /* for good */
 	UNSENT,      /* given back by the sink */
+	FAILED,      /* taken and worked on in vain; by hand only */
 	VERDICTS,
 };
 
@@ -576,7 +577,7 @@ world_refused(void *context, struct xf_delivery *delivery, const struct xf_leg *
 	CHECK(context == &world);
 	CHECK(delivery->open && world.messages[index_of(delivery)].delivery == delivery);
 	CHECK(leg->delivery == delivery || (leg->delivery == NULL && is_any()));
-	CHECK(leg->result == XF_RESULT_REJECTED && !leg->abandoned);
+	CHECK(leg_was_refused(&world.lanes, leg) && !leg->abandoned);
 	CHECK(!on_heap || leg->reason != NULL);
 	CHECK(!is_any() || !world.messages[index_of(delivery)].told);
 	world.messages[index_of(delivery)].told = true;
@@ -674,7 +675,7 @@ leg_complete(unsigned side, struct transit transit)
 	static const uint32_t results[] = {
 		[STORED] = XF_RESULT_STORED,    [STORED_MUTE] = XF_RESULT_UNKNOWN, [LOST] = XF_RESULT_UNKNOWN,
 		[BROKEN] = XF_RESULT_UNKNOWN,   [REFUSED] = XF_RESULT_NOT_SENT,    [REJECTED] = XF_RESULT_REJECTED,
-		[UNSENT] = XF_RESULT_NOT_SENT,
+		[UNSENT] = XF_RESULT_NOT_SENT,  [FAILED] = XF_RESULT_FAILED,
 	};
 	struct xf_leg *leg = transit.leg;
 
@@ -776,8 +777,10 @@ inlet_deliver(unsigned side)
 	struct transit transit = transits_take(&world.sides[side].inbox, 0);
 	struct xf_leg *leg = transit.leg;
 	struct message *message = &world.messages[index_of(leg->delivery)];
+	bool last = leg->result == XF_RESULT_FAILED && leg->failures + 1 == world.lanes.retry.attempts;
 
-	if (!leg->abandoned && (leg->result == XF_RESULT_STORED || leg->result == XF_RESULT_REJECTED)) {
+	message->rejected[leg->sink] = message->rejected[leg->sink] || last;
+	if (!leg->abandoned && (leg->result == XF_RESULT_STORED || leg->result == XF_RESULT_REJECTED || last)) {
 		if (!leg->copy)
 			message->authority_done = true;
 		if (leg->result == XF_RESULT_STORED)
@@ -1894,6 +1897,19 @@ answer(uint8_t side, enum verdict verdict)
 	happen(DELIVER, side, 0);
 }
 
+/* Refuses all of what is queued once, as VERDICT says of the first, and lets the wait pass. */
+static void
+refuse_by(enum verdict verdict)
+{
+	unsigned count = world.sides[0].queue.count;
+
+	answer(0, verdict);
+	for (unsigned i = 1; i < count; i++)
+		answer(0, REFUSED);
+	world.now += xf_lanes_tick(&world.lanes, world.now);
+	xf_lanes_tick(&world.lanes, world.now);
+}
+
 /* Refuses the only message once, looks how long it is held, and lets that pass. */
 static uint32_t
 refuse_and_wait(void)
@@ -1940,6 +1956,44 @@ a_retry_waits_longer_each_time(void **state)
 	happen(NOTICE, 0, 0);
 	CHECK(world.sides[0].queue.count == 1);
 	CHECK(refuse_and_wait() <= RETRY_FIRST_MS);
+	check_comes_to_rest();
+}
+
+/* An outage and what was not sent use up no attempt; what fails for the last time is refused, and the next one goes. */
+static void
+an_attempt_is_used_up_by_a_failure_only(void **state)
+{
+	(void)state;
+	world_start(&by_hand_plain);
+	world.lanes.retry = (struct xf_conf_retry){.attempts = 3, .constant = true, .initial_ms = 40, .max_ms = 40};
+	happen(ACCEPT, 0, 0);
+	happen(ACCEPT, 0, 0);
+	for (unsigned i = 0; i < 5; i++)
+		refuse_by(i < 2 ? FAILED : REFUSED);
+	CHECK(!world.messages[0].told && world.sides[0].queue.count == 2);
+	happen(OFFER, 0, 0);
+	happen(PROCESS, 0, FAILED);
+	CHECK(!world.messages[0].told);
+	happen(DELIVER, 0, 0);
+	CHECK(world.messages[0].told && world.messages[0].settled && !world.messages[1].settled);
+	CHECK(xf_read(&world.lanes.sinks[0].counters.refused) == 1);
+	answer(0, STORED);
+	CHECK(world.messages[1].settled && !world.messages[1].told);
+}
+
+static void
+a_retry_waits_as_long_as_its_policy_says(void **state)
+{
+	static const uint32_t doubled[] = {20, 40, 80, 100, 100};
+
+	(void)state;
+	world_start(&by_hand_plain);
+	world.lanes.retry = (struct xf_conf_retry){.initial_ms = 20, .max_ms = 100};
+	happen(ACCEPT, 0, 0);
+	for (size_t i = 0; i < sizeof(doubled) / sizeof(*doubled); i++)
+		CHECK(refuse_and_wait() == doubled[i]);
+	world.lanes.retry.constant = true;
+	CHECK(refuse_and_wait() == 20);
 	check_comes_to_rest();
 }
 
@@ -2183,6 +2237,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_retry_waits_longer_each_time),
+		cmocka_unit_test(an_attempt_is_used_up_by_a_failure_only),
+		cmocka_unit_test(a_retry_waits_as_long_as_its_policy_says),
 		cmocka_unit_test(a_slow_hand_over_shows_as_stuck),
 		cmocka_unit_test(hand_over_time_is_recorded),
 		cmocka_unit_test(a_turn_back_needs_nothing_from_the_side_that_is_left),
