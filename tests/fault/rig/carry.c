@@ -1,0 +1,95 @@
+#include "carry.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "base/memory.h"
+
+#define PATIENCE_MS (2 * XF_WAIT_MS) /* a broker may offer again what a dead connection had only after half a minute */
+
+double
+carry_report(struct xf_server *server, const char *name, const char *field)
+{
+	char *path = xf_format("/api/v1/transports/%s-load", name), *at = xf_format("report.%s", field);
+	double number = xf_server_number(server, path, at);
+
+	free(path);
+	free(at);
+	return number;
+}
+
+double
+carry_number(struct xf_server *server, const char *name, const char *field)
+{
+	char *path = xf_format("/api/v1/routes/%s-in", name);
+	double number = xf_server_number(server, path, field);
+
+	free(path);
+	return number;
+}
+
+void
+carry_delivers(struct xf_server *server, const char *name, double count)
+{
+	char *path = xf_format("/api/v1/transports/%s-load", name);
+
+	xf_server_wait_number(server, path, "report.received", carry_report(server, name, "received") + count);
+	free(path);
+}
+
+void
+carry_wait_number(struct xf_server *server, const char *name, const char *field, double least)
+{
+	char *path = xf_format("/api/v1/routes/%s-in", name);
+
+	xf_server_wait_number(server, path, field, least);
+	free(path);
+}
+
+void
+carry_wait_string(struct xf_server *server, const char *name, const char *field, const char *part)
+{
+	char *path = xf_format("/api/v1/routes/%s-in", name);
+
+	xf_server_wait_string(server, path, field, part);
+	free(path);
+}
+
+static bool
+rests(struct xf_server *server, const char *name)
+{
+	return carry_number(server, name, "in_flight") == 0 && carry_report(server, name, "unresolved") == 0 &&
+	       carry_report(server, name, "lost") == 0;
+}
+
+void
+carry_finish(struct xf_server *server, const char *name)
+{
+	uint64_t until = xf_now_ms() + PATIENCE_MS;
+	char *in = xf_format("%s-in", name);
+
+	XF_CLI_DONE(server, "route", "pause", in);
+	while (!rests(server, name) && xf_now_ms() < until)
+		usleep(20000);
+	printf("%s: sent %.0f, acked %.0f, lost %.0f, rejected %.0f, unresolved %.0f, reordered %.0f, duplicates %.0f (by %.0f), corrupted "
+	       "%.0f\n",
+	       name, carry_report(server, name, "sent"), carry_report(server, name, "acked"), carry_report(server, name, "lost"),
+	       carry_report(server, name, "rejected"), carry_report(server, name, "unresolved"),
+	       carry_report(server, name, "reordered"), carry_report(server, name, "duplicates"),
+	       carry_report(server, name, "duplicate_distance"), carry_report(server, name, "corrupted"));
+	assert_true(carry_report(server, name, "acked") > 0);
+	assert_true(carry_report(server, name, "acked") == carry_report(server, name, "sent"));
+	assert_int_equal(carry_report(server, name, "lost"), 0);
+	assert_int_equal(carry_report(server, name, "reordered"), 0);
+	assert_int_equal(carry_report(server, name, "corrupted") + carry_report(server, name, "unexpected"), 0);
+	assert_int_equal(carry_report(server, name, "renamed"), 0);
+	free(in);
+}

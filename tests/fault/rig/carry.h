@@ -1,0 +1,25 @@
+/*
+ * carry.h - a line through one broker, as its own checker sees it: a route NAME-in from the generator of the transport NAME-load, and a
+ * route NAME-out to the checker of it. Of servers that a test configures by itself; rig.h has lines ready made.
+ *
+ * Threads: the test's main thread only.
+ */
+#ifndef XF_TESTS_CARRY_H
+#define XF_TESTS_CARRY_H
+
+#include "server.h"
+
+/* A number of the checker's report, "lost"; of the route NAME-in, "in_flight", "sinks.0.reconnects". */
+double carry_report(struct xf_server *server, const char *name, const char *field);
+double carry_number(struct xf_server *server, const char *name, const char *field);
+
+/* Waits until COUNT messages more than now have come; until a number of NAME-in is at least LEAST, a text of it contains PART. */
+void carry_delivers(struct xf_server *server, const char *name, double count);
+void carry_wait_number(struct xf_server *server, const char *name, const char *field, double least);
+void carry_wait_string(struct xf_server *server, const char *name, const char *field, const char *part);
+
+/* Stops the generator and waits until all that it sent is settled and delivered. Prints the sums: nothing is lost, refused, damaged,
+ * under another id, or behind a later one of its key. */
+void carry_finish(struct xf_server *server, const char *name);
+
+#endif
