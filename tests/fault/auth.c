@@ -1,0 +1,200 @@
+/*
+ * auth.c - what crossfade may do is taken from it while messages flow: a password is changed, a user removed, a command forbidden. It says
+ * so once, asks again a few times a minute, keeps what it has, and goes on when that is put right.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "base/memory.h"
+#include "broker.h"
+#include "carry.h"
+#include "proxy.h"
+
+#define RATE (500 / XF_SCALE)
+#define BOUND 300
+#define WATCH_MS 6000
+#define ATTEMPTS_MAX 10 /* of a sink and a source in that time */
+#define SAID_MAX 4      /* the lost connection and the refused login of each */
+
+enum { REDIS, AMQP, LINES };
+
+static const char *const names[LINES] = {"redis", "amqp"};
+
+struct world {
+	struct xf_broker *brokers[LINES];
+	struct proxy *proxies[LINES]; /* to count who comes */
+	struct xf_server *server;
+};
+
+#define CTL(w, line, ...) free(xf_broker_ctl((w)->brokers[line], (const char *const[]){__VA_ARGS__, NULL}))
+
+static void
+configure(struct world *w)
+{
+	xf_server_configure(w->server, "",
+	                    "transports:\n"
+	                    "  redis-load: {plugin: probe}\n"
+	                    "  amqp-load: {plugin: probe}\n"
+	                    "  redis: {plugin: redis, url: 'redis://app:one@127.0.0.1:%1$u'}\n"
+	                    "  amqp: {plugin: amqp, url: 'amqp://app:one@127.0.0.1:%2$u/'}\n"
+	                    "routes:\n"
+	                    "  - name: redis-in\n"
+	                    "    from: {transport: redis-load, rate: %3$d, keys: 20}\n"
+	                    "    to: {transport: redis, mode: stream, subject: auth, when_down: spool}\n"
+	                    "    key: '{header.key}'\n"
+	                    "  - name: redis-out\n"
+	                    "    from: {transport: redis, mode: stream, subject: auth}\n"
+	                    "    to: redis-load\n"
+	                    "    key: '{header.key}'\n"
+	                    "  - name: amqp-in\n"
+	                    "    from: {transport: amqp-load, rate: %3$d, keys: 20}\n"
+	                    "    to: {transport: amqp, subject: auth, declare: true}\n"
+	                    "    key: '{header.key}'\n"
+	                    "    max_in_flight: %4$d\n"
+	                    "  - name: amqp-out\n"
+	                    "    from: {transport: amqp, subject: auth, declare: true}\n"
+	                    "    to: amqp-load\n"
+	                    "    key: '{header.key}'\n",
+	                    proxy_port(w->proxies[REDIS]), proxy_port(w->proxies[AMQP]), RATE, BOUND);
+}
+
+static int
+setup(void **state)
+{
+	struct world *w = xf_alloc(sizeof(*w));
+
+	for (int i = 0; i < LINES; i++) {
+		w->brokers[i] = xf_broker_start(names[i], NULL);
+		w->proxies[i] = proxy_create(xf_broker_url(w->brokers[i]));
+	}
+	CTL(w, REDIS, "ACL", "SETUSER", "app", "on", ">one", "~*", "&*", "+@all");
+	CTL(w, AMQP, "add_user", "app", "one");
+	CTL(w, AMQP, "set_permissions", "app", ".*", ".*", ".*");
+	w->server = xf_server_create("auth");
+	configure(w);
+	xf_server_start(w->server);
+	xf_server_wait_ready(w->server);
+	*state = w;
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	struct world *w = *state;
+
+	xf_server_destroy(&w->server);
+	for (int i = 0; i < LINES; i++) {
+		proxy_destroy(&w->proxies[i]);
+		xf_broker_destroy(&w->brokers[i]);
+	}
+	free(w);
+	return 0;
+}
+
+/* Lines of the log that are warnings about LINE. */
+static unsigned
+warnings(struct world *w, int line)
+{
+	char *path = xf_format("%s/log", xf_server_dir(w->server)), *about = xf_format(" warning %s-", names[line]), text[1024];
+	FILE *log = fopen(path, "r");
+	unsigned count = 0;
+
+	assert_non_null(log);
+	while (fgets(text, sizeof(text), log) != NULL)
+		count += strstr(text, about) != NULL;
+	fclose(log);
+	free(path);
+	free(about);
+	return count;
+}
+
+static void
+test_login_refused(void **state)
+{
+	static const char *const reasons[LINES] = {[REDIS] = "WRONGPASS", [AMQP] = "ACCESS_REFUSED"};
+	struct world *w = *state;
+	uint64_t before[LINES], begun;
+	unsigned said[LINES];
+
+	for (int i = 0; i < LINES; i++) {
+		carry_delivers(w->server, names[i], RATE);
+		before[i] = proxy_accepted(w->proxies[i]);
+		said[i] = warnings(w, i);
+	}
+	CTL(w, REDIS, "ACL", "DELUSER", "app"); /* with its connections */
+	CTL(w, AMQP, "change_password", "app", "two");
+	CTL(w, AMQP, "close_all_user_connections", "app", "test");
+	for (int i = 0; i < LINES; i++) {
+		carry_wait_string(w->server, names[i], "sinks.0.reason", reasons[i]);
+		carry_wait_string(w->server, names[i], "sinks.0.state", "down");
+	}
+	assert_int_equal(xf_server_request(w->server, "GET", "/healthz", NULL, NULL), 503);
+	xf_sleep_ms(WATCH_MS);
+	for (int i = 0; i < LINES; i++) {
+		uint64_t attempts = proxy_accepted(w->proxies[i]) - before[i];
+
+		said[i] = warnings(w, i) - said[i];
+		printf("%s: %u attempts to connect in some %d s, %u warnings\n", names[i], (unsigned)attempts, WATCH_MS / 1000, said[i]);
+		assert_true(attempts <= ATTEMPTS_MAX);
+		assert_true(said[i] <= SAID_MAX);
+	}
+	carry_wait_number(w->server, "redis", "sinks.0.spool.messages", 1);
+	carry_wait_number(w->server, "amqp", "in_flight", BOUND);
+
+	CTL(w, REDIS, "ACL", "SETUSER", "app", "on", ">one", "~*", "&*", "+@all");
+	CTL(w, AMQP, "change_password", "app", "one");
+	begun = xf_now_ms();
+	for (int i = 0; i < LINES; i++) {
+		carry_wait_string(w->server, names[i], "sinks.0.state", "up");
+		carry_delivers(w->server, names[i], BOUND + RATE);
+		printf("%s: delivers %.1f s after it was put right\n", names[i], (double)(xf_now_ms() - begun) / 1000);
+	}
+}
+
+/* The connection stays, and what it is refused waits. */
+static void
+test_command_forbidden(void **state)
+{
+	struct world *w = *state;
+	uint64_t before = proxy_accepted(w->proxies[REDIS]);
+
+	carry_delivers(w->server, "redis", RATE);
+	CTL(w, REDIS, "ACL", "SETUSER", "app", "-xadd");
+	carry_wait_string(w->server, "redis", "sinks.0.state", "blocked");
+	carry_wait_string(w->server, "redis", "sinks.0.reason", "NOPERM");
+	CTL(w, REDIS, "ACL", "SETUSER", "app", "+xadd");
+	carry_wait_string(w->server, "redis", "sinks.0.state", "up");
+	carry_delivers(w->server, "redis", RATE);
+	assert_true(proxy_accepted(w->proxies[REDIS]) == before);
+}
+
+static void
+test_nothing_is_lost(void **state)
+{
+	struct world *w = *state;
+
+	for (int i = 0; i < LINES; i++)
+		carry_finish(w->server, names[i]);
+	assert_int_equal(xf_server_stop(w->server), 0);
+}
+
+int
+main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_login_refused),
+		cmocka_unit_test(test_command_forbidden),
+		cmocka_unit_test(test_nothing_is_lost),
+	};
+
+	return cmocka_run_group_tests(tests, setup, teardown);
+}
