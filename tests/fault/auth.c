@@ -20,7 +20,7 @@
 
 #define RATE (500 / XF_SCALE)
 #define BOUND 300
-#define WATCH_MS 6000
+#define WATCH_MS 4000
 #define ATTEMPTS_MAX 10 /* of a sink and a source in that time */
 #define SAID_MAX 4      /* the lost connection and the refused login of each */
 
