@@ -449,9 +449,13 @@ xf_json_health(const struct xf_snapshot *snapshot)
 cJSON *
 xf_json_detailed(const struct xf_snapshot *snapshot)
 {
-	cJSON *object = xf_json_health(snapshot), *list;
+	cJSON *object = xf_json_health(snapshot), *dead, *list;
 
 	cJSON_AddItemToObject(object, "server", xf_json_system(snapshot));
+	dead = cJSON_AddObjectToObject(object, "dead");
+	add_count(dead, "count", snapshot->dead.count);
+	add_count(dead, "bytes", snapshot->dead.bytes);
+	add_count(dead, "bytes_max", snapshot->dead.bytes_max);
 	list = cJSON_AddArrayToObject(object, "routes");
 	for (size_t i = 0; i < snapshot->route_count; i++)
 		cJSON_AddItemToArray(list, xf_json_route(&snapshot->routes[i]));

@@ -86,6 +86,10 @@ test_too_large(void **state)
 	assert_non_null(strstr(shown.data, "large/to/new refused it"));
 	assert_true(shown.len > size);
 	xf_buffer_fini(&shown);
+	assert_int_equal(XF_CLI(w->server, &shown, "status"), 0);
+	assert_non_null(strstr(shown.data, "\n1 dead letters, "));
+	assert_null(strstr(shown.data, "SPOOL OF"));
+	xf_buffer_fini(&shown);
 	printf("the dead letter says %.*s\n", 200, strstr(rejected, "\"reason\""));
 	free(rejected);
 	world_check_accounts(w);

@@ -104,11 +104,21 @@ test_acked_while_away(void **state)
 {
 	struct world *w = *state;
 	struct ledger *ledger = begin(w, "acked", 61, ", when_down: spool", ", percent: 50");
+	struct xf_buffer shown = {0};
+	const char *spools;
 
 	xf_broker_kill(w->redis);
 	rabbit_feed(w->queue, w->in, ledger, 0, MESSAGES);
 	xf_server_wait_settled(w->server, w->name, MESSAGES);
 	assert_true(world_number(w, "sides.old.spool.messages") > 0);
+	assert_int_equal(XF_CLI(w->server, &shown, "status"), 0);
+	spools = strstr(shown.data, "SPOOL OF");
+	assert_non_null(spools);
+	assert_non_null(strstr(spools, "acked/to/old"));
+	assert_non_null(strstr(spools, "  1.0 GiB  "));
+	assert_null(strstr(shown.data, "dead letters"));
+	puts(spools);
+	xf_buffer_fini(&shown);
 	xf_broker_restart(w->redis);
 	finish(w, &ledger);
 }

@@ -80,6 +80,19 @@ age_format(uint64_t seconds, char *out)
 	return out;
 }
 
+char *
+size_format(uint64_t bytes, char *out)
+{
+	static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+	double size = (double)bytes;
+	size_t unit = 0;
+
+	for (; size >= 1024 && unit < sizeof units / sizeof units[0] - 1; unit++)
+		size /= 1024;
+	snprintf(out, 32, "%.*f %s", unit > 0 && size < 100, size, units[unit]);
+	return out;
+}
+
 enum colour
 state_colour(const char *state)
 {

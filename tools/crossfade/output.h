@@ -34,6 +34,9 @@ char *number_format(uint64_t number, char *out);
 /* 90061 as "1d 1h", 75 as "1m 15s". OUT has room for 32 bytes; returns it. */
 char *age_format(uint64_t seconds, char *out);
 
+/* 1536 as "1.5 KiB". OUT has room for 32 bytes; returns it. */
+char *size_format(uint64_t bytes, char *out);
+
 /* "ok", "up" green; "paused", "blocked" yellow; "failing", "down" red. */
 enum colour state_colour(const char *state);
 

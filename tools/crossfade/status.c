@@ -125,6 +125,49 @@ endpoints_print(const cJSON *root)
 	table_print(&table);
 }
 
+/* What waits for sinks that are, or were, down; nothing where no sink has a spool. */
+static void
+spools_print(const cJSON *root)
+{
+	static const char *const titles[] = {"SPOOL OF", ">MESSAGES", ">BYTES", ">OF", ">OLDEST", ">REFUSED"};
+	const cJSON *route, *sink;
+	struct table table;
+
+	table_begin(&table, titles, sizeof titles / sizeof titles[0]);
+	cJSON_ArrayForEach(route, cJSON_GetObjectItemCaseSensitive(root, "routes"))
+		cJSON_ArrayForEach(sink, cJSON_GetObjectItemCaseSensitive(route, "sinks")) {
+			const cJSON *spool = cJSON_GetObjectItemCaseSensitive(sink, "spool");
+			uint64_t messages = json_count(spool, "messages"), refused = json_count(spool, "refused");
+			char text[32];
+
+			if (spool == NULL)
+				continue;
+			table_cell(&table, json_true(spool, "failed") ? RED : PLAIN, "%s", json_text(sink, "name"));
+			table_number(&table, messages);
+			table_cell(&table, PLAIN, "%s", size_format(json_count(spool, "bytes"), text));
+			table_cell(&table, PLAIN, "%s", size_format(json_count(spool, "bytes_max"), text));
+			table_cell(&table, PLAIN, "%s",
+				   messages > 0 ? age_format((uint64_t)json_number(spool, "oldest_seconds"), text) : "-");
+			table_cell(&table, refused > 0 ? YELLOW : PLAIN, "%" PRIu64, refused);
+		}
+	if (table.cells == 0)
+		return;
+	printf("\n");
+	table_print(&table);
+}
+
+static void
+dead_print(const cJSON *root)
+{
+	const cJSON *dead = cJSON_GetObjectItemCaseSensitive(root, "dead");
+	char count[32], used[32], max[32];
+
+	if (json_count(dead, "count") > 0)
+		printf("\n%s%s dead letters%s, %s of %s: crossfade dead list\n", colour_on(YELLOW),
+		       number_format(json_count(dead, "count"), count), colour_off(),
+		       size_format(json_count(dead, "bytes"), used), size_format(json_count(dead, "bytes_max"), max));
+}
+
 static void
 migrations_print(const cJSON *root, const cJSON *before, double seconds)
 {
@@ -183,7 +226,9 @@ all_print(const cJSON *root, const cJSON *before, double seconds)
 	head_print(root);
 	routes_print(root, before, seconds);
 	endpoints_print(root);
+	spools_print(root);
 	migrations_print(root, before, seconds);
+	dead_print(root);
 	reasons_print(root);
 }
 
@@ -234,7 +279,7 @@ status_run(int argc, char **argv)
 	};
 	const struct usage usage = {
 		.line = "status [--watch [SECONDS]] [--json] [-c FILE | --socket PATH]",
-		.about = "The running server at a glance: routes, their sources and sinks, migrations.\n"
+		.about = "The running server at a glance: routes, their sources, sinks and spools, migrations, dead letters.\n"
 			 "The exit status is 0 also while a route fails; for probes there is /healthz.",
 		.examples =
 			"  crossfade status\n  crossfade status --watch 5 --socket /run/crossfade/admin.sock\n"

@@ -230,6 +230,17 @@ problem_is_rfc_9457(void **state)
 	holds(xf_json_problem(409, "Conflict", "nats-new is down"), pieces, 1);
 }
 
+static void
+status_has_the_dead(void **state)
+{
+	static const char *const pieces[] = {"\"dead\":{\"count\":17,\"bytes\":40960,\"bytes_max\":67108864}"};
+	struct made made;
+
+	(void)state;
+	made_init(&made);
+	holds(xf_json_detailed(&made.snapshot), pieces, 1);
+}
+
 int
 main(void)
 {
@@ -245,6 +256,7 @@ main(void)
 		cmocka_unit_test(text_is_always_utf8),
 		cmocka_unit_test(options_show_their_bounds),
 		cmocka_unit_test(problem_is_rfc_9457),
+		cmocka_unit_test(status_has_the_dead),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
