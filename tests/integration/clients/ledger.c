@@ -25,6 +25,7 @@ struct mark {
 	uint32_t seen;
 	uint32_t copies;
 	int64_t first_ms;
+	bool late; /* reordered */
 };
 
 struct ledger {
@@ -196,6 +197,7 @@ ledger_arrived(struct ledger *ledger, int side, const struct arrival *arrival)
 			        side == OLD ? "old" : "new", stamp.number, stamp.within, stamp.key,
 			        ledger->next[side][stamp.key] - 1);
 		ledger->reordered[side]++;
+		mark->late = true;
 	} else {
 		ledger->next[side][stamp.key] = stamp.within + 1;
 	}
@@ -269,6 +271,7 @@ ledger_sum(const struct ledger *ledger)
 		}
 		sum.lost += !has[OLD] && !has[NEW];
 		sum.both += has[OLD] && has[NEW];
+		sum.strayed += has[OLD] != has[NEW] && (ledger->marks[OLD][i].late || ledger->marks[NEW][i].late);
 	}
 	for (int side = OLD; side <= NEW; side++)
 		sum.reordered[side] = ledger->reordered[side];
@@ -285,9 +288,9 @@ void
 ledger_print(const char *title, const struct ledger_sum *sum)
 {
 	printf("%s: old %lu (+%lu again, %lu copies), new %lu (+%lu again, %lu copies), lost %lu, on both %lu, "
-	       "reordered %lu/%lu, across %lu, corrupted %lu, unexpected %lu, turns of a key at most %lu\n",
+	       "reordered %lu/%lu (%lu of them there alone), across %lu, corrupted %lu, unexpected %lu, turns of a key at most %lu\n",
 	       title, sum->here[OLD], sum->duplicates[OLD], sum->copies[OLD], sum->here[NEW], sum->duplicates[NEW],
-	       sum->copies[NEW], sum->lost, sum->both, sum->reordered[OLD], sum->reordered[NEW], sum->across,
+	       sum->copies[NEW], sum->lost, sum->both, sum->reordered[OLD], sum->reordered[NEW], sum->strayed, sum->across,
 	       sum->corrupted, sum->unexpected, sum->turns_max);
 	fflush(stdout);
 }

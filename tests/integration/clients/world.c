@@ -66,12 +66,19 @@ world_begin(struct world *w, const char *name)
 	rabbit_declare(w->queue, w->in);
 }
 
+/* As crossfaded reaches it. */
+static const char *
+address(const struct world *w, int place, const struct xf_broker *broker)
+{
+	return w->lines[place] != NULL ? proxy_url(w->lines[place]) : xf_broker_url(broker);
+}
+
 void
 world_configure(struct world *w, const char *migration, const char *route)
 {
 	const char *name = w->name, *sides = w->sides != NULL ? w->sides : "";
 
-	xf_server_configure(w->server, "",
+	xf_server_configure(w->server, w->extra != NULL ? w->extra : "",
 	                    "transports:\n"
 	                    "  rabbit: {plugin: amqp, url: \"%s\"}\n"
 	                    "  redis: {plugin: redis, url: \"%s\", timeout: 2s, heartbeat: 1s}\n"
@@ -86,8 +93,8 @@ world_configure(struct world *w, const char *migration, const char *route)
 	                    "%s.moved%s}, key: \"{header.key}\"%s}\n"
 	                    "routes:\n"
 	                    "  - {name: %s, from: {transport: rabbit, queue: %s}, to: {migration: %s}%s}\n",
-	                    xf_broker_url(w->rabbit), xf_broker_url(w->redis), xf_broker_url(w->nats), name, name, name,
-	                    name, sides, name, sides, migration, name, w->in, name, route);
+	                    address(w, SOURCE, w->rabbit), address(w, OLD, w->redis), address(w, NEW, w->nats), name, name,
+	                    name, name, sides, name, sides, migration, name, w->in, name, route);
 }
 
 void

@@ -10,7 +10,11 @@
 
 #include "broker.h"
 #include "clients.h"
+#include "proxy.h"
 #include "server.h"
+
+/* Beside the sides OLD and NEW. */
+enum { SOURCE = NEW + 1, PLACES };
 
 struct world {
 	struct xf_broker *rabbit, *redis, *nats;
@@ -22,6 +26,8 @@ struct world {
 	char *in;        /* the queue */
 	char *route;     /* /api/v1/routes/NAME */
 	char *migration; /* /api/v1/migrations/NAME */
+	struct proxy *lines[PLACES]; /* between crossfaded and the broker of a side or of the source; NULL: none */
+	const char *extra; /* more lines of `server:`, as xf_server_configure() has them; NULL: none */
 	const char *sides; /* further settings of both sides, as a flow mapping would have them; NULL: none */
 };
 
