@@ -36,6 +36,7 @@ test_resets_under_load(void **state)
 			rig_delivers(rig, (enum line_name)i, RATE / 2);
 	}
 	rig_finish(rig, "reset", true);
+	rig_figures(rig, "connections reset", (unsigned)rounds * ENDS);
 }
 
 int

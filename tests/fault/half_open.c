@@ -52,6 +52,7 @@ test_half_open(void **state)
 	for (int i = 0; i < LINES; i++)
 		rig_delivers(rig, (enum line_name)i, RATE);
 	rig_finish(rig, "half-open", true);
+	rig_figures(rig, "half-open, loaded and idle", 2 * ENDS);
 }
 
 int

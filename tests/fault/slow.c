@@ -99,6 +99,7 @@ test_slow_lines(void **state)
 		rig_delivers(rig, (enum line_name)i, RATE);
 	slow_and_back(rig, READER, "slow from the broker");
 	rig_finish(rig, "slow", true);
+	rig_figures(rig, "64 kbit/s and 500 ms", ENDS);
 }
 
 int

@@ -60,6 +60,7 @@ test_stall(void **state)
 	for (int i = 0; i < LINES; i++)
 		rig_delivers(rig, (enum line_name)i, RATE);
 	rig_finish(rig, "stall", true);
+	rig_figures(rig, "broker stopped, loaded and idle", 2);
 }
 
 int

@@ -57,6 +57,8 @@ rig_teardown(void **state)
 		free(line->in);
 		free(line->out);
 		free(line->load);
+		samples_fini(&line->downs);
+		samples_fini(&line->backs);
 	}
 	free(rig);
 	return 0;
@@ -203,6 +205,9 @@ rig_finish(struct rig *rig, const char *title, bool ordered)
 	for (int i = 0; i < LINES; i++) {
 		enum line_name line = (enum line_name)i;
 
+		rig->lines[i].acked = rig_report(rig, line, "acked");
+		rig->lines[i].lost = rig_report(rig, line, "lost");
+		rig->lines[i].duplicates = rig_report(rig, line, "duplicates");
 		printf("%s: %-5s sent %.0f, lost %.0f, reordered %.0f, duplicates %.0f, corrupted %.0f\n", title, names[i],
 		       rig_report(rig, line, "sent"), rig_report(rig, line, "lost"), rig_report(rig, line, "reordered"),
 		       rig_report(rig, line, "duplicates"), rig_report(rig, line, "corrupted"));
@@ -220,6 +225,23 @@ rig_finish(struct rig *rig, const char *title, bool ordered)
 	assert_int_equal(rig_report(rig, CALM, "duplicates"), 0);
 	assert_int_equal(xf_server_stop(rig->server), 0);
 	xf_server_destroy(&rig->server);
+}
+
+void
+rig_figures(struct rig *rig, const char *fault, unsigned count)
+{
+	for (int i = 0; i < FAULTY; i++) {
+		struct line *line = &rig->lines[i];
+
+		figures_write(&(struct figures){.fault = fault,
+		                                .broker = line->name,
+		                                .acked = line->acked,
+		                                .faults = count,
+		                                .lost = line->lost,
+		                                .duplicates = line->duplicates,
+		                                .notice = &line->downs,
+		                                .recover = &line->backs});
+	}
 }
 
 /* ---- Faults ------------------------------------------------------------------------ */
@@ -325,16 +347,32 @@ wait_for(struct rig *rig, const char *title, bool (*is)(struct rig *rig, int lin
 	return s;
 }
 
+static void
+sightings_add(struct samples *samples, const struct sightings *s, int line)
+{
+	for (int e = 0; e < ENDS; e++)
+		if (s->seen[line][e])
+			samples_add(samples, (double)s->after[line][e] / 1000);
+}
+
 struct sightings
 rig_wait_down(struct rig *rig, const char *title)
 {
-	return wait_for(rig, title, end_is_down);
+	struct sightings s = wait_for(rig, title, end_is_down);
+
+	for (int i = 0; i < FAULTY; i++)
+		sightings_add(&rig->lines[i].downs, &s, i);
+	return s;
 }
 
 struct sightings
 rig_wait_back(struct rig *rig, const char *title)
 {
-	return wait_for(rig, title, end_is_back);
+	struct sightings s = wait_for(rig, title, end_is_back);
+
+	for (int i = 0; i < FAULTY; i++)
+		sightings_add(&rig->lines[i].backs, &s, i);
+	return s;
 }
 
 void

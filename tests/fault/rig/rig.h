@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "broker.h"
+#include "figures.h"
 #include "proxy.h"
 #include "server.h"
 
@@ -39,6 +40,8 @@ struct line {
 	struct proxy *proxies[ENDS]; /* NULL: none */
 	char *in, *out, *load;       /* paths of the routes and of the generator's transport */
 	double reconnects[ENDS];     /* before the last fault */
+	struct samples downs, backs; /* seconds, of both ends */
+	double acked, lost, duplicates; /* once it has rested for good */
 };
 
 struct rig {
@@ -61,6 +64,9 @@ void rig_serve(struct rig *rig, const char *test, unsigned rate, unsigned size);
  * key; prints the sums. Not ordered is what JetStream offers again after a second loss in the middle of what it offered again
  * after the first: its list of redeliveries goes on where it stood. */
 void rig_finish(struct rig *rig, const char *title, bool ordered);
+
+/* After rig_finish(): what the faulty lines went through, each under COUNT faults of that name, goes into the table. */
+void rig_figures(struct rig *rig, const char *fault, unsigned count);
 
 /* Of the checker of a line. */
 double rig_report(struct rig *rig, enum line_name line, const char *field);
