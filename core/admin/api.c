@@ -606,7 +606,7 @@ static const struct path {
 	{"/api/v1/dead", .get = xf_dead_list, .delete = xf_dead_purge, .apart = true},
 	{"/api/v1/dead/replay", .post = xf_dead_replay},
 	{"/api/v1/dead/*", .get = xf_dead_show, .delete = xf_dead_remove, .apart = true},
-	{"/api/v1/dead/*/replay", .post = xf_dead_replay},
+	{"/api/v1/dead/*/replay", .post = xf_dead_replay_one},
 };
 
 /* NAME is what stood for `*`. A name is at most as long as its room; longer ones exist nowhere. */

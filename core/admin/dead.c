@@ -284,9 +284,66 @@ xf_dead_purge(struct xf_api *api, const struct xf_request *request, const char *
 		reply_removed(reply, count);
 }
 
+/* SIZE_MAX: replied already. */
+static uint64_t
+letters_replay(struct xf_api *api, const struct xf_request *request, uint64_t number, const struct query *query,
+               struct xf_reply *reply)
+{
+	struct xf_error error;
+	uint64_t count = 0;
+
+	if (xf_flow_redeliver(api->setup.flow, number, query->route, query->before_ms, &count, &error) != XF_OK) {
+		xf_reply_problem(reply, 500, "%s", error.text);
+		return SIZE_MAX;
+	}
+	if (count > 0)
+		xf_log(XF_LOG_INFO, NULL, "dead letters: %" PRIu64 " go through their routes again, by %s", count, request->who);
+	return count;
+}
+
+static void
+reply_replayed(struct xf_reply *reply, uint64_t count)
+{
+	cJSON *root = cJSON_CreateObject();
+
+	cJSON_AddNumberToObject(root, "replaying", (double)count);
+	xf_reply_json(reply, 202, root);
+}
+
+void
+xf_dead_replay_one(struct xf_api *api, const struct xf_request *request, const char *name, struct xf_reply *reply)
+{
+	const struct query query = {.before_ms = INT64_MAX};
+	uint64_t number = number_of(name), count = 0;
+
+	if (number != 0)
+		count = letters_replay(api, request, number, &query, reply);
+	if (count == 0)
+		xf_reply_problem(reply, 404, "no dead letter '%.100s' of a route that there is", name);
+	else if (count != SIZE_MAX)
+		reply_replayed(reply, count);
+}
+
+/* All of them only where that is said. */
 void
 xf_dead_replay(struct xf_api *api, const struct xf_request *request, const char *name, struct xf_reply *reply)
 {
-	(void)api, (void)request, (void)name;
-	xf_reply_problem(reply, 501, "replay is not built yet");
+	static const char *const known[] = {"route", "before", "all", NULL};
+	struct query query;
+	uint64_t count;
+
+	(void)name;
+	if (!query_read(request, known, &query, reply))
+		return;
+	if (query.route == NULL && query.before_ms == INT64_MAX && !query.all) {
+		xf_reply_problem(reply, 400, "say which: give route or before, or all=true");
+		return;
+	}
+	if (query.route != NULL && xf_flow_route_find(api->setup.flow, xf_str(query.route)) == SIZE_MAX) {
+		xf_reply_problem(reply, 404, "no route '%.100s', so they can go nowhere", query.route);
+		return;
+	}
+	count = letters_replay(api, request, 0, &query, reply);
+	if (count != SIZE_MAX)
+		reply_replayed(reply, count);
 }

@@ -1,5 +1,5 @@
 /*
- * dead.h - the part of the API that looks after the dead letters: listed, shown, removed.
+ * dead.h - the part of the API that looks after the dead letters: listed, shown, sent on their way again, removed.
  *
  * Threads: any; all of it blocks on the disk.
  */
@@ -13,6 +13,7 @@ void xf_dead_list(struct xf_api *api, const struct xf_request *request, const ch
 void xf_dead_show(struct xf_api *api, const struct xf_request *request, const char *name, struct xf_reply *reply);
 void xf_dead_remove(struct xf_api *api, const struct xf_request *request, const char *name, struct xf_reply *reply);
 void xf_dead_purge(struct xf_api *api, const struct xf_request *request, const char *name, struct xf_reply *reply);
+void xf_dead_replay_one(struct xf_api *api, const struct xf_request *request, const char *name, struct xf_reply *reply);
 void xf_dead_replay(struct xf_api *api, const struct xf_request *request, const char *name, struct xf_reply *reply);
 
 #endif

@@ -24,15 +24,17 @@
 /* Of a letter, with its payload. SQLite takes no more than 10^9 bytes a row. */
 #define LETTER_BYTES_MAX (900u << 20)
 
-enum { INSERT, INSERT_HEADER, SPACE, NOTE_IMPORT, COUNT, ROUTES, LIST, GET, HEADERS, REMOVE, STATEMENTS };
+enum { INSERT, INSERT_HEADER, AGAIN, SPACE, NOTE_IMPORT, COUNT, ROUTES, LIST, GET, HEADERS, CHOOSE, REMOVE, STATEMENTS };
 
 #define COLUMNS "number, route, sink, reason, attempts, first_ms, last_ms, subject, id, key, content_type, reply"
 #define PAYLOAD 12 /* the column behind those */
+#define CHOICE " WHERE (?1 = 0 OR number = ?1) AND (?2 IS NULL OR route = ?2) AND last_ms < ?3"
 
 static const char *const statements[STATEMENTS] = {
 	[INSERT] = "INSERT INTO letter (route, sink, reason, attempts, first_ms, last_ms, subject, id, key, content_type, reply, payload)"
 	           " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
 	[INSERT_HEADER] = "INSERT INTO header (letter, position, name, value) VALUES (?1, ?2, ?3, ?4)",
+	[AGAIN] = "UPDATE letter SET sink = ?2, reason = ?3, attempts = attempts + ?4, last_ms = ?5 WHERE number = ?1",
 	[SPACE] = "SELECT (page_count - freelist_count) * page_size"
 	          " FROM pragma_page_count, pragma_freelist_count, pragma_page_size",
 	[NOTE_IMPORT] = "INSERT OR IGNORE INTO imported (digest) VALUES (?1)",
@@ -42,7 +44,8 @@ static const char *const statements[STATEMENTS] = {
 	         " WHERE number > ?1 AND (?2 IS NULL OR route = ?2) ORDER BY number LIMIT ?3",
 	[GET] = "SELECT " COLUMNS ", payload FROM letter WHERE number = ?1",
 	[HEADERS] = "SELECT name, value FROM header WHERE letter = ?1 ORDER BY position",
-	[REMOVE] = "DELETE FROM letter WHERE (?1 = 0 OR number = ?1) AND (?2 IS NULL OR route = ?2) AND last_ms < ?3",
+	[CHOOSE] = "SELECT number FROM letter" CHOICE " ORDER BY number",
+	[REMOVE] = "DELETE FROM letter" CHOICE,
 };
 
 /* What a message brings is bytes: a name need not be UTF-8. */
@@ -82,7 +85,8 @@ struct xf_letters {
 	pthread_mutex_t lock; /* guards all below */
 	struct xf_database database;
 	sqlite3_stmt *statements[STATEMENTS];
-	uint64_t open; /* letters in the transaction; 0: there is none */
+	bool begun;    /* there is a transaction */
+	uint64_t open; /* letters that it adds */
 	uint64_t losses;
 	_Atomic uint64_t count, bytes; /* on disk; read without the lock */
 };
@@ -194,7 +198,8 @@ static void
 lose_locked(struct xf_letters *letters)
 {
 	xf_database_rollback(&letters->database);
-	letters->losses += letters->open > 0;
+	letters->losses += letters->begun;
+	letters->begun = false;
 	letters->open = 0;
 }
 
@@ -327,18 +332,39 @@ xf_letters_close(struct xf_letters **letters)
 
 /* ---- What is appended ------------------------------------------------------------------ */
 
+/* *AGAIN: it was still there. */
+static enum xf_status
+letter_update(struct xf_letters *letters, const struct xf_letter *letter, bool *again, struct xf_error *error)
+{
+	sqlite3_stmt *update = letters->statements[AGAIN];
+
+	sqlite3_bind_int64(update, 1, (sqlite3_int64)letter->number);
+	bind_text(update, 2, letter->sink);
+	bind_text(update, 3, letter->reason);
+	sqlite3_bind_int64(update, 4, (sqlite3_int64)letter->attempts);
+	sqlite3_bind_int64(update, 5, letter->last_ms);
+	if (xf_database_step(&letters->database, update, error) != XF_OK)
+		return XF_FAILED;
+	*again = sqlite3_changes(letters->database.db) > 0;
+	return XF_OK;
+}
+
 static enum xf_status
 append_locked(struct xf_letters *letters, const struct xf_letter *letter, struct xf_error *error)
 {
-	if (room_check_locked(letters, letter, error) != XF_OK)
+	bool again = false;
+
+	if (letter->number == 0 && room_check_locked(letters, letter, error) != XF_OK)
 		return XF_FAILED;
-	if (letters->open == 0 && xf_database_begin(&letters->database, error) != XF_OK)
+	if (!letters->begun && xf_database_begin(&letters->database, error) != XF_OK)
 		return XF_FAILED;
-	if (letter_insert(letters, letter, error) != XF_OK) {
+	letters->begun = true;
+	if ((letter->number != 0 && letter_update(letters, letter, &again, error) != XF_OK) ||
+	    (!again && letter_insert(letters, letter, error) != XF_OK)) {
 		lose_locked(letters);
 		return XF_FAILED;
 	}
-	letters->open++;
+	letters->open += !again;
 	return XF_OK;
 }
 
@@ -367,13 +393,14 @@ xf_letters_losses(struct xf_letters *letters)
 static enum xf_status
 sync_locked(struct xf_letters *letters, struct xf_error *error)
 {
-	if (letters->open == 0)
+	if (!letters->begun)
 		return XF_OK;
 	if (xf_database_commit(&letters->database, error) != XF_OK) {
 		lose_locked(letters);
 		return XF_FAILED;
 	}
 	count_add_locked(letters, (int64_t)letters->open);
+	letters->begun = false;
 	letters->open = 0;
 	return XF_OK;
 }
@@ -540,6 +567,39 @@ xf_letters_get(struct xf_letters *letters, uint64_t number, void (*each)(void *c
 	return status;
 }
 
+static void
+bind_choice(sqlite3_stmt *statement, uint64_t number, const char *route, int64_t before_ms)
+{
+	sqlite3_bind_int64(statement, 1, (sqlite3_int64)number);
+	sqlite3_bind_text(statement, 2, route, -1, SQLITE_STATIC);
+	sqlite3_bind_int64(statement, 3, before_ms);
+}
+
+enum xf_status
+xf_letters_choose(struct xf_letters *letters, uint64_t number, const char *route, int64_t before_ms, uint64_t **numbers,
+                  size_t *count, struct xf_error *error)
+{
+	sqlite3_stmt *rows = letters->statements[CHOOSE];
+	enum xf_status status;
+	size_t size = 0;
+
+	*numbers = NULL;
+	*count = 0;
+	pthread_mutex_lock(&letters->lock);
+	status = sync_locked(letters, error);
+	bind_choice(rows, number, route, before_ms);
+	while (status == XF_OK && row_next(letters, rows, &status, error)) {
+		if (*count == size) {
+			*numbers = xf_grow_array(*numbers, size, size * 2 + 16, sizeof(**numbers));
+			size = size * 2 + 16;
+		}
+		(*numbers)[(*count)++] = (uint64_t)sqlite3_column_int64(rows, 0);
+	}
+	sqlite3_reset(rows);
+	pthread_mutex_unlock(&letters->lock);
+	return status;
+}
+
 /* In a transaction of its own, so that where it fails nothing that others have appended is lost. */
 enum xf_status
 xf_letters_remove(struct xf_letters *letters, uint64_t number, const char *route, int64_t before_ms, uint64_t *count,
@@ -550,15 +610,48 @@ xf_letters_remove(struct xf_letters *letters, uint64_t number, const char *route
 
 	pthread_mutex_lock(&letters->lock);
 	status = sync_locked(letters, error);
-	sqlite3_bind_int64(statement, 1, (sqlite3_int64)number);
-	sqlite3_bind_text(statement, 2, route, -1, SQLITE_STATIC);
-	sqlite3_bind_int64(statement, 3, before_ms);
+	bind_choice(statement, number, route, before_ms);
 	if (status == XF_OK)
 		status = xf_database_step(&letters->database, statement, error);
 	if (status == XF_OK) {
 		*count = (uint64_t)sqlite3_changes64(letters->database.db);
 		count_add_locked(letters, -(int64_t)*count);
 	}
+	pthread_mutex_unlock(&letters->lock);
+	return status;
+}
+
+static enum xf_status
+remove_all_locked(struct xf_letters *letters, const uint64_t *numbers, size_t count, struct xf_error *error)
+{
+	sqlite3_stmt *statement = letters->statements[REMOVE];
+	int64_t gone = 0;
+
+	if (sync_locked(letters, error) != XF_OK || xf_database_begin(&letters->database, error) != XF_OK)
+		return XF_FAILED;
+	for (size_t i = 0; i < count; i++) {
+		bind_choice(statement, numbers[i], NULL, INT64_MAX);
+		if (xf_database_step(&letters->database, statement, error) != XF_OK) {
+			xf_database_rollback(&letters->database);
+			return XF_FAILED;
+		}
+		gone += sqlite3_changes(letters->database.db);
+	}
+	if (xf_database_commit(&letters->database, error) != XF_OK) {
+		xf_database_rollback(&letters->database);
+		return XF_FAILED;
+	}
+	count_add_locked(letters, -gone);
+	return XF_OK;
+}
+
+enum xf_status
+xf_letters_remove_all(struct xf_letters *letters, const uint64_t *numbers, size_t count, struct xf_error *error)
+{
+	enum xf_status status;
+
+	pthread_mutex_lock(&letters->lock);
+	status = remove_all_locked(letters, numbers, count, error);
 	pthread_mutex_unlock(&letters->lock);
 	return status;
 }

@@ -18,7 +18,7 @@
 struct xf_letters;
 
 struct xf_letter {
-	uint64_t number; /* given by the store, rising, never again to another; no field of a letter to be appended */
+	uint64_t number; /* given by the store, rising, never again to another; of one to be appended 0, or what it was before */
 	struct xf_str route;
 	struct xf_str sink; /* that refused it; empty: the core did, before any */
 	struct xf_str reason;
@@ -36,8 +36,9 @@ struct xf_letters *xf_letters_open(const char *data_dir, uint64_t bytes_max, str
 /* What was not synced may be gone. */
 void xf_letters_close(struct xf_letters **letters);
 
-/* Fails where the store is full or cannot be written; then nothing of the letter is kept. What was appended before it, and not
- * synced, may be lost with it: a sync says so. */
+/* One that was here before, and is still, gets the sink, the reason and the time, and its attempts are added. Fails where the store is
+ * full or cannot be written; then nothing of the letter is kept. What was appended before it, and not synced, may be lost with it: a
+ * sync says so. */
 enum xf_status xf_letters_append(struct xf_letters *letters, const struct xf_letter *letter, struct xf_error *error);
 
 /*
@@ -72,6 +73,12 @@ enum xf_status xf_letters_get(struct xf_letters *letters, uint64_t number,
 /* For ever; *COUNT is how many it were. NUMBER 0: any; ROUTE NULL: any; refused last before BEFORE_MS. */
 enum xf_status xf_letters_remove(struct xf_letters *letters, uint64_t number, const char *route, int64_t before_ms,
                                  uint64_t *count, struct xf_error *error);
+
+/* The numbers of those, in order; *NUMBERS is to be freed. */
+enum xf_status xf_letters_choose(struct xf_letters *letters, uint64_t number, const char *route, int64_t before_ms,
+                                 uint64_t **numbers, size_t *count, struct xf_error *error);
+/* Those that are still there, for ever. */
+enum xf_status xf_letters_remove_all(struct xf_letters *letters, const uint64_t *numbers, size_t count, struct xf_error *error);
 
 /* Less than a quarter is free, or it cannot be read. An empty one is never full. */
 bool xf_letters_full(struct xf_letters *letters);

@@ -89,6 +89,7 @@ struct xf_delivery {
 	uint8_t refused;      /* XF_REFUSED_* */
 	uint8_t replayed;     /* 1 + enum xf_spooled_role: it was one leg of a message, and goes on as that; 0: it is new */
 	uint8_t replayed_to;  /* the sink of that leg, if it has one of its own */
+	uint64_t letter;      /* number of the dead letter that it is, whose store is its source; 0: it has its inlet's */
 	struct xf_leg leg;    /* the first */
 
 	struct xf_inbox *home; /* where its legs go back to */

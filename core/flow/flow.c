@@ -285,6 +285,29 @@ xf_flow_letters(const struct xf_flow *flow)
 	return flow->letters;
 }
 
+enum xf_status
+xf_flow_redeliver(struct xf_flow *flow, uint64_t number, const char *route, int64_t before_ms, uint64_t *count,
+                  struct xf_error *error)
+{
+	enum xf_status status = XF_OK;
+
+	*count = 0;
+	for (size_t i = 0; i < flow->route_count && status == XF_OK; i++) {
+		const char *name = flow->routes[i]->conf->name;
+		uint64_t *numbers;
+		size_t more;
+
+		if (route != NULL && strcmp(route, name) != 0)
+			continue;
+		status = xf_letters_choose(flow->letters, number, name, before_ms, &numbers, &more, error);
+		if (status == XF_OK && more > 0)
+			xf_inlet_redeliver(flow->routes[i]->sources[0].inlet, numbers, more);
+		*count += more;
+		free(numbers);
+	}
+	return status;
+}
+
 static bool
 flow_was_up(const struct xf_flow *flow)
 {

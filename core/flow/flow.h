@@ -60,6 +60,10 @@ const struct xf_conf *xf_flow_conf(const struct xf_flow *flow);
 
 /* What was refused for good; lives as long as the flow. */
 struct xf_letters *xf_flow_letters(const struct xf_flow *flow);
+/* Dead letters, chosen as by xf_letters_remove(), come into their routes again; *COUNT is how many it were. Those whose route is not
+ * there any more stay. Between enter and leave; blocks on the disk. */
+enum xf_status xf_flow_redeliver(struct xf_flow *flow, uint64_t number, const char *route, int64_t before_ms, uint64_t *count,
+                                 struct xf_error *error);
 
 /* Every source has subscribed and every sink in use connected once; true from then on until drain. */
 bool xf_flow_ready(struct xf_flow *flow);

@@ -22,10 +22,12 @@
 #include "flow/accept.h"
 #include "flow/arrival.h"
 #include "flow/parking.h"
+#include "flow/redelivery.h"
 #include "flow/replay.h"
 #include "flow/settlements.h"
 
 #define DUPLICATE_RETRY_MS 1000
+#define LETTERS_TURN 64
 
 struct xf_inlet {
 	struct xf_runner runner; /* first */
@@ -44,6 +46,7 @@ struct xf_inlet {
 	uint32_t late;
 
 	struct xf_settlements settlements;
+	struct xf_redelivery redelivery;
 	uint32_t settle_within_ms;
 	uint64_t extend_at;
 	bool closed; /* paused, or what is refused finds no place: nothing is to come in */
@@ -80,6 +83,7 @@ settlements_flush(struct xf_inlet *inlet)
 				at->refused = XF_REFUSED_UNSURE;
 	}
 	xf_settlements_hand_over(&inlet->settlements, inlet->ops, inlet->runner.instance);
+	xf_redelivery_flush(&inlet->redelivery);
 }
 
 /* LETTER: what is known of the message here. */
@@ -120,8 +124,19 @@ hand_back(struct xf_inlet *inlet, uint64_t handle)
 static void
 id_leave(struct xf_inlet *inlet, const struct xf_delivery *delivery, bool done)
 {
-	if (inlet->seen != NULL && !delivery->id_made)
+	if (inlet->seen != NULL && !delivery->id_made && delivery->letter == 0)
 		xf_seen_leave(inlet->seen, delivery->id, done, inlet->now_ms);
+}
+
+/* One that was refused again its store has still. */
+static void
+letter_settle(struct xf_inlet *inlet, const struct xf_delivery *delivery)
+{
+	if (delivery->refused == XF_REFUSED_NOT) {
+		xf_count(&inlet->acked, 1);
+		xf_redelivery_arrived(&inlet->redelivery, delivery->letter);
+	} else if (delivery->refused == XF_REFUSED_NOT_KEPT)
+		xf_count(&inlet->accepted, (uint64_t)-1);
 }
 
 static void
@@ -129,6 +144,10 @@ way_settle(void *context, struct xf_delivery *delivery)
 {
 	struct xf_inlet *inlet = context;
 
+	if (delivery->letter != 0) {
+		letter_settle(inlet, delivery);
+		return;
+	}
 	id_leave(inlet, delivery, delivery->refused == XF_REFUSED_NOT);
 	if (delivery->refused == XF_REFUSED_NOT_KEPT)
 		hand_back(inlet, delivery->handle);
@@ -152,6 +171,7 @@ way_refused(void *context, struct xf_delivery *delivery, const struct xf_leg *le
 
 	if (delivery->refused == XF_REFUSED_NOT) { /* once, where both sides refuse it */
 		const struct xf_letter letter = {
+			.number = delivery->letter,
 			.sink = xf_str(sink),
 			.reason = xf_str(reason),
 			.attempts = leg->failures > 0 ? leg->failures : leg->attempts + 1u,
@@ -436,8 +456,10 @@ delivery_remake(struct xf_inlet *inlet, struct xf_way *old, struct xf_delivery *
 		again->id_made = delivery->id_made;
 		again->replayed = delivery->replayed;
 		again->replayed_to = delivery->replayed_to;
+		again->letter = delivery->letter;
 	} else {
 		const struct xf_letter letter = {
+			.number = delivery->letter,
 			.reason = xf_str(error.text),
 			.reply = message.reply,
 			.content_type = message.content_type,
@@ -524,7 +546,8 @@ open_extend(struct xf_inlet *inlet)
 	if (inlet->now_ms < inlet->extend_at)
 		return;
 	for (struct xf_delivery *at = inlet->way->lanes.oldest; at != NULL; at = at->newer)
-		settlement_add(inlet, at->handle, XF_SETTLE_EXTEND, 0);
+		if (at->letter == 0)
+			settlement_add(inlet, at->handle, XF_SETTLE_EXTEND, 0);
 	for (const struct xf_parked *at = inlet->parking.first; at != NULL; at = at->next)
 		settlement_add(inlet, at->delivery->handle, XF_SETTLE_EXTEND, 0);
 	inlet->extend_at = inlet->now_ms + inlet->settle_within_ms / 3;
@@ -547,6 +570,27 @@ credit_set(struct xf_inlet *inlet, struct xf_work *work)
 		work->credit_bytes = bytes_max - bytes;
 	}
 	inlet->credit = work->credit_messages;
+}
+
+/* As far as there is room; few, since each is read from the disk. */
+static void
+letters_take(struct xf_inlet *inlet, struct xf_work *work)
+{
+	uint64_t number;
+
+	for (int i = 0; i < LETTERS_TURN && inlet->credit > 0 && xf_redelivery_next(&inlet->redelivery, &number); i++) {
+		char *reason = NULL;
+		struct xf_delivery *delivery = xf_redelivery_make(&inlet->redelivery, number, inlet->way, &reason);
+		const struct xf_letter letter = {.number = number, .reason = xf_str(reason), .attempts = 1};
+
+		work->credit_messages = --inlet->credit;
+		if (delivery != NULL) {
+			xf_count(&inlet->accepted, 1);
+			xf_way_accept(inlet->way, delivery);
+		} else if (reason != NULL && reject_keep(inlet, letter))
+			xf_count(&inlet->accepted, 1);
+		free(reason);
+	}
 }
 
 static void
@@ -603,6 +647,7 @@ inlet_turn(struct xf_runner *runner, struct xf_work *work)
 	credit_set(inlet, work);
 	draining = work->draining;
 	before = xf_read(&inlet->accepted);
+	letters_take(inlet, work);
 	inlet->ops->work(runner->instance, work);
 	xf_way_flush(inlet->way);
 	settlements_flush(inlet);
@@ -677,6 +722,7 @@ xf_inlet_create(char *name, const struct xf_inlet_setup *setup, struct xf_error 
 	}
 	pthread_mutex_init(&inlet->way_lock, NULL);
 	xf_settlements_init(&inlet->settlements, setup->letters, name);
+	xf_redelivery_init(&inlet->redelivery, setup->letters, name);
 	inlet->seen = setup->seen;
 	xf_parking_init(&inlet->parking, source, setup->backlog);
 	inlet->ops = source->transport->class->source;
@@ -741,6 +787,7 @@ xf_inlet_destroy(struct xf_inlet **pointer)
 	if (inlet->runner.instance != NULL)
 		inlet->ops->destroy(inlet->runner.instance);
 	xf_settlements_fini(&inlet->settlements);
+	xf_redelivery_fini(&inlet->redelivery);
 	pthread_mutex_destroy(&inlet->way_lock);
 	xf_runner_fini(&inlet->runner);
 	free(inlet);
@@ -765,6 +812,13 @@ void
 xf_inlet_drain(struct xf_inlet *inlet)
 {
 	atomic_store(&inlet->draining, true);
+	xf_inbox_ring(&inlet->runner.inbox);
+}
+
+void
+xf_inlet_redeliver(struct xf_inlet *inlet, const uint64_t *numbers, size_t count)
+{
+	xf_redelivery_add(&inlet->redelivery, numbers, count);
 	xf_inbox_ring(&inlet->runner.inbox);
 }
 

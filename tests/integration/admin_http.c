@@ -360,8 +360,10 @@ dead_letters_are_listed_and_removed(void **state)
 	expect(socket_open(server), "DELETE", "/api/v1/dead", "", "", 400, "all=true");
 	expect(socket_open(server), "DELETE", "/api/v1/dead?all=true&a=&a=&a=&a=&a=&a=&a=&a=&a=&a=&a=&a=&a=&a=&a=&a=", "", "", 400,
 	       "may have 16");
-	expect(socket_open(server), "POST", "/api/v1/dead/1/replay", "", "", 501, "not built yet");
-	expect(socket_open(server), "POST", "/api/v1/dead/replay", "", "", 501, "not built yet");
+	expect(socket_open(server), "POST", "/api/v1/dead/1/replay", "", "", 404, "of a route that there is");
+	expect(socket_open(server), "POST", "/api/v1/dead/replay", "", "", 400, "say which");
+	expect(socket_open(server), "POST", "/api/v1/dead/replay?route=x", "", "", 404, "no route 'x'");
+	expect(socket_open(server), "POST", "/api/v1/dead/replay?before=1970-01-01T00:00:00Z", "", "", 202, "{\"replaying\":0}");
 	expect(socket_open(server), "PATCH", "/api/v1/dead/1", JSON, "{}", 405, "Allow: GET, HEAD, DELETE");
 	expect(socket_open(server), "DELETE", "/api/v1/dead?route=orders&before=1970-01-01T00:00:03Z", "", "", 200, "{\"removed\":1}");
 	expect(socket_open(server), "DELETE", "/api/v1/dead/1", "", "", 200, "{\"removed\":1}");

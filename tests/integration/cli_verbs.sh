@@ -72,7 +72,7 @@ check 2 'on, off or required' migration set orders --mirror maybe
 check 2 '--count' migration show orders --count 3
 check 2 'needs a value' migration set orders --percent
 for verb in validate status 'migration list' 'migration show' 'migration set' 'migration rollback' 'route list' \
-	'route show' 'route pause' 'route resume' 'dead list' 'dead show' 'dead purge' reload drain 'transport list' 'transport show' 'plugin list' 'plugin show'; do
+	'route show' 'route pause' 'route resume' 'dead list' 'dead show' 'dead replay' 'dead purge' reload drain 'transport list' 'transport show' 'plugin list' 'plugin show'; do
 	# shellcheck disable=SC2086
 	check 0 "usage: crossfade $verb" $verb --help
 	grep -q '^examples:' "$dir/out" || { echo "FAILED: $verb --help has no examples"; failures=$((failures + 1)); }
@@ -176,8 +176,10 @@ server: {name: cli, data_dir: kept}
 transports:
   probe: {plugin: probe}
   there: {plugin: local}
+  other: {plugin: local}
 routes:
   - {name: picky, from: {transport: probe, count: 3, to: "p.a"}, to: {transport: there, subject: "{header.none}"}}
+  - {name: after, from: {transport: there, subject: "mended"}, to: {transport: other, subject: "{header.never}"}}
 END
 d="-c $dir/d.yaml"
 "$build/bin/crossfaded" -c "$dir/d.yaml" 2>"$dir/log" &
@@ -194,9 +196,29 @@ check 0 'header:       key: k0' dead show 1 $d
 grep -q '^base64:' "$dir/out" || { echo "FAILED: dead show has no payload:"; cat "$dir/out"; failures=$((failures + 1)); }
 check 0 '"payload_base64":' dead show 1 --json $d
 check 1 "no dead letter '9'" dead show 9 $d
+check 1 "no dead letter '9'" dead replay 9 $d
+check 1 "no route 'orders'" dead replay --route orders $d
+check 0 '1 on their way' dead replay 2 $d
+for _ in {1..600}; do # refused once more: it stays, with one more attempt
+	"$tool" dead show 2 $d 2>/dev/null | grep -q '^attempts: *1$' && break
+	sleep 0.05
+done
+check 0 'attempts:     1' dead show 2 $d
 check 0 '0 removed' dead purge --route picky --older 1h $d
 check 0 '1 removed' dead purge 1 $d
 check 1 "no dead letter '1'" dead purge 1 $d
+sed -i "s/{header.none}/{header.none|'mended'}/" "$dir/d.yaml"
+check 0 '' reload $d
+id=$("$tool" dead show 2 --json $d | sed -n 's/.*"id":	"\([^"]*\)".*/\1/p')
+check 0 '"replaying":	0' dead replay --route picky --older 1h --json $d
+check 0 '2 on their way' dead replay --route picky $d
+for _ in {1..600}; do
+	"$tool" dead list $d 2>/dev/null | grep -q 'after 2$' && break
+	sleep 0.05
+done
+check 0 'after 2' dead list $d
+grep -q " after .* ${id:?} " "$dir/out" || { echo "FAILED: $id came through with another id:"; cat "$dir/out"; failures=$((failures + 1)); }
+check 0 '"confirmed":	2' route show picky --json $d
 check 0 '2 removed' dead purge --older 0s $d
 check 0 '"removed":	0' dead purge --all --json $d
 check 0 '0 in all' dead list $d

@@ -186,11 +186,12 @@ static const struct ask show_ask = {
 	.print = show_print,
 };
 
-/* ---- purge ------------------------------------------------------------------------------------------ */
+/* ---- purge, replay -------------------------------------------------------------------------------------- */
 
-/* What is to go, as a path in which %s stands for *NAME. NULL: it was said what is wrong. */
+/* Which ones are meant, as a path in which %s stands for *NAME; VERB stands behind it: "", or "/replay". NULL: it was said what is
+ * wrong. */
 static char *
-purge_path(const char *number, const char *route, const char *older, bool all, const char **name)
+choice_path(const char *verb, const char *number, const char *route, const char *older, bool all, const char **name)
 {
 	uint64_t age_ms;
 	char before[32];
@@ -201,19 +202,28 @@ purge_path(const char *number, const char *route, const char *older, bool all, c
 		return NULL;
 	}
 	if (number != NULL)
-		return xf_strdup(DEAD_PATH "/%s");
+		return xf_format(DEAD_PATH "/%%s%s", verb);
 	if (all)
-		return xf_strdup(DEAD_PATH "?all=true");
+		return xf_format(DEAD_PATH "%s?all=true", verb);
 	if (older == NULL)
-		return xf_strdup(DEAD_PATH "?route=%s");
+		return xf_format(DEAD_PATH "%s?route=%%s", verb);
 	if (!args_duration("older", older, &age_ms))
 		return NULL;
 	xf_wall_format(xf_wall_ms() - (int64_t)age_ms, before);
-	return xf_format(DEAD_PATH "?before=%s%s", before, route != NULL ? "&route=%s" : "");
+	return xf_format(DEAD_PATH "%s?before=%s%s", verb, before, route != NULL ? "&route=%s" : "");
 }
 
+/* What is done with those that are chosen. */
+struct action {
+	const char *method;
+	const char *verb; /* behind the path */
+	const char *line, *about, *examples;
+	const char *counted; /* in the answer */
+	const char *done;    /* to be said behind that count */
+};
+
 static int
-purge_run(int argc, char **argv)
+action_run(const struct action *action, int argc, char **argv)
 {
 	const char *number = NULL, *route = NULL, *older = NULL, *name;
 	bool json = false, all = false;
@@ -226,9 +236,9 @@ purge_run(int argc, char **argv)
 		ARGS_WHERE(where),
 	};
 	const struct usage usage = {
-		.line = "dead purge [NUMBER] [--route NAME] [--older TIME] [--all] [--json]",
-		.about = "Removes dead letters for ever: one, those of a route, old ones, or all.",
-		.examples = "  crossfade dead purge 17\n  crossfade dead purge --route orders --older 7d\n",
+		.line = action->line,
+		.about = action->about,
+		.examples = action->examples,
 		.args = args,
 		.arg_count = sizeof args / sizeof args[0],
 		.words_max = 1,
@@ -240,27 +250,61 @@ purge_run(int argc, char **argv)
 
 	if (!args_parse(&usage, argc, argv, &number, &status))
 		return status;
-	path = purge_path(number, route, older, all, &name);
+	path = choice_path(action->verb, number, route, older, all, &name);
 	if (path == NULL)
 		return EXIT_USAGE;
 	client = client_open(&where, &status);
-	answer = client != NULL ? client_ask(client, "DELETE", path, name, NULL, &status) : NULL;
+	answer = client != NULL ? client_ask(client, action->method, path, name, NULL, &status) : NULL;
 	free(path);
 	if (answer != NULL && json)
 		json_print(answer);
 	else if (answer != NULL)
-		printf("%" PRIu64 " removed\n", json_count(answer, "removed"));
+		printf("%" PRIu64 " %s\n", json_count(answer, action->counted), action->done);
 	cJSON_Delete(answer);
 	if (client != NULL)
 		client_close(&client);
 	return status;
 }
 
+static int
+purge_run(int argc, char **argv)
+{
+	static const struct action purge = {
+		.method = "DELETE",
+		.verb = "",
+		.line = "dead purge [NUMBER] [--route NAME] [--older TIME] [--all] [--json]",
+		.about = "Removes dead letters for ever: one, those of a route, old ones, or all.",
+		.examples = "  crossfade dead purge 17\n  crossfade dead purge --route orders --older 7d\n",
+		.counted = "removed",
+		.done = "removed",
+	};
+
+	return action_run(&purge, argc, argv);
+}
+
+static int
+replay_run(int argc, char **argv)
+{
+	static const struct action replay = {
+		.method = "POST",
+		.verb = "/replay",
+		.line = "dead replay [NUMBER] [--route NAME] [--older TIME] [--all] [--json]",
+		.about = "Sends dead letters through their routes again, with the ids they had. Each leaves the store once\n"
+		         "it is confirmed; one that is refused again stays, with the new reason.",
+		.examples = "  crossfade dead replay 17\n  crossfade dead replay --route orders\n",
+		.counted = "replaying",
+		.done = "on their way; what is left shows in: crossfade dead list",
+	};
+
+	return action_run(&replay, argc, argv);
+}
+
 static const struct verb subverbs[] = {
 	{"list", "what was refused for good", .run = list_run},
 	{"show", "one of them in full", .ask = &show_ask},
+	{"replay", "send some through their routes again", .run = replay_run},
 	{"purge", "remove some for ever", .run = purge_run},
 	{0},
 };
 
-const struct verb verb_dead = {"dead", "list, show, purge: messages that were refused for good", .subverbs = subverbs};
+const struct verb verb_dead = {"dead", "list, show, replay, purge: messages that were refused for good", .subverbs = subverbs};

@@ -237,6 +237,61 @@ they_are_found_and_removed(void **state)
 }
 
 static void
+attempts_note(void *context, const struct xf_letter *letter)
+{
+	*(uint64_t *)context = letter->attempts;
+}
+
+static void
+letter_check(void *context, const struct xf_letter *letter)
+{
+	assert_true(xf_str_is(letter->sink, "there"));
+	assert_true(xf_str_is(letter->reason, "once more"));
+	assert_true(xf_str_is(letter->message.id, "b"));
+	assert_int_equal(letter->attempts, *(const uint64_t *)context);
+	assert_int_equal(letter->last_ms, 5000);
+	assert_int_equal(letter->message.payload.len, 10);
+}
+
+/* One that was refused again is the same letter, while it is there. */
+static void
+they_go_out_and_come_again(void **state)
+{
+	struct xf_letters *letters = opened(*state);
+	struct xf_letter again = {.number = 2, .sink = xf_str("there"), .reason = xf_str("once more"), .attempts = 3, .last_ms = 5000};
+	uint64_t *numbers, attempts = 0;
+	size_t count;
+
+	for (int i = 0; i < 6; i++) {
+		char id[] = {(char)('a' + i), '\0'};
+
+		assert_int_equal(append(letters, i % 2 ? "odd" : "even", id, 10), XF_OK);
+	}
+	assert_int_equal(xf_letters_choose(letters, 0, "odd", INT64_MAX, &numbers, &count, NULL), XF_OK);
+	assert_int_equal(count, 3);
+	assert_true(numbers[0] == 2 && numbers[1] == 4 && numbers[2] == 6);
+	assert_int_equal(xf_letters_append(letters, &again, NULL), XF_OK);
+	assert_int_equal(xf_letters_remove_all(letters, numbers + 1, 2, NULL), XF_OK);
+	free(numbers);
+	assert_ids(letters, NULL, 0, 100, "a b c e ");
+	assert_int_equal(sum_count(letters), 4);
+	xf_letters_close(&letters);
+	letters = opened(*state);
+	assert_int_equal(xf_letters_list(letters, "odd", 0, 1, attempts_note, &attempts, NULL), XF_OK);
+	assert_true(attempts >= 3);
+	assert_int_equal(xf_letters_get(letters, 2, letter_check, &attempts, NULL), XF_OK);
+	/* Removed meanwhile: it is kept as a new one. */
+	again.number = 4;
+	assert_int_equal(xf_letters_append(letters, &again, NULL), XF_OK);
+	assert_int_equal(xf_letters_sync(letters, xf_letters_losses(letters), NULL), XF_OK);
+	assert_int_equal(sum_count(letters), 5);
+	assert_int_equal(xf_letters_choose(letters, 7, NULL, INT64_MAX, &numbers, &count, NULL), XF_OK);
+	assert_int_equal(count, 1);
+	free(numbers);
+	xf_letters_close(&letters);
+}
+
+static void
 a_full_store_takes_no_more_until_it_is_purged(void **state)
 {
 	struct xf_letters *letters = opened(*state);
@@ -546,6 +601,7 @@ main(void)
 	static const struct CMUnitTest tests[] = {
 		TEST(all_of_it_is_kept),
 		TEST(they_are_found_and_removed),
+		TEST(they_go_out_and_come_again),
 		TEST(a_full_store_takes_no_more_until_it_is_purged),
 		TEST(an_empty_store_takes_any_letter),
 		FAKE(a_lost_letter_is_told_to_everybody),
