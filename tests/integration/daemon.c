@@ -339,8 +339,10 @@ notify_wait(int sock, const char *part)
 
 	do {
 		len = recv(sock, text, sizeof(text) - 1, 0);
-		if (len < 0)
+		if (len < 0) {
 			fail_msg("no %s: %s", part, strerror(errno));
+			return;
+		}
 		text[len] = '\0';
 	} while (strstr(text, part) == NULL);
 }
