@@ -46,7 +46,8 @@ static const char usage[] =
 	"  --help      this text\n"
 	"  --version   the version, and that of the plugin ABI\n"
 	"\n"
-	"SIGTERM and SIGINT drain and stop; a second one stops at once. A changed file is applied by a restart.\n"
+	"SIGTERM and SIGINT drain and stop; a second one stops at once. SIGHUP reads the file again and applies what\n"
+	"has changed, while messages flow; what `server:` says waits for a restart.\n"
 	"Exit status: 0 done, 1 failed while running, 2 usage, 78 configuration.\n";
 
 /* Returns -1 to go on, else the exit status. */
