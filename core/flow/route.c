@@ -272,8 +272,11 @@ xf_route_destroy(struct xf_route **pointer)
 void
 xf_route_start_sinks(struct xf_route *route)
 {
-	for (unsigned i = 0; i < route->outlet_count; i++)
+	for (unsigned i = 0; i < route->outlet_count; i++) {
+		if (route->spoolers[i] != NULL)
+			xf_spooler_follow(route->spoolers[i], route->outlets[i]->conf);
 		xf_outlet_start(route->outlets[i]);
+	}
 }
 
 static void

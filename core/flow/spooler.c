@@ -204,6 +204,12 @@ xf_spooler_use(struct xf_spoolers *spoolers, const char *data_dir, const char *n
 }
 
 void
+xf_spooler_follow(struct xf_spooler *spooler, const struct xf_conf_endpoint *sink)
+{
+	xf_spool_limit(spooler->spool, sink->spool_max_size);
+}
+
+void
 xf_spooler_release(struct xf_spoolers *spoolers, struct xf_spooler *spooler)
 {
 	struct xf_spooler **at = &spoolers->first;

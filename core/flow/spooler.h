@@ -25,6 +25,8 @@ struct xf_spoolers {
 /* That of the sink NAME ("orders/to/old"), opened if it is not. Blocks on the disk. NULL with a reason. */
 struct xf_spooler *xf_spooler_use(struct xf_spoolers *spoolers, const char *data_dir, const char *name,
                                   const struct xf_conf_endpoint *sink, struct xf_error *error);
+/* [any] What SINK says now. */
+void xf_spooler_follow(struct xf_spooler *spooler, const struct xf_conf_endpoint *sink);
 /* The last user closes it: nothing of it is out. */
 void xf_spooler_release(struct xf_spoolers *spoolers, struct xf_spooler *spooler);
 

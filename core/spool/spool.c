@@ -51,7 +51,7 @@
 struct xf_spool {
 	char *path;
 	char *name;
-	uint64_t bytes_max;
+	_Atomic uint64_t bytes_max;
 	void (*written)(void *context, struct xf_spool_write *first);
 	void *context;
 	const struct xf_disk *disk;
@@ -222,13 +222,13 @@ refuse(struct xf_spool *s, enum xf_spool_result result)
 static enum xf_spool_result
 judge(struct xf_spool *s, const struct xf_spool_write *write, const struct batch *batch)
 {
-	uint64_t cost = write->bytes.len + XF_SPOOL_RECORD_COST;
+	uint64_t cost = write->bytes.len + XF_SPOOL_RECORD_COST, bytes_max = atomic_load(&s->bytes_max);
 
 	if (write->generation != atomic_load(&s->generation))
 		return s->refusal;
-	if (cost > s->bytes_max || write->bytes.len > RECORD_BYTES)
+	if (cost > bytes_max || write->bytes.len > RECORD_BYTES)
 		return XF_SPOOL_TOO_LARGE;
-	if (xf_read(&s->bytes) + batch->bytes + cost <= s->bytes_max)
+	if (xf_read(&s->bytes) + batch->bytes + cost <= bytes_max)
 		return XF_SPOOL_DURABLE;
 	refuse(s, XF_SPOOL_FULL);
 	return XF_SPOOL_FULL;
@@ -511,6 +511,12 @@ writer(void *argument)
 /* ---- Appending ------------------------------------------------------------------------- */
 
 void
+xf_spool_limit(struct xf_spool *s, uint64_t bytes_max)
+{
+	atomic_store(&s->bytes_max, bytes_max);
+}
+
+void
 xf_spool_append(struct xf_spool *s, struct xf_spool_write *first, struct xf_spool_write *last)
 {
 	for (const struct xf_spool_write *w = first;; w = (const struct xf_spool_write *)w->node.next) {
@@ -622,7 +628,7 @@ xf_spool_numbers(const struct xf_spool *s, struct xf_spool_numbers *numbers)
 	*numbers = (struct xf_spool_numbers){
 		.messages = xf_read(&s->messages),
 		.bytes = xf_read(&s->bytes),
-		.bytes_max = s->bytes_max,
+		.bytes_max = atomic_load(&s->bytes_max),
 		.oldest_ms = xf_read(&s->oldest_ms),
 		.commits = xf_read(&s->commits),
 		.commit_us = xf_read(&s->commit_us),
@@ -808,7 +814,7 @@ xf_spool_open(const struct xf_spool_settings *settings, struct xf_spool_found *f
 
 	s->path = xf_strdup(settings->path);
 	s->name = xf_strdup(settings->name);
-	s->bytes_max = settings->bytes_max;
+	atomic_init(&s->bytes_max, settings->bytes_max);
 	s->written = settings->written;
 	s->context = settings->context;
 	s->disk = settings->disk != NULL ? settings->disk : &xf_disk_real;

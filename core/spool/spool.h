@@ -78,6 +78,9 @@ struct xf_spool *xf_spool_open(const struct xf_spool_settings *settings, struct 
 /* Whoever calls it has stopped appending and reading. Writes what waits and calls it back, then frees. */
 void xf_spool_close(struct xf_spool **spool);
 
+/* [any] Another bound; what is in the spool already stays. */
+void xf_spool_limit(struct xf_spool *spool, uint64_t bytes_max);
+
 /*
  * [any] Appends the chain FIRST to LAST, linked by node.next. Never blocks. Each is called back once.
  *

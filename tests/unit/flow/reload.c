@@ -970,6 +970,36 @@ what_was_seen_is_handed_on(void **state)
 	world_fini(10000, 0);
 }
 
+static uint64_t
+spool_bytes_max(void)
+{
+	struct xf_route_status status;
+	uint64_t bytes_max;
+
+	xf_flow_route_status(world.flow, 0, &status);
+	bytes_max = status.legs[0].spool.bytes_max;
+	xf_route_status_fini(&status);
+	return bytes_max;
+}
+
+#define SPOOLED(MORE) "routes: [{name: r, from: {transport: s}, to: {transport: a, when_down: spool" MORE "}}]"
+
+static void
+a_spool_follows_its_sink(void **state)
+{
+	(void)state;
+	world_make(SPOOLED(", spool: {max_size: 1MiB}"));
+	world_start();
+	assert_int_equal(spool_bytes_max(), 1 << 20);
+	assert_int_equal(reload(SPOOLED(", spool: {max_size: 2MiB}")), XF_OK);
+	assert_int_equal(spool_bytes_max(), 2 << 20);
+	assert_int_equal(reload(SPOOLED("")), XF_OK);
+	assert_int_equal(spool_bytes_max(), 1 << 30);
+	end_of("s")->to_emit = 10;
+	assert_becomes(&end_of("a")->stored, 10);
+	world_fini(10000, 0);
+}
+
 /* A plain source beside the migration stays, and the migration goes. */
 static void
 another_migration_is_read(void **state)
@@ -1204,6 +1234,7 @@ main(void)
 		cmocka_unit_test(what_the_new_way_refuses_is_not_under_way),
 		cmocka_unit_test(what_was_seen_is_handed_on),
 		cmocka_unit_test(another_migration_is_read),
+		cmocka_unit_test(a_spool_follows_its_sink),
 		cmocka_unit_test(a_change_during_a_reload_fits_both),
 		cmocka_unit_test(a_drain_does_not_wait_for_what_waits),
 		cmocka_unit_test(what_was_refused_is_told_once),

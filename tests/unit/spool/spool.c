@@ -208,6 +208,16 @@ full_spool_refuses_in_order(void **state)
 	append(l, 5, 10);
 	assert_int_equal(l->durable, durable + 10);
 	checked(l);
+
+	/* Another bound holds from the next write on. */
+	xf_spool_limit(l->spool, 2 << 20);
+	append(l, 200, 2000);
+	assert_int_equal(l->durable, durable + 210);
+	xf_spool_limit(l->spool, 64 << 10);
+	append(l, 1, 10);
+	assert_int_equal(l->entries[l->count - 1]->write.result, XF_SPOOL_FULL);
+	assert_int_equal(numbers_of(l).bytes_max, 64 << 10);
+	checked(l);
 	ledger_close(l);
 	opened(l);
 	checked(l);
