@@ -349,6 +349,15 @@ message_accept(struct xf_inlet *inlet, const struct xf_incoming *message)
 	return message_route(inlet, message);
 }
 
+void
+xf_inlet_refuse(struct xf_endpoint *endpoint, uint64_t handle, struct xf_str record, const char *reason)
+{
+	struct xf_inlet *inlet = (struct xf_inlet *)endpoint;
+
+	xf_count(&inlet->accepted, 1);
+	message_reject(inlet, &(struct xf_incoming){.handle = handle}, &(struct xf_fields){.payload = record}, reason);
+}
+
 static uint32_t
 inlet_emit(struct xf_endpoint *endpoint, const struct xf_incoming *messages, uint32_t stride, uint32_t count)
 {

@@ -42,6 +42,9 @@ uint64_t xf_inlet_in_flight(const struct xf_inlet *inlet);
 uint32_t xf_inlet_knobs_version(struct xf_inlet *inlet); /* the newest that it follows */
 bool xf_inlet_was_up(const struct xf_inlet *inlet);
 
+/* [its source, instead of emit()] What was read is no message: it is kept as a dead letter that has RECORD for its payload. */
+void xf_inlet_refuse(struct xf_endpoint *endpoint, uint64_t handle, struct xf_str record, const char *reason);
+
 /*
  * [control] Another way, in this order: hold; wait until quiet, or long enough; stop the old sinks, so that all legs are back;
  * offer; wait until left() gives the old way, to be destroyed. What is open by then goes the new way, in order. While it is

@@ -1,9 +1,10 @@
 #include "flow/replay.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "base/memory.h"
+#include "flow/inlet.h"
 
 #define READ_MESSAGES 256u
 #define READ_BYTES (1u << 20)
@@ -144,7 +145,17 @@ batch_read(struct replay *replay, uint64_t after, size_t count, size_t bytes)
 	return false;
 }
 
-/* What is no message stays where it is, and is said; nothing is behind it that waits. */
+/* What is left of TTL_MS for what came at THEN_MS; never nothing, which would be no end. A clock may have been set back. */
+static uint64_t
+ttl_left(uint64_t ttl_ms, uint64_t then_ms)
+{
+	uint64_t now_ms = (uint64_t)xf_wall_ms(), waited = now_ms > then_ms ? now_ms - then_ms : 0;
+
+	if (ttl_ms == 0)
+		return 0;
+	return waited < ttl_ms ? ttl_ms - waited : 1;
+}
+
 static void
 record_emit(struct replay *replay, const struct xf_spool_record *read, uint32_t number)
 {
@@ -152,13 +163,11 @@ record_emit(struct replay *replay, const struct xf_spool_record *read, uint32_t 
 	struct xf_error error;
 
 	if (xf_spooled_read(read->bytes, &replay->headers, &record, &error) != XF_OK) {
-		char text[sizeof(error.text) + 80];
-
-		snprintf(text, sizeof(text), "record %llu of the spool is left in it: %s", (unsigned long long)read->place.seq,
-		         error.text);
-		replay->host->log(replay->endpoint, XF_LOG_ERROR, text);
+		xf_error_prefix(&error, "what stood in the spool is no message");
+		xf_inlet_refuse(replay->endpoint, number, read->bytes, error.text);
 		return;
 	}
+	record.message.ttl_ms = ttl_left(record.message.ttl_ms, read->time_ms);
 	record.message.handle = number;
 	record.message.flags = (uint32_t)record.role << 28 | (uint32_t)record.sink << 20;
 	replay->host->emit(replay->endpoint, &record.message, sizeof(record.message), 1);

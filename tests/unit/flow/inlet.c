@@ -1,6 +1,6 @@
 /*
  * What an inlet lets in and how it ends, by a source and a sink that do as each test says: bounds in bytes, keys out of
- * payloads, what cannot be held back, a sink that goes down while it is handed messages, a drain in the middle of a turn.
+ * payloads, ids that were seen, what cannot be held back, what a spool held, a sink that goes down while it is handed messages, a drain in the middle of a turn.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -20,6 +20,8 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "flow/flow.h"
+#include "flow/spooled.h"
+#include "wait.h"
 
 #define OUT_MAX 4096
 
@@ -42,6 +44,8 @@ static struct world {
 	bool down;
 	uint64_t out[OUT_MAX];
 	uint32_t out_count;
+	uint64_t ttl[4]; /* of the first */
+	uint32_t ttl_count;
 	_Atomic uint32_t stored;
 } world;
 
@@ -192,8 +196,13 @@ sink_publish(void *instance, const struct xf_outgoing *messages, uint32_t stride
 		world.host->state(world.sink, XF_STATE_DOWN, "while publishing");
 		return 0;
 	}
-	for (uint32_t i = 0; i < count; i++)
-		world.out[world.out_count++] = ((const struct xf_outgoing *)(const void *)((const char *)messages + (size_t)i * stride))->token;
+	for (uint32_t i = 0; i < count; i++) {
+		const struct xf_outgoing *message = (const void *)((const char *)messages + (size_t)i * stride);
+
+		world.out[world.out_count++] = message->token;
+		if (world.ttl_count < sizeof(world.ttl) / sizeof(world.ttl[0]))
+			world.ttl[world.ttl_count++] = message->ttl_ms;
+	}
 	return count;
 }
 
@@ -293,17 +302,14 @@ setup_start(struct setup *setup)
 		nap_ms(5);
 }
 
-/* Drained, the books balance and the plugins have broken no promise. */
+/* The plugins have broken no promise. */
 static void
-setup_fini(struct setup *setup)
+setup_end(struct setup *setup)
 {
 	struct xf_route_status status;
 	char command[128];
 
-	world.keeps = false;
-	assert_int_equal(xf_flow_drain(setup->flow, 10000), 0);
 	xf_flow_route_status(setup->flow, 0, &status);
-	assert_int_equal(status.accepted, status.acked + status.rejected + status.overflow + status.filtered + status.duplicates);
 	assert_int_equal(status.in_flight_bytes, 0);
 	assert_int_equal(status.legs[0].accepted, status.legs[0].confirmed + status.legs[0].refused);
 	assert_int_equal(status.sources[0].violations, 0);
@@ -315,6 +321,20 @@ setup_fini(struct setup *setup)
 	xf_template_destroy(&setup->route.key);
 	snprintf(command, sizeof(command), "rm -rf '%s'", setup->folder);
 	assert_int_equal(system(command), 0);
+}
+
+/* Drained, and the books balance. */
+static void
+setup_fini(struct setup *setup)
+{
+	struct xf_route_status status;
+
+	world.keeps = false;
+	assert_int_equal(xf_flow_drain(setup->flow, 10000), 0);
+	xf_flow_route_status(setup->flow, 0, &status);
+	assert_int_equal(status.accepted, status.acked + status.rejected + status.overflow + status.filtered + status.duplicates);
+	xf_route_status_fini(&status);
+	setup_end(setup);
 }
 
 static uint64_t
@@ -548,6 +568,116 @@ made_ids_are_not_remembered(void **state)
 	setup_fini(&setup);
 }
 
+/* ---- Out of a spool ------------------------------------------------------------------------------ */
+
+static _Atomic uint32_t written;
+
+static void
+spool_written(void *context, struct xf_spool_write *first)
+{
+	(void)context;
+	for (; first != NULL; first = (struct xf_spool_write *)first->node.next)
+		written += first->result == XF_SPOOL_DURABLE;
+}
+
+static void
+spool_add(struct xf_spool *spool, struct xf_str bytes, uint64_t time_ms)
+{
+	struct xf_spool_write write = {.bytes = bytes, .time_ms = time_ms, .generation = xf_spool_generation(spool)};
+
+	written = 0;
+	xf_spool_append(spool, &write, &write);
+	assert_becomes(&written, 1);
+}
+
+static void
+spool_add_message(struct xf_spool *spool, uint64_t ttl_ms, uint64_t time_ms)
+{
+	const struct xf_spooled record = {.message = {.subject = xf_str("orders"), .id = xf_str("a"), .ttl_ms = ttl_ms}};
+	size_t size = xf_spooled_size(&record);
+	char *bytes = xf_alloc(size);
+
+	xf_spooled_write(&record, bytes);
+	spool_add(spool, (struct xf_str){bytes, size}, time_ms);
+	free(bytes);
+}
+
+/* What an earlier run left in the spool: no message, and four of which each has waited for a minute but one, which is of tomorrow. */
+static void
+spool_fill(struct setup *setup)
+{
+	char *folder = xf_format("%s/spools", setup->folder), *path = xf_format("%s/r.to", folder);
+	uint64_t now = (uint64_t)xf_wall_ms();
+	struct xf_spool_found found;
+	struct xf_error error;
+	struct xf_spool *spool;
+
+	assert_int_equal(mkdir(folder, 0700), 0);
+	spool = xf_spool_open(&(struct xf_spool_settings){.path = path, .name = "spool", .bytes_max = 1 << 20,
+	                                                  .written = spool_written}, &found, &error);
+	assert_non_null(spool);
+	spool_add(spool, xf_str("no message"), now);
+	spool_add_message(spool, 0, now - 60000);
+	spool_add_message(spool, 600000, now - 60000);
+	spool_add_message(spool, 1000, now - 60000);
+	spool_add_message(spool, 600000, now + 86400000);
+	xf_spool_close(&spool);
+	free(folder);
+	free(path);
+}
+
+static void
+letter_seen(void *seen, const struct xf_letter *letter)
+{
+	*(bool *)seen = xf_str_is(letter->message.payload, "no message");
+	assert_true(xf_str_is(letter->reason, "what stood in the spool is no message: the record is cut short"));
+	assert_true(xf_str_is(letter->route, "r"));
+}
+
+static struct xf_leg_status
+leg_get(struct setup *setup)
+{
+	struct xf_route_status status;
+	struct xf_leg_status leg;
+
+	xf_flow_route_status(setup->flow, 0, &status);
+	leg = status.legs[0];
+	xf_route_status_fini(&status);
+	return leg;
+}
+
+/* What is no message becomes a dead letter, so that its lane comes to an end; lives are shorter by what was waited. */
+static void
+a_spool_comes_to_its_end(void **state)
+{
+	struct setup setup;
+	struct xf_error error;
+	bool seen = false;
+
+	(void)state;
+	setup_make(&setup);
+	setup.sink.when_down = XF_WHEN_DOWN_SPOOL;
+	setup.sink.spool_max_size = 1 << 20;
+	spool_fill(&setup);
+	setup_start(&setup);
+	assert_becomes(&world.stored, 4);
+	for (int i = 0; i < 2000 && leg_get(&setup).spool.messages > 0; i++)
+		nap_ms(5);
+	assert_int_equal(leg_get(&setup).spool.messages, 0);
+	assert_int_equal(world.ttl[0], 0);
+	assert_in_range(world.ttl[1], 600000 - 60000 - XF_WAIT_MS, 600000 - 60000);
+	assert_int_equal(world.ttl[2], 1);
+	assert_int_equal(world.ttl[3], 600000);
+	assert_int_equal(xf_letters_get(xf_flow_letters(setup.flow), 1, letter_seen, &seen, &error), XF_OK);
+	assert_true(seen);
+	/* So what is new of that lane does not go that way any more. */
+	world.to_emit = 1;
+	assert_becomes(&world.acked, 1);
+	assert_int_equal(leg_get(&setup).spooled, 0);
+	assert_int_equal(xf_flow_drain(setup.flow, 10000), 0);
+	setup_end(&setup);
+}
+
 int
 main(void)
 {
@@ -561,6 +691,7 @@ main(void)
 		cmocka_unit_test(a_drain_waits_for_a_turn_that_has_begun),
 		cmocka_unit_test(an_id_is_stored_once),
 		cmocka_unit_test(made_ids_are_not_remembered),
+		cmocka_unit_test(a_spool_comes_to_its_end),
 	};
 
 	xf_log_setup(XF_LOG_ERROR, false);
