@@ -75,7 +75,7 @@ test_cuts_within_messages(void **state)
 	sweep(rig, PROXY_FROM_BROKER, "confirms and acks cut short");
 	for (int i = 0; i < LINES; i++)
 		rig_delivers(rig, (enum line_name)i, RATE);
-	rig_finish(rig, "truncate", false); /* JetStream: see rig.h */
+	rig_finish(rig, "truncate");
 }
 
 int

@@ -3,18 +3,19 @@
  *
  * Requests for messages are in pulls.h, those that came and wait for their settlement in slots.h.
  *
- * Every message that was emitted has a slot with its ack subject until it is settled. JetStream takes acks
+ * Every message that came has a slot with its ack subject until it is settled. JetStream takes acks
  * on any connection, so slots outlive one: what is settled while the server is away is sent once the very
  * same consumer (told by its time of creation) is found again. A consumer that was made anew counts from 1
  * again, and an old ack might hit a message that nobody has seen: all old slots are void then.
  *
  * Order. What the server had sent, but was lost with a connection or with a former process, would come
  * again only after ack_wait, long behind later messages. So when the only reader of a consumer connects, it
- * naks what is pending there and not in its hands, and the server begins with that. With several readers on
- * a consumer there is no order to keep, and nobody's messages are touched.
+ * has the server begin with what is pending there and not in its hands; see reclaim_lost(). With several readers
+ * on a consumer there is no order to keep, and nobody's messages are touched.
  *
  * What comes beyond the credit (it shrank after we asked) is held, in order, and emitted first when there
- * is credit; it goes back to the server when that takes too long.
+ * is credit. It has its slot already, so it outlives a connection too, and the server is told in time that it
+ * is not forgotten.
  */
 #include "source.h"
 
@@ -37,8 +38,9 @@
 #define READS_MAX 4u        /* per work() */
 #define STEADY_MS 5000u
 #define SETUP_RETRY_MS 1000u
-#define LOST_RANGE 200000u  /* sequences looked through for what was lost */
-#define RECLAIM_MS 1000u
+#define LOST_RANGE 100000u  /* sequences looked through for what was lost */
+#define LOST_BEHIND 100u    /* and so many behind the last that the server says was delivered; see reclaim_lost() */
+#define RECLAIM_MS 10000u   /* for the server to say that it has read what we said of those */
 #define RECHECKS 3u         /* of a consumer where others seem to read */
 #define RECHECK_MS 250u
 #define SAME_CONSUMER_NS 50000000ll
@@ -47,13 +49,14 @@
 /* A message beyond the credit: a copy. */
 struct held {
 	struct held *next;
-	uint64_t since_ms;
+	uint64_t handle;
 	struct link_message message;
 	char bytes[];
 };
 
 /* JetStream's ack subject, read. */
 struct delivery {
+	uint64_t handle; /* of its slot */
 	uint64_t delivered, stream_sequence, pending;
 	int64_t time_ns;
 	struct xf_str stream;
@@ -96,9 +99,11 @@ struct source {
 	struct held *held, **held_end;
 	uint32_t held_count;
 	int64_t held_bytes;
+	uint64_t held_said_ms; /* when the server was last told of them */
 
 	struct pulls pulls;
 	bool reclaiming; /* the server has yet to read our naks: pull after that */
+	uint64_t due;    /* of what was lost, and comes before anything new */
 
 	/* The batch under way: its strings stand in what the link has read. */
 	struct xf_incoming batch[BATCH_MAX];
@@ -165,7 +170,7 @@ slot_settle(struct source *source, struct slot *slot, uint32_t outcome, uint32_t
 /* ---- Held messages --------------------------------------------------------------------- */
 
 static void
-held_add(struct source *source, const struct link_message *message)
+held_add(struct source *source, const struct link_message *message, uint64_t handle)
 {
 	uint64_t size = message->subject.len + message->reply.len + message->headers.len +
 	                message->payload.len;
@@ -175,8 +180,10 @@ held_add(struct source *source, const struct link_message *message)
 	char *at = held->bytes;
 	size_t i;
 
+	if (source->held == NULL)
+		source->held_said_ms = source->host->now_ms();
 	held->next = NULL;
-	held->since_ms = source->host->now_ms();
+	held->handle = handle;
 	held->message = *message;
 	held->message.owned = NULL;
 	for (i = 0; i < 4; i++) {
@@ -204,17 +211,29 @@ held_take(struct source *source)
 	return held;
 }
 
-/* BACK: the server is told to offer them again. */
 static void
-held_clear(struct source *source, bool back)
+held_clear(struct source *source)
 {
-	while (source->held != NULL) {
-		struct held *held = held_take(source);
+	while (source->held != NULL)
+		free(held_take(source));
+}
 
-		if (back && held->message.reply.len > 0)
-			send_outcome(source, held->message.reply, XF_SETTLE_RETRY, 0);
-		free(held);
+/* The server's patience is not ours to use up. Returns the milliseconds until it has to be told again. */
+static uint32_t
+held_extend(struct source *source, uint64_t now)
+{
+	uint64_t half = source->setup.consumer.ack_wait_ms / 2, left;
+	struct held *held;
+
+	if (source->held == NULL)
+		return UINT32_MAX;
+	if (now >= source->held_said_ms + half) {
+		for (held = source->held; held != NULL; held = held->next)
+			send_outcome(source, held->message.reply, XF_SETTLE_EXTEND, 0);
+		source->held_said_ms = now;
 	}
+	left = source->held_said_ms + half - now;
+	return left < UINT32_MAX ? (uint32_t)left : UINT32_MAX;
 }
 
 /* ---- Emitting ----------------------------------------------------------------------------- */
@@ -265,6 +284,21 @@ parse_delivery(struct xf_str reply, struct delivery *delivery)
 	    !number(token[first + 5], &stamp) || !number(token[first + 6], &delivery->pending))
 		return false;
 	delivery->time_ns = (int64_t)stamp;
+	return true;
+}
+
+/* A message of the consumer: it is in our hands from here on. False: it is none, and the link fails. */
+static bool
+delivery_take(struct source *source, const struct link_message *message, struct delivery *delivery)
+{
+	if (!parse_delivery(message->reply, delivery)) {
+		link_fail(&source->link, "%s: a message without an ack subject", source->link.server);
+		return false;
+	}
+	delivery->handle = slots_take(&source->slots, message->reply, delivery->stream_sequence);
+	source->pending = delivery->pending;
+	if (source->due > 0)
+		source->due = delivery->delivered > 1 ? source->due - 1 : 0;
 	return true;
 }
 
@@ -333,12 +367,11 @@ batch_emit(struct source *source)
 	source->batch_count = source->headers_used = 0;
 }
 
-/* MEMORY: what the message stands in, and goes with it; NULL: what the link has read. */
+/* DELIVERY: NULL on the core. MEMORY: what the message stands in, and goes with it; NULL: what the link has read. */
 static void
-batch_add(struct source *source, const struct link_message *message, void *memory)
+batch_add(struct source *source, const struct link_message *message, const struct delivery *delivery, void *memory)
 {
 	struct xf_incoming *in;
-	struct delivery delivery;
 
 	if (source->batch_count == BATCH_MAX || source->headers_used + MESSAGE_HEADERS > HEADERS_MAX)
 		batch_emit(source);
@@ -352,30 +385,22 @@ batch_add(struct source *source, const struct link_message *message, void *memor
 	}
 	if (message->headers.len > 0)
 		read_headers(source, in, message->headers);
-	if (source->mode == MODE_CORE) {
+	if (delivery == NULL) {
 		in->handle = source->core_handles++;
 		in->reply = message->reply;
 		in->attempt = 1;
 	} else {
-		if (!parse_delivery(message->reply, &delivery)) {
-			link_fail(&source->link, "%s: a message without an ack subject", source->link.server);
-			free(memory);
-			return;
-		}
-		in->handle = slots_take(&source->slots, message->reply, delivery.stream_sequence);
-		in->attempt = (uint32_t)delivery.delivered;
-		source->pending = delivery.pending;
-		in->flags = delivery.delivered > 1 ? XF_MESSAGE_REDELIVERED : 0;
-		in->time_ms = delivery.time_ns / 1000000;
+		in->handle = delivery->handle;
+		in->attempt = (uint32_t)delivery->delivered;
+		in->flags = delivery->delivered > 1 ? XF_MESSAGE_REDELIVERED : 0;
+		in->time_ms = delivery->time_ns / 1000000;
 		if (in->id.len == 0) {
-			char *id = source->ids[source->batch_count];
-			char *end;
+			char *id = source->ids[source->batch_count], *end;
+			uint64_t len = delivery->stream.len < 270 ? delivery->stream.len : 270;
 
-			if (delivery.stream.len > 270)
-				delivery.stream.len = 270;
-			memcpy(id, delivery.stream.data, delivery.stream.len);
-			id[delivery.stream.len] = ':';
-			end = put_number(id + delivery.stream.len + 1, delivery.stream_sequence);
+			memcpy(id, delivery->stream.data, len);
+			id[len] = ':';
+			end = put_number(id + len + 1, delivery->stream_sequence);
 			in->id = (struct xf_str){id, (uint64_t)(end - id)};
 		}
 	}
@@ -400,8 +425,6 @@ source_lost(struct source *source, const char *why, uint64_t now)
 
 	snprintf(reason, sizeof(reason), "%s", why);
 	batch_emit(source);
-	/* They are naked or come again once the consumer is seen anew. */
-	held_clear(source, false);
 	link_close(&source->link);
 	pulls_clear(&source->pulls);
 	source->reclaiming = false;
@@ -471,40 +494,49 @@ slots_drop_unknown(struct source *source)
 	}
 }
 
-/* Has the server offer again, and first, what it counts as delivered and we do not have. */
+/*
+ * Has the server offer again, before anything new and in the order of the stream, what it counts as delivered and we do
+ * not have.
+ *
+ * It does so from a list, first in, first out. Lost connections leave that in any order: what could not be sent is put on
+ * it again, what was sent in vain is not, and a request that nobody waits for any more takes the first one off and sets
+ * "delivered" back by one. A nak adds to its end what is not on it; one with a delay takes off what is. So each message
+ * goes off it and on again, and it is in order whatever it was. What we have only goes off it. What was acked, even if
+ * nobody told us, is not pending: the server passes over all that is said of it, and nothing is waited for in vain.
+ */
 static void
 reclaim_lost(struct source *source)
 {
 	const struct consumer_state *consumer = &source->setup.consumer;
-	uint64_t sequence, range = consumer->delivered_stream - consumer->floor_stream;
-	char last[640] = "", inbox[64];
+	uint32_t delay_ms = consumer->ack_wait_ms < UINT32_MAX ? (uint32_t)consumer->ack_wait_ms : UINT32_MAX;
+	uint64_t last = consumer->delivered_stream + LOST_BEHIND, sequence = consumer->floor_stream + 1;
+	char text[640], inbox[64];
+	struct xf_str reply = {text, 0};
 	struct slot **ours;
 	size_t count, i = 0;
 
-	if (consumer->waiting > 0 || consumer->ack_pending <= (int64_t)source->slots.used ||
-	    consumer->delivered_stream <= consumer->floor_stream || range > LOST_RANGE)
+	source->due = 0;
+	if (consumer->waiting > 0 || consumer->ack_pending <= (int64_t)source->slots.used || last < sequence)
 		return;
+	if (last - sequence < LOST_RANGE)
+		source->due = (uint64_t)consumer->ack_pending - source->slots.used;
+	else
+		sequence = last - LOST_RANGE;
 	ours = slots_in_order(&source->slots, &count);
-	for (sequence = consumer->floor_stream + 1; sequence <= consumer->delivered_stream; sequence++) {
-		char reply[640];
-
+	for (; sequence <= last; sequence++) {
 		while (i < count && ours[i]->sequence < sequence)
 			i++;
-		if (i < count && ours[i]->sequence == sequence)
-			continue;
-		snprintf(reply, sizeof(reply), "$JS.ACK.%s.%s.1.%llu.%llu.0.0", consumer->stream,
-		         source->want.durable,
-		         (unsigned long long)sequence, (unsigned long long)consumer->delivered_consumer);
-		send_outcome(source, (struct xf_str){reply, strlen(reply)}, XF_SETTLE_RETRY, 0);
-		memcpy(last, reply, sizeof(last));
+		reply.len = (uint64_t)snprintf(text, sizeof(text), "$JS.ACK.%s.%s.1.%llu.%llu.0.0", consumer->stream,
+		                               source->want.durable, (unsigned long long)sequence,
+		                               (unsigned long long)consumer->delivered_consumer);
+		send_outcome(source, reply, XF_SETTLE_RETRY, delay_ms);
+		if (i == count || ours[i]->sequence != sequence)
+			send_outcome(source, reply, XF_SETTLE_RETRY, 0);
 	}
 	free(ours);
-	if (last[0] == '\0')
-		return;
 	/* The last one again, with an answer: requests go another way and might overtake. */
 	snprintf(inbox, sizeof(inbox), "%sz", source->link.inbox);
-	link_publish(&source->link, (struct xf_str){last, strlen(last)},
-	             (struct xf_str){inbox, strlen(inbox)}, "-NAK", 4);
+	link_publish(&source->link, reply, (struct xf_str){inbox, strlen(inbox)}, "-NAK", 4);
 	source->reclaiming = true;
 	source->pulls.at_ms = source->host->now_ms() + RECLAIM_MS;
 }
@@ -522,7 +554,7 @@ source_ready(struct source *source, uint64_t now)
 		/* The server writes down a time a little later than the one it first tells. */
 		if (llabs(source->consumer_created - consumer->created_ns) > SAME_CONSUMER_NS) {
 			slots_void(&source->slots);
-			held_clear(source, false);
+			held_clear(source);
 			pulls_clear(&source->pulls);
 		}
 		source->consumer_created = consumer->created_ns;
@@ -638,6 +670,8 @@ inbox_token(const struct source *source, const struct link_message *message)
 static void
 source_message(struct source *source, const struct link_message *message)
 {
+	struct delivery delivery;
+
 	if (message->sid == LINK_SID_INBOX) {
 		if (source->reclaiming && inbox_token(source, message) == 'z') {
 			source->reclaiming = false;
@@ -651,20 +685,25 @@ source_message(struct source *source, const struct link_message *message)
 	}
 	if (source->mode == MODE_JETSTREAM) {
 		if (message->status != 0 && message->reply.len == 0) {
+			/* It may be that requests for so many bytes are not allowed. */
+			if (message->status == 409)
+				source->due = 0;
 			if (pulls_status(&source->pulls, message, source->host->now_ms()) &&
 			    source->phase == PHASE_READY)
 				setup_start(source);
 			return;
 		}
 		pulls_received(&source->pulls, message);
+		if (!delivery_take(source, message, &delivery))
+			return;
 	}
 	if (source->held_count > 0 || !has_credit(source)) {
-		held_add(source, message);
+		held_add(source, message, delivery.handle);
 		return;
 	}
 	if (message->owned != NULL)
 		link_take(&source->link);
-	batch_add(source, message, message->owned);
+	batch_add(source, message, source->mode == MODE_JETSTREAM ? &delivery : NULL, message->owned);
 }
 
 static void
@@ -690,21 +729,28 @@ source_read(struct source *source)
 }
 
 static void
-held_emit(struct source *source, uint64_t now)
+held_emit(struct source *source)
 {
 	while (source->held != NULL && has_credit(source)) {
 		struct held *held = held_take(source);
+		struct delivery delivery;
 
-		batch_add(source, &held->message, held);
+		/* Or the consumer is another one now, or will deliver it as new. */
+		if (slots_find(&source->slots, held->handle) != NULL && parse_delivery(held->message.reply, &delivery)) {
+			delivery.handle = held->handle;
+			batch_add(source, &held->message, &delivery, held);
+		} else {
+			free(held);
+		}
 	}
 	batch_emit(source);
-	/* The server's patience is not ours to use up. While the consumer is looked at it is not known, and they go back at once:
-	 * they count as delivered there, and are in no slot. */
-	if (source->held != NULL && now >= source->held->since_ms + source->setup.consumer.ack_wait_ms / 2)
-		held_clear(source, true);
 }
 
-/* Asks for what there is credit for. */
+/*
+ * Asks for what there is credit for. What was lost is asked for by number alone: the server takes a message off its list
+ * before it finds that it is larger than what was asked for, and then forgets it for as long as ack_wait. Its bytes were
+ * within the credit when it was first asked for; what exceeds the credit now is held.
+ */
 static void
 source_pull(struct source *source, uint64_t now)
 {
@@ -716,6 +762,10 @@ source_pull(struct source *source, uint64_t now)
 		.max_in_flight = source->max_in_flight,
 	};
 
+	if (source->due > 0) {
+		want.messages = want.messages < source->due ? want.messages : (uint32_t)source->due;
+		want.bytes = INT32_MAX;
+	}
 	if (source->credit_bytes > 0)
 		pulls_send(&source->pulls, &source->link, &want, now);
 }
@@ -725,7 +775,7 @@ source_work(void *instance, struct xf_work *work)
 {
 	struct source *source = instance;
 	uint64_t now = source->host->now_ms();
-	uint32_t sight_ms = UINT32_MAX, tick_ms;
+	uint32_t sight_ms = UINT32_MAX, held_ms = UINT32_MAX, tick_ms;
 
 	source->credit = work->credit_messages;
 	source->credit_bytes = work->credit_bytes > INT64_MAX ? INT64_MAX : (int64_t)work->credit_bytes;
@@ -737,7 +787,7 @@ source_work(void *instance, struct xf_work *work)
 		work->timeout_ms = backoff_left(&source->backoff, now);
 		return;
 	}
-	held_emit(source, now);
+	held_emit(source);
 	source_read(source);
 	now = source->host->now_ms();
 	if (source->phase == PHASE_SETUP)
@@ -750,6 +800,7 @@ source_work(void *instance, struct xf_work *work)
 		else if (!work->draining)
 			source_pull(source, now);
 		sight_ms = sight_tick(&source->sight, &source->link, now);
+		held_ms = held_extend(source, now);
 	}
 	tick_ms = link_tick(&source->link, now);
 	link_flush(&source->link);
@@ -766,6 +817,8 @@ source_work(void *instance, struct xf_work *work)
 		work->timeout_ms = tick_ms;
 	if (work->timeout_ms > sight_ms)
 		work->timeout_ms = sight_ms;
+	if (work->timeout_ms > held_ms)
+		work->timeout_ms = held_ms;
 	if (link_buffered(&source->link))
 		work->timeout_ms = 0;
 }
@@ -809,6 +862,7 @@ stop_wait(struct source *source, bool answer, uint64_t until)
 {
 	uint64_t ping = link_ping(&source->link);
 	struct link_message message;
+	struct delivery delivery;
 	enum link_event event;
 	bool answered = !answer;
 
@@ -832,7 +886,7 @@ stop_wait(struct source *source, bool answer, uint64_t until)
 			if (message.sid == LINK_SID_INBOX)
 				answered |= inbox_token(source, &message) == 's';
 			else if (message.reply.len > 0)
-				held_add(source, &message);
+				delivery_take(source, &message, &delivery);
 		}
 	}
 }
@@ -873,7 +927,6 @@ stop_return(struct source *source)
 	if (source->link.failed)
 		return;
 	slots_return(source);
-	held_clear(source, true);
 	stop_wait(source, false, until + STOP_MS);
 }
 
@@ -898,7 +951,7 @@ source_stop(void *instance)
 		stop_return(source);
 	if (source->want.ephemeral && source->phase == PHASE_READY && !source->link.failed)
 		consumer_delete(source);
-	held_clear(source, false);
+	held_clear(source);
 	link_close(&source->link);
 	pulls_clear(&source->pulls);
 	source->phase = PHASE_WAIT;
@@ -923,7 +976,7 @@ source_destroy(void *instance)
 	struct source *source = instance;
 
 	link_fini(&source->link);
-	held_clear(source, false);
+	held_clear(source);
 	source_free(source);
 }
 

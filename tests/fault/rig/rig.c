@@ -197,7 +197,7 @@ rig_load(struct rig *rig)
 }
 
 void
-rig_finish(struct rig *rig, const char *title, bool ordered)
+rig_finish(struct rig *rig, const char *title)
 {
 	rig_idle(rig);
 	route_turn(rig, CALM, "pause");
@@ -219,8 +219,7 @@ rig_finish(struct rig *rig, const char *title, bool ordered)
 		assert_int_equal(rig_report(rig, line, "corrupted"), 0);
 		assert_int_equal(rig_report(rig, line, "unexpected"), 0);
 		assert_int_equal(rig_report(rig, line, "renamed"), 0);
-		if (ordered)
-			assert_int_equal(rig_report(rig, line, "reordered"), 0);
+		assert_int_equal(rig_report(rig, line, "reordered"), 0);
 	}
 	assert_int_equal(rig_report(rig, CALM, "duplicates"), 0);
 	assert_int_equal(xf_server_stop(rig->server), 0);

@@ -60,10 +60,8 @@ int rig_teardown(void **state);
 void rig_serve(struct rig *rig, const char *test, unsigned rate, unsigned size);
 
 /* Stops the generators, waits until everything that was sent has been delivered, and stops the server. Nothing is
- * lost, corrupted or unexpected, nothing comes again under another id, and where it is ORDERED nothing behind a later one of its
- * key; prints the sums. Not ordered is what JetStream offers again after a second loss in the middle of what it offered again
- * after the first: its list of redeliveries goes on where it stood. */
-void rig_finish(struct rig *rig, const char *title, bool ordered);
+ * lost, corrupted or unexpected, and nothing comes again under another id or behind a later one of its key; prints the sums. */
+void rig_finish(struct rig *rig, const char *title);
 
 /* After rig_finish(): what the faulty lines went through, each under COUNT faults of that name, goes into the table. */
 void rig_figures(struct rig *rig, const char *fault, unsigned count);

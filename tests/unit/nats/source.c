@@ -127,12 +127,26 @@ test_unheard(void **state)
 	bench_down(&bench);
 }
 
-/* What came beyond the credit is in no slot when the consumer is looked at anew. It is given back then, and not emitted
- * beside what the server sends again. */
+/* The next word about SEQUENCE; it is BODY. */
 static void
-test_held_is_not_doubled(void **state)
+expect_word(struct peer *peer, unsigned sequence, const char *body)
 {
-	struct peer_message pull, nak;
+	struct peer_message message = peer_nats_message(peer, "$JS.ACK.S.D.");
+	char subject[60];
+
+	snprintf(subject, sizeof(subject), "$JS.ACK.S.D.1.%u.", sequence);
+	assert_memory_equal(message.subject, subject, strlen(subject));
+	assert_string_equal(message.body, body);
+	peer_nats_message_fini(&message);
+}
+
+/* What came beyond the credit is in our hands as much as what was emitted: the server is told in time, and when the consumer is
+ * looked at anew, nothing is asked for again and nothing doubled. */
+static void
+test_held(void **state)
+{
+	static const char *const ids[] = {"S:1", "S:2", "S:3", "S:4"};
+	struct peer_message pull;
 	struct bench bench;
 	unsigned i;
 
@@ -147,25 +161,61 @@ test_held_is_not_doubled(void **state)
 	peer_nats_message_fini(&pull);
 	peer_say(bench.peer, "HMSG a %u 16 16\r\nNATS/1.0 503\r\n\r\n\r\n", PULL_SID);
 	walk(bench.peer, 3);
-	for (i = 1; i <= 3; i++) {
-		char subject[60];
-
-		snprintf(subject, sizeof(subject), "$JS.ACK.S.D.1.%u.", i);
-		nak = peer_nats_message(bench.peer, subject);
-		assert_string_equal(nak.body, "-NAK");
-		peer_nats_message_fini(&nak);
-	}
-	harness_window(bench.source, 100, 1 << 20);
-	pull = peer_nats_message(bench.peer, PULL);
-	peer_nats_message_fini(&pull);
+	harness_clock_advance(15001);
 	for (i = 1; i <= 3; i++)
-		deliver(bench.peer, i, 2);
+		expect_word(bench.peer, i, "+WPI");
+	harness_window(bench.source, 100, 1 << 20);
 	assert_true(harness_wait_received(bench.source, 3, XF_WAIT_MS));
 	deliver(bench.peer, 4, 1);
 	assert_true(harness_wait_received(bench.source, 4, XF_WAIT_MS));
-	assert_int_equal(harness_message(bench.source, 2)->in.attempt, 2);
-	assert_int_equal(harness_message(bench.source, 3)->in.attempt, 1);
-	assert_int_equal(harness_received(bench.source), 4);
+	for (i = 0; i < 4; i++)
+		assert_string_equal(harness_message(bench.source, i)->in.id.data, ids[i]);
+	bench_down(&bench);
+}
+
+/* What was lost is put in order at the server before it is asked for: each message off its list of those to offer again, and on to
+ * the end. What is in our hands, emitted or held, is only taken off. Then as many are asked for as were lost, whatever their size. */
+static void
+test_lost_in_order(void **state)
+{
+	static const char *off = "-NAK {\"delay\":30000000000}", *on = "-NAK";
+	struct peer_message pull, last;
+	struct bench bench;
+	unsigned i;
+
+	(void)state;
+	bench_up(&bench);
+	pull = peer_nats_message(bench.peer, PULL);
+	peer_nats_message_fini(&pull);
+	deliver(bench.peer, 1, 1);
+	assert_true(harness_wait_received(bench.source, 1, XF_WAIT_MS));
+	harness_window(bench.source, 0, 0);
+	deliver(bench.peer, 2, 1);
+	peer_hang_up(bench.peer);
+	harness_window(bench.source, 100, 1 << 20);
+	peer_nats_welcome(bench.peer, "");
+	walk(bench.peer, 5);
+	for (i = 1; i <= 105; i++) {
+		expect_word(bench.peer, i, off);
+		if (i > 2)
+			expect_word(bench.peer, i, on);
+	}
+	last = peer_nats_message(bench.peer, "$JS.ACK.S.D.1.105.");
+	assert_string_equal(last.body, on);
+	peer_nats_answer(bench.peer, &last, "");
+	peer_nats_message_fini(&last);
+	pull = peer_nats_message(bench.peer, PULL);
+	assert_non_null(strstr(pull.body, "\"batch\":3,"));
+	assert_non_null(strstr(pull.body, "\"max_bytes\":1073741823"));
+	peer_nats_message_fini(&pull);
+	for (i = 3; i <= 5; i++)
+		deliver(bench.peer, i, 2);
+	assert_true(harness_wait_received(bench.source, 5, XF_WAIT_MS));
+	pull = peer_nats_message(bench.peer, PULL);
+	assert_null(strstr(pull.body, "\"max_bytes\":1073741823"));
+	peer_nats_message_fini(&pull);
+	for (i = 0; i < 5; i++)
+		assert_int_equal(harness_message(bench.source, i)->in.attempt, i < 2 ? 1 : 2);
 	bench_down(&bench);
 }
 
@@ -188,7 +238,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_unheard),
-		cmocka_unit_test(test_held_is_not_doubled),
+		cmocka_unit_test(test_held),
+		cmocka_unit_test(test_lost_in_order),
 		cmocka_unit_test(test_settings),
 	};
 
