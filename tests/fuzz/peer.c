@@ -1,6 +1,7 @@
 /*
- * Whatever a broker says, over several connections, to an endpoint of the real plugin: nothing breaks, what is emitted can be read, and
- * each token is completed once.
+ * Whatever a broker says, over several connections, to an endpoint of the real plugin: nothing breaks, what is emitted can be read and is
+ * no more than was asked for, and each token is completed once: before the end of its connection is told, and as stored only where
+ * the broker said something that can mean so.
  *
  * The first byte chooses the route; PART ends what is sent before the next wait. There is no network, time or chance:
  * getaddrinfo(), connect(), poll() and getrandom() are the ones below, and what is played is over when nothing is left to be said.
@@ -26,25 +27,28 @@
 
 enum { STEPS_MAX = 80, MESSAGES = 2 };
 
-/* Routes whose one end is played with; the first byte of the input chooses. */
-static const char *const routes[] = {
+/* Routes whose one end is played with; the first byte of the input chooses. CONFIRMS is in every confirmation. */
+static const struct {
+	const char *route;
+	struct xf_str confirms;
+} routes[] = {
 #if defined(PEER_nats)
 #define URL "nats://u:p@127.0.0.1:4222"
-	"from: {transport: p}, to: {transport: t, mode: jetstream}",
-	"from: {transport: p}, to: {transport: t, mode: core}",
-	"from: {transport: t, mode: jetstream, stream: S, durable: D}, to: p",
-	"from: {transport: t, mode: core, subject: 'a.*'}, to: p",
+	{"from: {transport: p}, to: {transport: t, mode: jetstream}", {"{\"stream\":", 10}},
+	{"from: {transport: p}, to: {transport: t, mode: core}", {"PONG", 4}},
+	{"from: {transport: t, mode: jetstream, stream: S, durable: D}, to: p", {NULL, 0}},
+	{"from: {transport: t, mode: core, subject: 'a.*'}, to: p", {NULL, 0}},
 #elif defined(PEER_redis)
 #define URL "redis://u:p@127.0.0.1:6379/1"
-	"from: {transport: p}, to: {transport: t, mode: stream}",
-	"from: {transport: p}, to: {transport: t, mode: pubsub}",
-	"from: {transport: t, mode: stream, group: g, subject: a}, to: p",
-	"from: {transport: t, mode: list, subject: a}, to: p",
-	"from: {transport: t, mode: pubsub, subject: 'a.*'}, to: p",
+	{"from: {transport: p}, to: {transport: t, mode: stream}", {"$", 1}},
+	{"from: {transport: p}, to: {transport: t, mode: pubsub}", {":", 1}},
+	{"from: {transport: t, mode: stream, group: g, subject: a}, to: p", {NULL, 0}},
+	{"from: {transport: t, mode: list, subject: a}, to: p", {NULL, 0}},
+	{"from: {transport: t, mode: pubsub, subject: 'a.*'}, to: p", {NULL, 0}},
 #else
 #define URL "amqp://u:p@127.0.0.1:5672/v"
-	"from: {transport: p}, to: {transport: t, exchange: e}",
-	"from: {transport: t, queue: q}, to: p",
+	{"from: {transport: p}, to: {transport: t, exchange: e}", {"\0\x3c\0\x50", 4}}, /* basic.ack */
+	{"from: {transport: t, queue: q}, to: p", {NULL, 0}},
 #endif
 };
 
@@ -58,6 +62,9 @@ static struct {
 	void *instance;
 	struct xf_settlement settlements[TOKENS];
 	uint32_t settlement_count;
+	uint32_t credit;                /* that is left in this call of work() */
+	bool lossy;
+	bool can_confirm;               /* it is said */
 	uint64_t taken;                 /* tokens, from 1 */
 	bool completed[TOKENS + 1];
 } play;
@@ -188,6 +195,8 @@ state(struct xf_endpoint *endpoint, uint32_t now, const char *reason)
 {
 	(void)endpoint;
 	XF_ASSERT(now <= XF_STATE_BLOCKED && (reason != NULL || now == XF_STATE_UP));
+	for (uint64_t token = 1; now == XF_STATE_DOWN && token <= play.taken; token++)
+		XF_ASSERT(play.completed[token]);
 }
 
 static uint64_t sum; /* of all bytes, so that they are read */
@@ -204,6 +213,8 @@ static uint32_t
 emit(struct xf_endpoint *endpoint, const struct xf_incoming *messages, uint32_t stride, uint32_t count)
 {
 	(void)endpoint;
+	XF_ASSERT(play.lossy || count <= play.credit);
+	play.credit -= play.lossy ? 0 : count;
 	for (uint32_t i = 0; i < count; i++) {
 		const struct xf_incoming *m = (const struct xf_incoming *)((const char *)messages + (size_t)i * stride);
 		uint32_t outcome = XF_SETTLE_ACK + (uint32_t)m->handle % 3;
@@ -234,6 +245,7 @@ complete(struct xf_endpoint *endpoint, const struct xf_result *results, uint32_t
 	for (uint32_t i = 0; i < count; i++) {
 		XF_ASSERT(results[i].token >= 1 && results[i].token <= TOKENS && !play.completed[results[i].token]);
 		XF_ASSERT(results[i].code >= XF_RESULT_STORED && results[i].code <= XF_RESULT_REJECTED);
+		XF_ASSERT(results[i].code != XF_RESULT_STORED || play.can_confirm);
 		play.completed[results[i].token] = true;
 		touch(results[i].reason);
 	}
@@ -308,7 +320,7 @@ conf_of(size_t route)
 	if (made[route] != NULL)
 		return made[route];
 	xf_buffer_printf(&text, "transports: {p: {plugin: plain}, t: {plugin: tested, url: '%s'}}\nroutes: [{name: r, %s}]\n",
-	                 URL, routes[route]);
+	                 URL, routes[route].route);
 	made[route] = xf_conf_load_text("peer.yaml", fuzz_text(&text), &catalogue, &errors);
 	if (made[route] == NULL)
 		fputs(errors.data, stderr);
@@ -353,10 +365,12 @@ begin(const struct end *end, void *shared)
 static void
 work(const struct end *end)
 {
+	play.lossy = end->conf->traits & XF_TRAIT_LOSSY;
 	for (int step = 0, silent = 0; step < STEPS_MAX && silent < 3; step++) {
-		struct xf_work now = {.struct_size = sizeof(now), .ready = POLLIN, .credit_messages = 100,
+		struct xf_work now = {.struct_size = sizeof(now), .ready = POLLIN, .credit_messages = 2,
 		                      .credit_bytes = 1 << 20, .fd = -1, .timeout_ms = 1000};
 
+		play.credit = now.credit_messages;
 		(end->sink ? end->class->sink->work : end->class->source->work)(play.instance, &now);
 		if (end->sink && now.room > 0)
 			publish(end->class->sink, now.room);
@@ -369,15 +383,37 @@ work(const struct end *end)
 	}
 }
 
+/* Whether WORD is in what is said, over the ends of its parts. */
+static bool
+is_said(struct xf_str input, struct xf_str word)
+{
+	struct xf_buffer said = {0};
+	bool found;
+
+	while (input.len > 0) {
+		const char *mark = memmem(input.data, input.len, PART, sizeof(PART) - 1);
+		uint64_t size = mark != NULL ? (uint64_t)(mark - input.data) : input.len;
+		uint64_t gone = size + (mark != NULL ? sizeof(PART) - 1 : 0);
+
+		xf_buffer_append(&said, input.data, size);
+		input = (struct xf_str){input.data + gone, input.len - gone};
+	}
+	found = word.len > 0 && said.len >= word.len && memmem(said.data, said.len, word.data, word.len) != NULL;
+	xf_buffer_fini(&said);
+	return found;
+}
+
 void
 fuzz_one(struct xf_str input)
 {
-	struct end end = end_of(input.len > 0 ? (unsigned char)input.data[0] % ROUTES : 0);
+	size_t route = input.len > 0 ? (unsigned char)input.data[0] % ROUTES : 0;
+	struct end end = end_of(route);
 	struct xf_error error = {{0}};
 	void *shared = NULL;
 
 	play = (typeof(play)){.fd = -1, .now = 1000000};
 	play.left = input.len > 0 ? (struct xf_str){input.data + 1, input.len - 1} : input;
+	play.can_confirm = is_said(play.left, routes[route].confirms);
 	if (end.class->open != NULL)
 		XF_ASSERT(end.class->open(&host, end.conf->transport->options, xf_str("t"), &shared, &error) == 0);
 	begin(&end, shared);
