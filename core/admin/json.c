@@ -137,6 +137,20 @@ add_sight(cJSON *object, const struct xf_endpoint_status *endpoint)
 }
 
 static cJSON *
+spool_json(const struct xf_endpoint_status *endpoint)
+{
+	cJSON *object = cJSON_CreateObject();
+
+	add_count(object, "messages", endpoint->spool.messages);
+	add_count(object, "bytes", endpoint->spool.bytes);
+	add_count(object, "bytes_max", endpoint->spool.bytes_max);
+	add_count(object, "refused", endpoint->spool.refused);
+	cJSON_AddBoolToObject(object, "failed", endpoint->spool.failed);
+	add_seconds(object, "oldest_seconds", endpoint->spool_age_ms * 1000);
+	return object;
+}
+
+static cJSON *
 endpoint_json(const struct xf_endpoint_status *endpoint)
 {
 	cJSON *object = cJSON_CreateObject();
@@ -151,20 +165,8 @@ endpoint_json(const struct xf_endpoint_status *endpoint)
 	add_count(object, "reconnects", endpoint->reconnects);
 	add_count(object, "violations", endpoint->violations);
 	add_sight(object, endpoint);
-	return object;
-}
-
-static cJSON *
-spool_json(const struct xf_leg_status *leg)
-{
-	cJSON *object = cJSON_CreateObject();
-
-	add_count(object, "messages", leg->spool.messages);
-	add_count(object, "bytes", leg->spool.bytes);
-	add_count(object, "bytes_max", leg->spool.bytes_max);
-	add_count(object, "refused", leg->spool.refused);
-	cJSON_AddBoolToObject(object, "failed", leg->spool.failed);
-	add_seconds(object, "oldest_seconds", leg->spool_age_ms * 1000);
+	if (endpoint->spools)
+		cJSON_AddItemToObject(object, "spool", spool_json(endpoint));
 	return object;
 }
 
@@ -189,8 +191,6 @@ leg_json(const struct xf_leg_status *leg, const char *side)
 	add_count(object, "only", leg->only);
 	add_seconds(object, "oldest_unconfirmed_seconds", leg->oldest_ms * 1000);
 	add_latency(object, "publish_latency", &leg->publish);
-	if (leg->spools)
-		cJSON_AddItemToObject(object, "spool", spool_json(leg));
 	return object;
 }
 

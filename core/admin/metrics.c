@@ -62,6 +62,18 @@ static const struct row endpoint_rows[] = {
 	 FIELD(xf_endpoint_status, violations)},
 };
 
+/* Of a source that accepts into a spool. */
+static const struct row source_spool_rows[] = {
+	{"spool_messages", "gauge", "Messages that were accepted and wait in the spool.", COUNT,
+	 FIELD(xf_endpoint_status, spool.messages)},
+	{"spool_bytes", "gauge", "Bytes in the spool.", COUNT, FIELD(xf_endpoint_status, spool.bytes)},
+	{"spool_bytes_max", "gauge", "Bytes that the spool may hold.", COUNT, FIELD(xf_endpoint_status, spool.bytes_max)},
+	{"spool_refused_total", "counter", "Messages that found no room in the spool, and wait.", COUNT,
+	 FIELD(xf_endpoint_status, spool.refused)},
+	{"spool_oldest_seconds", "gauge", "Age of the oldest message in the spool.", MILLIS,
+	 FIELD(xf_endpoint_status, spool_age_ms)},
+};
+
 /* The names go behind "sink_" for a route's sink, behind "migration_side_" for the sum over routes. */
 static const struct row leg_rows[] = {
 	{"accepted_total", "counter", "Messages and copies meant for this sink.", COUNT,
@@ -79,13 +91,13 @@ static const struct row leg_rows[] = {
 	 "Messages taken over by the other side that were certainly never sent here.", COUNT,
 	 FIELD(xf_leg_status, moved)},
 	{"spooled_total", "counter", "Messages and copies that went to the spool.", COUNT, FIELD(xf_leg_status, spooled)},
-	{"spool_messages", "gauge", "Messages and copies that wait in the spool.", COUNT, FIELD(xf_leg_status, spool.messages)},
-	{"spool_bytes", "gauge", "Bytes in the spool.", COUNT, FIELD(xf_leg_status, spool.bytes)},
-	{"spool_bytes_max", "gauge", "Bytes that the spool may hold.", COUNT, FIELD(xf_leg_status, spool.bytes_max)},
+	{"spool_messages", "gauge", "Messages and copies that wait in the spool.", COUNT, FIELD(xf_leg_status, sink.spool.messages)},
+	{"spool_bytes", "gauge", "Bytes in the spool.", COUNT, FIELD(xf_leg_status, sink.spool.bytes)},
+	{"spool_bytes_max", "gauge", "Bytes that the spool may hold.", COUNT, FIELD(xf_leg_status, sink.spool.bytes_max)},
 	{"spool_refused_total", "counter", "Messages and copies that found no room in the spool; they wait, or were dropped.",
-	 COUNT, FIELD(xf_leg_status, spool.refused)},
+	 COUNT, FIELD(xf_leg_status, sink.spool.refused)},
 	{"spool_oldest_seconds", "gauge", "Age of the oldest message in the spool.", MILLIS,
-	 FIELD(xf_leg_status, spool_age_ms)},
+	 FIELD(xf_leg_status, sink.spool_age_ms)},
 	{"retried_total", "counter", "Messages and copies offered to the broker again.", COUNT,
 	 FIELD(xf_leg_status, retried)},
 	{"copies_total", "counter", "Mirror copies among the accepted.", COUNT, FIELD(xf_leg_status, copies)},
@@ -307,6 +319,28 @@ render_sights(const struct xf_snapshot *snapshot, struct xf_buffer *out)
 				open_labels(out, "sink_", sight_rows[r].name);
 				sink_labels(out, &snapshot->routes[i], j);
 				sight_number(out, r, sight);
+			}
+	}
+}
+
+static void
+render_source_spools(const struct xf_snapshot *snapshot, struct xf_buffer *out)
+{
+	for (size_t r = 0; r < ROWS(source_spool_rows); r++) {
+		const struct row *row = &source_spool_rows[r];
+
+		family(out, "source_", row->name, row->type, row->help);
+		for (size_t i = 0; i < snapshot->route_count; i++)
+			for (size_t j = 0; j < snapshot->routes[i].source_count; j++) {
+				const struct xf_endpoint_status *source = &snapshot->routes[i].sources[j];
+
+				if (!source->spools)
+					continue;
+				open_labels(out, "source_", row->name);
+				route_labels(out, &snapshot->routes[i], 0);
+				label(out, "endpoint", source->name);
+				label(out, "transport", source->transport);
+				number(out, row, source);
 			}
 	}
 }
@@ -582,6 +616,7 @@ xf_metrics_render(const struct xf_snapshot *snapshot, struct xf_buffer *out)
 	render_endpoints(snapshot, out);
 	render_sinks(snapshot, out);
 	render_sights(snapshot, out);
+	render_source_spools(snapshot, out);
 	render_percents(snapshot, out);
 	render_stages(snapshot, out);
 	render_buckets(snapshot, out);

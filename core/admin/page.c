@@ -55,7 +55,7 @@ const char xf_page_html[] =
 	"ng(x.mirror)],[n(x.buckets.moving),\"n\"],[n(x.buckets.stuck),x.buckets.stuck?\"n bad\":\"n\"],[n(x.si"
 	"des.old.confirmed),\"n\"],[n(x.sides.new.confirmed),\"n\"]]);\n"
 	"  $(\"spools\").replaceChildren();$(\"spooled\").hidden=true;\n"
-	"  for(const x of d.routes)for(const k of x.sinks)if(k.spool){const s=k.spool;$(\"spooled\").hidden=false;row($(\"spools\"),[[k.name,"
+	"  for(const x of d.routes)for(const k of x.sources.concat(x.sinks))if(k.spool){const s=k.spool;$(\"spooled\").hidden=false;row($(\"spools\"),[[k.name,"
 	"s.failed?\"bad\":\"\"],[n(s.messages),\"n\"],[n(s.bytes),\"n\"],[n(s.bytes_max),\"n\"],[s.messages?n(Math.floor(s.oldest_seconds))+\" s"
 	"\":\"-\",\"n\"],[n(s.refused),s.refused?\"n bad\":\"n\"]])}\n"
 	"  $(\"dead\").hidden=!d.dead.count;$(\"dead\").textContent=n(d.dead.count)+\" dead letters: crossfade dead list\";\n"

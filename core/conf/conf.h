@@ -95,7 +95,8 @@ struct xf_conf_endpoint {
 	const char *shown;            /* for people: the subject, or what a source reads instead: a queue's name */
 	struct xf_template *template; /* sink: never NULL; source: NULL */
 	enum xf_when_down when_down;
-	uint64_t spool_max_size;         /* of WHEN_DOWN_SPOOL: bytes */
+	bool accept_spooled;             /* source: what it brings is settled once it stands in a spool of its own */
+	uint64_t spool_max_size;         /* of the source's spool, or of WHEN_DOWN_SPOOL: bytes */
 	bool spool_drops;                /* what finds it full is dropped; else it waits */
 	enum xf_envelope envelope;
 	bool subject_escape;             /* source: foreign names are escaped; sink: such subjects are turned back */

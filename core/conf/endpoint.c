@@ -12,12 +12,22 @@ enum {
 	CONNECTIONS_MAX = 16,
 };
 
-enum { ENDPOINT_TRANSPORT, ENDPOINT_SUBJECT, ENDPOINT_ENVELOPE, ENDPOINT_ESCAPE, ENDPOINT_CONNECTIONS, SOURCE_MESSAGE_ID };
+enum {
+	ENDPOINT_TRANSPORT,
+	ENDPOINT_SUBJECT,
+	ENDPOINT_ENVELOPE,
+	ENDPOINT_ESCAPE,
+	ENDPOINT_CONNECTIONS,
+	SOURCE_MESSAGE_ID,
+	SOURCE_ACCEPT,
+	SOURCE_SPOOL,
+};
 
-enum { SINK_WHEN_DOWN = SOURCE_MESSAGE_ID, SINK_IN_PLACE, SINK_WEIGHT, SINK_SPOOL };
+enum { SINK_WHEN_DOWN = ENDPOINT_CONNECTIONS + 1, SINK_IN_PLACE, SINK_WEIGHT, SINK_SPOOL };
 
 static const char *const envelope_words[] = {"none", "json", NULL};          /* as in enum xf_envelope */
 static const char *const when_down_words[] = {"wait", "drop", "spool", NULL}; /* as in enum xf_when_down */
+static const char *const accept_words[] = {"confirmed", "spooled", NULL};
 static const char *const when_full_words[] = {"wait", "drop", NULL};
 
 #define TRANSPORT_ROW                                                                                          \
@@ -35,14 +45,14 @@ static const struct xf_option *const source_rows[] = {
 	ESCAPE_ROW,
 	CONNECTIONS_ROW,
 	XF_ROW(.type = XF_OPTION_STRING, .key = "message_id"),
+	XF_ROW(.type = XF_OPTION_ENUM, .key = "accept", .def = "confirmed", .values = accept_words),
+	XF_ROW(.type = XF_OPTION_NODE, .key = "spool"),
 	NULL,
 };
 
 static const struct xf_option *const source_later_rows[] = {
-	XF_LATER("accept"),
-	XF_LATER("dedupe"),
+	XF_ELSEWHERE("dedupe", "at the route"),
 	XF_ELSEWHERE("max_deliver", "at the route"),
-	XF_LATER("spool"),
 	XF_ELSEWHERE("drain_first", "beside 'migration' in 'from'"),
 	XF_ELSEWHERE("order", "at the route"),
 	XF_ELSEWHERE("in_place", "at the 'old' of a migration"),
@@ -71,8 +81,16 @@ static const struct xf_option *const spool_rows[] = {
 	NULL,
 };
 
+/* What finds the spool of a source full waits in its broker. */
+static const struct xf_option *const source_spool_rows[] = {
+	XF_ROW(.type = XF_OPTION_BYTES, .key = "max_size", .def = "1GiB", .min = 1 << 16,
+	       .max = INT64_C(1) << 40),
+	XF_ELSEWHERE("when_full", "at a sink; a source waits"),
+	NULL,
+};
+
 static const struct xf_option *const sink_later_rows[] = {
-	XF_LATER("dedupe"),
+	XF_ELSEWHERE("dedupe", "at the route"),
 	XF_ELSEWHERE("message_id", "at a source"),
 	XF_ELSEWHERE("require", "beside 'all' in 'to'"),
 	NULL,
@@ -208,8 +226,24 @@ weight_read(struct xf_loading *l, const struct xf_conf_endpoint *ep, const struc
 		*weight = (uint32_t)xf_config_option(core, SINK_WEIGHT)->i64;
 }
 
+/* NODE is what stands at 'spool', or NULL. NULL: something in it is wrong. */
+static const struct xf_config *
+spool_read(struct xf_loading *l, const struct xf_conf_endpoint *ep, const struct xf_yaml *node,
+           const struct xf_option *const *rows, const char *scope)
+{
+	const struct xf_config *config;
+
+	if (node != NULL && node->kind != XF_YAML_MAP && !node->bad)
+		xf_report_error(l->report, node->place, "%s'spool' is %s; expected a map like {max_size: 1GiB}", scope,
+		                xf_yaml_kind_name(node));
+	if (node == NULL || node->kind != XF_YAML_MAP)
+		node = xf_read_empty_map(l, ep->place);
+	config = xf_read_rows(l, node, xf_arena_format(l->arena, "%sspool: ", scope), rows);
+	return xf_config_sound(config) ? config : NULL;
+}
+
 static void
-spool_read(struct xf_loading *l, struct xf_conf_endpoint *ep, const struct xf_config *core, const char *scope)
+sink_spool_read(struct xf_loading *l, struct xf_conf_endpoint *ep, const struct xf_config *core, const char *scope)
 {
 	const struct xf_yaml *node = xf_config_node(core, SINK_SPOOL);
 	const struct xf_config *config;
@@ -217,16 +251,26 @@ spool_read(struct xf_loading *l, struct xf_conf_endpoint *ep, const struct xf_co
 	if (node != NULL && ep->when_down != XF_WHEN_DOWN_SPOOL && xf_config_node(core, SINK_IN_PLACE) == NULL)
 		xf_report_error(l->report, xf_config_key_place(core, SINK_SPOOL),
 		                "%s'spool' without 'when_down: spool', so nothing would ever be in it", scope);
-	if (node != NULL && node->kind != XF_YAML_MAP && !node->bad)
-		xf_report_error(l->report, node->place, "%s'spool' is %s; expected a map like {max_size: 1GiB}", scope,
-		                xf_yaml_kind_name(node));
-	if (node == NULL || node->kind != XF_YAML_MAP)
-		node = xf_read_empty_map(l, ep->place);
-	config = xf_read_rows(l, node, xf_arena_format(l->arena, "%sspool: ", scope), spool_rows);
-	if (!xf_config_sound(config))
+	config = spool_read(l, ep, node, spool_rows, scope);
+	if (config == NULL)
 		return;
 	ep->spool_max_size = (uint64_t)xf_config_option(config, SPOOL_MAX_SIZE)->i64;
 	ep->spool_drops = xf_config_option(config, SPOOL_WHEN_FULL)->i64 == 1;
+}
+
+static void
+source_spool_read(struct xf_loading *l, struct xf_conf_endpoint *ep, const struct xf_config *core, const char *scope)
+{
+	const struct xf_yaml *node = xf_config_node(core, SOURCE_SPOOL);
+	const struct xf_config *config;
+
+	ep->accept_spooled = xf_config_option(core, SOURCE_ACCEPT)->i64 == 1;
+	if (node != NULL && !ep->accept_spooled)
+		xf_report_error(l->report, xf_config_key_place(core, SOURCE_SPOOL),
+		                "%s'spool' without 'accept: spooled', so nothing would ever be in it", scope);
+	config = spool_read(l, ep, node, source_spool_rows, scope);
+	if (config != NULL)
+		ep->spool_max_size = (uint64_t)xf_config_option(config, SPOOL_MAX_SIZE)->i64;
 }
 
 static void
@@ -235,7 +279,7 @@ sink_core_read(struct xf_loading *l, struct xf_conf_endpoint *ep, const struct x
 {
 	ep->connections = (uint32_t)xf_config_option(core, ENDPOINT_CONNECTIONS)->i64;
 	ep->when_down = (enum xf_when_down)xf_config_option(core, SINK_WHEN_DOWN)->i64;
-	spool_read(l, ep, core, setting->scope);
+	sink_spool_read(l, ep, core, setting->scope);
 	sink_subject_read(l, ep, core, setting->scope);
 	if (xf_config_node(core, SINK_IN_PLACE) != NULL)
 		in_place_check(l, ep, core, setting);
@@ -249,6 +293,7 @@ source_core_read(struct xf_loading *l, struct xf_conf_endpoint *ep, const struct
 	struct xf_str constant;
 
 	ep->connections = 1;
+	source_spool_read(l, ep, core, scope);
 	ep->subject = xf_read_text(core, ENDPOINT_SUBJECT);
 	ep->message_id = xf_read_template(l, core, SOURCE_MESSAGE_ID, scope, "message_id");
 	if (ep->message_id != NULL && xf_template_constant(ep->message_id, &constant))

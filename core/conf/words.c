@@ -34,7 +34,7 @@ promise_of(const struct xf_conf_endpoint *source, const struct xf_conf_endpoint 
 	if (sink->traits & XF_TRAIT_EPHEMERAL)
 		return PROMISE_EPHEMERAL;
 	if (source->traits & XF_TRAIT_LOSSY)
-		return sink->when_down == XF_WHEN_DOWN_SPOOL ? PROMISE_LOSSY_SPOOLED : PROMISE_LOSSY;
+		return source->accept_spooled || sink->when_down == XF_WHEN_DOWN_SPOOL ? PROMISE_LOSSY_SPOOLED : PROMISE_LOSSY;
 	if (sink->when_down == XF_WHEN_DOWN_DROP)
 		return PROMISE_WHILE_UP;
 	return sink->traits & XF_TRAIT_DEDUP ? PROMISE_DEDUP : PROMISE_ONCE;

@@ -344,11 +344,28 @@ xf_flow_route_status(const struct xf_flow *flow, size_t index, struct xf_route_s
 }
 
 static void
+spool_sum(struct xf_endpoint_status *sum, const struct xf_endpoint_status *a, const struct xf_endpoint_status *b)
+{
+	sum->spools = a->spools || b->spools;
+	sum->spool = (struct xf_spool_numbers){
+		.messages = a->spool.messages + b->spool.messages,
+		.bytes = a->spool.bytes + b->spool.bytes,
+		.bytes_max = a->spool.bytes_max + b->spool.bytes_max,
+		.refused = a->spool.refused + b->spool.refused,
+		.failed = a->spool.failed || b->spool.failed,
+	};
+	sum->spool_age_ms = a->spool_age_ms > b->spool_age_ms ? a->spool_age_ms : b->spool_age_ms;
+}
+
+static void
 leg_status_sum(struct xf_leg_status *sum, const struct xf_leg_status *leg, bool first)
 {
+	const struct xf_endpoint_status had = sum->sink;
+
 	if (first || (leg->sink.state == XF_STATE_DOWN && sum->sink.state != XF_STATE_DOWN) ||
 	    (leg->sink.state == XF_STATE_BLOCKED && sum->sink.state == XF_STATE_UP))
 		sum->sink = leg->sink;
+	spool_sum(&sum->sink, &had, &leg->sink);
 	sum->accepted += leg->accepted;
 	sum->confirmed += leg->confirmed;
 	sum->refused += leg->refused;
@@ -356,14 +373,6 @@ leg_status_sum(struct xf_leg_status *sum, const struct xf_leg_status *leg, bool 
 	sum->crossed += leg->crossed;
 	sum->moved += leg->moved;
 	sum->spooled += leg->spooled;
-	sum->spools = sum->spools || leg->spools;
-	sum->spool.messages += leg->spool.messages;
-	sum->spool.bytes += leg->spool.bytes;
-	sum->spool.bytes_max += leg->spool.bytes_max;
-	sum->spool.refused += leg->spool.refused;
-	sum->spool.failed = sum->spool.failed || leg->spool.failed;
-	if (leg->spool_age_ms > sum->spool_age_ms)
-		sum->spool_age_ms = leg->spool_age_ms;
 	sum->in_flight += leg->in_flight;
 	sum->retried += leg->retried;
 	sum->copies += leg->copies;
@@ -381,8 +390,9 @@ migration_maps(const struct xf_flow *flow, const struct xf_migration *migration,
 	for (size_t i = 0; i < flow->route_count; i++) {
 		const struct xf_route *route = flow->routes[i];
 
-		for (size_t s = 0; route->migration == migration && s < route->conf->source_count; s++)
-			xf_inlet_maps(route->sources[s].inlet, maps);
+		for (size_t s = 0; route->migration == migration && s < route->source_count; s++)
+			if (xf_route_source_decides(route, s))
+				xf_inlet_maps(route->sources[s].inlet, maps);
 	}
 }
 
@@ -544,7 +554,9 @@ change_follow(const struct xf_flow *flow, const struct xf_migration *migration, 
 	for (size_t i = 0; i < flow->route_count; i++) {
 		const struct xf_route *route = flow->routes[i];
 
-		for (size_t s = 0; route->migration == migration && s < route->conf->source_count; s++) {
+		for (size_t s = 0; route->migration == migration && s < route->source_count; s++) {
+			if (!xf_route_source_decides(route, s))
+				continue;
 			xf_inbox_ring(&xf_inlet_runner(route->sources[s].inlet)->inbox);
 			while (xf_inlet_knobs_version(route->sources[s].inlet) != version && xf_now_ms() < until)
 				xf_sleep_ms(1);

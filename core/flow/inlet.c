@@ -35,7 +35,7 @@ struct xf_inlet {
 	struct xf_parking parking;
 	const struct xf_source_ops *ops;
 	bool lossy;
-	bool replays; /* it reads a spool: what comes was accepted before, and is one leg of its message */
+	bool read_back; /* it reads a spool: what comes was accepted before */
 	bool all_subjects;
 	struct xf_arrival arrival;
 
@@ -259,7 +259,7 @@ message_route(struct xf_inlet *inlet, const struct xf_incoming *message)
 		return false;
 	}
 	adopted = delivery->release != NULL;
-	if (inlet->replays) {
+	if (inlet->way->setup.replays) {
 		delivery->replayed = (uint8_t)(1 + XF_REPLAY_ROLE(message->flags));
 		delivery->replayed_to = XF_REPLAY_SINK(message->flags);
 	}
@@ -308,7 +308,7 @@ message_accept(struct xf_inlet *inlet, const struct xf_incoming *message)
 	struct xf_error error;
 
 	xf_count(&inlet->accepted, 1);
-	if (inlet->replays)
+	if (inlet->read_back)
 		return message_route(inlet, message);
 	if (message->flags & XF_MESSAGE_REDELIVERED)
 		xf_count(&inlet->redelivered, 1);
@@ -571,7 +571,7 @@ credit_set(struct xf_inlet *inlet, struct xf_work *work)
 	bool hold = atomic_load_explicit(&inlet->hold, memory_order_relaxed);
 
 	/* What is read back waits where it is for as long as it can go nowhere. */
-	hold = hold || (inlet->replays && inlet->way->lanes.up == 0);
+	hold = hold || (inlet->read_back && inlet->way->lanes.up == 0);
 	inlet->closed = atomic_load_explicit(&inlet->paused, memory_order_relaxed) || inlet->settlements.full;
 	work->draining = atomic_load_explicit(&inlet->draining, memory_order_relaxed);
 	if (!inlet->closed && !hold && !work->draining && open < open_max && bytes < bytes_max) {
@@ -614,7 +614,7 @@ numbers_publish(struct xf_inlet *inlet)
 	/* What is parked its broker has still, and the other side may not come to its end any more; what was read back and can
 	 * go nowhere, its spool. */
 	atomic_store_explicit(&inlet->to_settle,
-	                      inlet->replays && lanes->up == 0 ? 0 : route_open(inlet) - (inlet->lossy ? 0 : inlet->parking.count),
+	                      inlet->read_back && lanes->up == 0 ? 0 : route_open(inlet) - (inlet->lossy ? 0 : inlet->parking.count),
 	                      memory_order_release);
 }
 
@@ -735,7 +735,7 @@ xf_inlet_create(char *name, const struct xf_inlet_setup *setup, struct xf_error 
 	inlet->seen = setup->seen;
 	xf_parking_init(&inlet->parking, source, setup->backlog);
 	inlet->ops = source->transport->class->source;
-	inlet->replays = setup->way.replays;
+	inlet->read_back = setup->read_back;
 	inlet->lossy = source->traits & XF_TRAIT_LOSSY;
 	inlet->all_subjects = strcmp(source->subject, ">") == 0;
 	xf_arrival_init(&inlet->arrival, source);
@@ -919,7 +919,7 @@ xf_inlet_status(struct xf_inlet *inlet, struct xf_route_status *status)
 	uint64_t since = atomic_load_explicit(&inlet->oldest_ms, memory_order_relaxed), now = xf_now_ms();
 
 	status->rejected += xf_read(&inlet->settlements.kept);
-	if (!inlet->replays)
+	if (!inlet->read_back)
 		intake_status(inlet, status);
 	status->in_flight_bytes += xf_read(&inlet->bytes);
 	status->paused = status->paused || atomic_load(&inlet->paused);

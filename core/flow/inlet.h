@@ -20,6 +20,7 @@ struct xf_inlet;
 struct xf_inlet_setup {
 	struct xf_way_setup way;
 	const struct xf_conf_endpoint *source;
+	bool read_back; /* it reads a spool: what comes was accepted before, and counted */
 	void *shared; /* the transport's */
 	struct xf_letters *letters;
 	struct xf_seen *seen;       /* NULL: duplicates are not looked for */

@@ -104,6 +104,14 @@ inlet_create(const struct xf_route *route, struct xf_route_source *source, char 
 	return XF_OK;
 }
 
+/* "orders/from"; "orders/from/1", "/2", ... */
+static char *
+source_name(const struct xf_route *route, size_t index)
+{
+	return route->conf->source_count == 1 ? xf_format("%s/from", route->conf->name)
+	                                      : xf_format("%s/from/%zu", route->conf->name, index + 1);
+}
+
 static enum xf_status
 source_create(struct xf_route *route, const struct xf_route_setup *setup, size_t index, struct xf_error *error)
 {
@@ -114,20 +122,29 @@ source_create(struct xf_route *route, const struct xf_route_setup *setup, size_t
 		.seen = route->seen,
 		.backlog = route->conf->sources[index].migration != NULL ? route->backlog : NULL,
 	};
-	char *name;
+	char *name = source_name(route, index);
 
+	if (inlet.source->accept_spooled) {
+		source->accepts = xf_spooler_use(route->open_spoolers, route->holder->conf->server.data_dir, name, inlet.source, error);
+		if (source->accepts == NULL) {
+			free(name);
+			return XF_FAILED;
+		}
+	}
 	way_setup_fill(route, &inlet.way);
+	inlet.way.accepts = source->accepts;
 	if (kept != NULL) {
+		free(name);
 		source->kept = true;
 		source->way = xf_inlet_way(kept->inlet, &inlet.way);
 		return XF_OK;
 	}
 	source->transport = xf_transport_use(route->transports, inlet.source->transport, route->holder, error);
-	if (source->transport == NULL)
+	if (source->transport == NULL) {
+		free(name);
 		return XF_FAILED;
+	}
 	inlet.shared = source->transport->shared;
-	name = route->conf->source_count == 1 ? xf_format("%s/from", route->conf->name)
-	                                      : xf_format("%s/from/%zu", route->conf->name, index + 1);
 	return inlet_create(route, source, name, &inlet, error);
 }
 
@@ -137,35 +154,55 @@ static const struct xf_conf_endpoint replay_conf = {.transport = &replay_transpo
 
 /* The one of FROM that reads the same spool, which is in the same place, or NULL. */
 static struct xf_route_source *
-replay_kept(struct xf_route *from, const struct xf_route *route, size_t index, unsigned sink)
+reader_kept(struct xf_route *from, const struct xf_route *route, size_t index)
 {
 	if (from == NULL || from->conf->source_count != route->conf->source_count || index >= from->source_count ||
-	    from->spoolers[sink] != route->spoolers[sink] || from->sources[index].replays != sink + 1)
+	    from->sources[index].reads != route->sources[index].reads)
 		return NULL;
 	return &from->sources[index];
 }
 
+/* A source for SPOOLER: of what a sink could not take, or with REPLAYS false of what a source has accepted. NAME is taken. */
 static enum xf_status
-replay_create(struct xf_route *route, const struct xf_route_setup *setup, unsigned sink, struct xf_error *error)
+reader_create(struct xf_route *route, const struct xf_route_setup *setup, struct xf_spooler *spooler, bool replays, char *name,
+              struct xf_error *error)
 {
-	size_t index = route->source_count;
-	struct xf_route_source *source = &route->sources[index], *kept = replay_kept(setup->from, route, index, sink);
+	size_t index = route->source_count++;
+	struct xf_route_source *source = &route->sources[index], *kept;
 	struct xf_inlet_setup inlet = {
 		.source = &replay_conf,
-		.shared = route->spoolers[sink],
+		.read_back = true,
+		.shared = spooler,
 		.letters = setup->letters,
 	};
 
-	route->source_count++;
-	source->replays = sink + 1;
+	source->reads = spooler;
+	source->replays = replays;
+	kept = reader_kept(setup->from, route, index);
 	way_setup_fill(route, &inlet.way);
-	inlet.way.replays = true;
-	if (kept != NULL) {
-		source->kept = true;
-		source->way = xf_inlet_way(kept->inlet, &inlet.way);
-		return XF_OK;
-	}
-	return inlet_create(route, source, xf_format("%s/spool", route->outlets[sink]->name), &inlet, error);
+	inlet.way.replays = replays;
+	if (kept == NULL)
+		return inlet_create(route, source, name, &inlet, error);
+	free(name);
+	source->kept = true;
+	source->way = xf_inlet_way(kept->inlet, &inlet.way);
+	return XF_OK;
+}
+
+static enum xf_status
+readers_create(struct xf_route *route, const struct xf_route_setup *setup, struct xf_error *error)
+{
+	enum xf_status status = XF_OK;
+
+	for (size_t i = 0; status == XF_OK && i < route->conf->source_count; i++)
+		if (route->sources[i].accepts != NULL)
+			status = reader_create(route, setup, route->sources[i].accepts, false,
+			                       xf_format("%s/spool", xf_spooler_name(route->sources[i].accepts)), error);
+	for (unsigned i = 0; status == XF_OK && i < route->outlet_count; i++)
+		if (route->spoolers[i] != NULL)
+			status = reader_create(route, setup, route->spoolers[i], true, xf_format("%s/spool", route->outlets[i]->name),
+			                       error);
+	return status;
 }
 
 const struct xf_conf_migration *
@@ -222,16 +259,15 @@ xf_route_create(const struct xf_route_setup *setup, struct xf_error *error)
 	route->migration = setup->migration;
 	route->paused = setup->from != NULL && setup->from->paused;
 	route->open_spoolers = setup->spoolers;
-	route->sources = xf_alloc_array(route->conf->source_count + XF_CONF_SINKS_MAX, sizeof(*route->sources));
+	route->sources = xf_alloc_array(2 * route->conf->source_count + XF_CONF_SINKS_MAX, sizeof(*route->sources));
 	knowledge_set(route, setup);
 	status = outlets_create(route, error);
 	for (size_t i = 0; status == XF_OK && i < route->conf->source_count; i++) {
 		route->source_count++;
 		status = source_create(route, setup, i, error);
 	}
-	for (unsigned i = 0; status == XF_OK && i < route->outlet_count; i++)
-		if (route->spoolers[i] != NULL)
-			status = replay_create(route, setup, i, error);
+	if (status == XF_OK)
+		status = readers_create(route, setup, error);
 	if (status != XF_OK)
 		xf_route_destroy(&route);
 	return route;
@@ -250,6 +286,7 @@ xf_route_destroy(struct xf_route **pointer)
 
 		xf_way_destroy(&source->way);
 		xf_inlet_destroy(&source->inlet);
+		xf_spooler_release(route->open_spoolers, source->accepts);
 		xf_transport_release(route->transports, source->transport);
 		xf_holder_release(&source->holder);
 	}
@@ -480,7 +517,7 @@ xf_route_take_over(struct xf_route *new, struct xf_route *old)
 			source->holder = old->sources[i].holder;
 			source->transport = old->sources[i].transport;
 			source->kept = false;
-			old->sources[i] = (struct xf_route_source){.inlet = NULL};
+			old->sources[i] = (struct xf_route_source){.accepts = old->sources[i].accepts};
 		} else if (!is_lossy(new, i))
 			source_start(source);
 	}
@@ -573,21 +610,21 @@ endpoint_judge(struct xf_route_status *status, const struct xf_endpoint_status *
 	         endpoint->state == XF_STATE_DOWN ? "down" : "blocked", endpoint->reason);
 }
 
+/* SPOOLER may be NULL. */
 static void
-spool_status(const struct xf_route *route, unsigned i, struct xf_route_status *status)
+spool_status(struct xf_spooler *spooler, struct xf_endpoint_status *endpoint, struct xf_route_status *status)
 {
-	struct xf_leg_status *leg = &status->legs[i];
+	uint64_t now = (uint64_t)xf_wall_ms();
 	struct xf_error reason;
 
-	leg->spools = route->spoolers[i] != NULL;
-	if (!leg->spools)
+	endpoint->spools = spooler != NULL;
+	if (!endpoint->spools)
 		return;
-	xf_spooler_numbers(route->spoolers[i], &leg->spool, &reason);
-	if (leg->spool.oldest_ms != 0 && leg->spool.oldest_ms < (uint64_t)xf_wall_ms())
-		leg->spool_age_ms = (uint64_t)xf_wall_ms() - leg->spool.oldest_ms;
-	if (leg->spool.failed && status->reason[0] == '\0')
-		snprintf(status->reason, sizeof(status->reason), "the spool of %s takes nothing: %.180s", route->outlets[i]->name,
-		         reason.text);
+	xf_spooler_numbers(spooler, &endpoint->spool, &reason);
+	if (endpoint->spool.oldest_ms != 0 && endpoint->spool.oldest_ms < now)
+		endpoint->spool_age_ms = now - endpoint->spool.oldest_ms;
+	if (endpoint->spool.failed && status->reason[0] == '\0')
+		snprintf(status->reason, sizeof(status->reason), "the spool of %s takes nothing: %.180s", endpoint->name, reason.text);
 }
 
 void
@@ -609,12 +646,13 @@ xf_route_status(const struct xf_route *route, struct xf_route_status *status)
 		xf_inlet_status(route->sources[i].inlet, status);
 	for (size_t i = 0; i < conf->source_count; i++) {
 		xf_runner_status(xf_inlet_runner(route->sources[i].inlet), &status->sources[i]);
+		spool_status(route->sources[i].accepts, &status->sources[i], status);
 		endpoint_judge(status, &status->sources[i]);
 	}
 	enough = any_is_enough(conf) && outlets_up(route) > 0;
 	for (unsigned i = 0; i < route->outlet_count; i++) {
 		xf_outlet_status(route->outlets[i], &status->legs[i].sink);
-		spool_status(route, i, status);
+		spool_status(route->spoolers[i], &status->legs[i].sink, status);
 		if (!enough && outlet_is_needed(route, i))
 			endpoint_judge(status, &status->legs[i].sink);
 	}

@@ -21,7 +21,9 @@ struct xf_route_source {
 	bool kept;          /* its inlet is that of the route that it takes over from */
 	struct xf_way *way; /* for an inlet that is kept, until that is offered it */
 	bool goes_over;     /* the inlet was, and has not left its old way yet */
-	unsigned replays;   /* 1 + the sink whose spool it reads; 0: none */
+	struct xf_spooler *accepts; /* where what it brings is settled, used by it; NULL: at the sinks */
+	struct xf_spooler *reads;   /* the spool that it reads: that of a sink, or of another source; NULL: it is the configuration's */
+	bool replays;               /* that of a sink */
 };
 
 struct xf_route {
@@ -30,7 +32,7 @@ struct xf_route {
 	struct xf_transports *transports;
 	struct xf_spoolers *open_spoolers;
 	struct xf_migration *migration;
-	struct xf_route_source *sources; /* as many as conf has, and behind them one for each spool, which reads that back */
+	struct xf_route_source *sources; /* as many as conf has, and behind them one for each spool, which reads that */
 	size_t source_count;
 	struct xf_outlet *outlets[XF_CONF_SINKS_MAX]; /* a migration's old and new */
 	struct xf_transport *outlet_transports[XF_CONF_SINKS_MAX];
@@ -61,6 +63,13 @@ const struct xf_conf_migration *xf_route_reads(const struct xf_conf_route *conf)
 struct xf_route *xf_route_create(const struct xf_route_setup *setup, struct xf_error *error);
 /* Its threads have ended. */
 void xf_route_destroy(struct xf_route **route);
+
+/* Whether what comes through that source gets its side of the migration there, and first. */
+static inline bool
+xf_route_source_decides(const struct xf_route *route, size_t index)
+{
+	return route->sources[index].accepts == NULL && !route->sources[index].replays;
+}
 
 void xf_route_start_sinks(struct xf_route *route);
 void xf_route_start_sources(struct xf_route *route);

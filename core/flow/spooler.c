@@ -287,6 +287,12 @@ xf_spooler_numbers(struct xf_spooler *spooler, struct xf_spool_numbers *numbers,
 	xf_spool_reason(spooler->spool, reason);
 }
 
+const char *
+xf_spooler_name(const struct xf_spooler *spooler)
+{
+	return spooler->name;
+}
+
 struct xf_spool *
 xf_spooler_store(struct xf_spooler *spooler)
 {

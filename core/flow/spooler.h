@@ -48,6 +48,7 @@ uint64_t xf_spooler_messages(const struct xf_spooler *spooler);
 void xf_spooler_numbers(struct xf_spooler *spooler, struct xf_spool_numbers *numbers, struct xf_error *reason);
 
 /* For replay.c: the store, and who is woken when there is more in it; NULL: nobody. */
+const char *xf_spooler_name(const struct xf_spooler *spooler);
 struct xf_spool *xf_spooler_store(struct xf_spooler *spooler);
 void xf_spooler_reader(struct xf_spooler *spooler, struct xf_endpoint *reader);
 

@@ -26,6 +26,9 @@ struct xf_endpoint_status {
 	uint64_t violations; /* promises of plugin.h that the plugin broke, each ignored */
 	struct xf_sight sight;  /* the newest; known: 0 before the first */
 	uint64_t sight_age_ms;
+	bool spools;           /* it has a spool, of which: */
+	struct xf_spool_numbers spool;
+	uint64_t spool_age_ms; /* of the oldest message in it */
 };
 
 /* One way out of a route: a sink, with the counters of its legs. A leg is one message to one sink.
@@ -47,9 +50,6 @@ struct xf_leg_status {
 	uint64_t only;         /* of a migration: messages that this side alone holds, since no copy reached the other */
 	uint64_t oldest_ms;    /* age of the oldest leg in flight */
 	struct xf_histogram_snapshot publish; /* taken by the plugin to confirmed */
-	bool spools;           /* it has a spool, of which: */
-	struct xf_spool_numbers spool;
-	uint64_t spool_age_ms; /* of the oldest message in it */
 };
 
 struct xf_route_status {

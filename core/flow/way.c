@@ -1,6 +1,7 @@
 #include "flow/way.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "base/counter.h"
@@ -96,7 +97,7 @@ xf_way_look(struct xf_way *way)
 {
 	way->now_ms = xf_now_ms();
 	for (unsigned i = 0; i < way->lanes.pipe_count; i++)
-		way->pipes[i].gate = xf_sink_gate(way->pipes[i].sink);
+		way->pipes[i].gate = way->pipes[i].sink != NULL ? xf_sink_gate(way->pipes[i].sink) : 0;
 }
 
 void
@@ -284,6 +285,33 @@ xf_way_spooling(const struct xf_way *way)
 
 /* ---- Life ------------------------------------------------------------------------------------------- */
 
+/* What the lanes decide between: where all goes to one spool, a sink that is never up. */
+static void
+lanes_fill(struct xf_way *way, const struct xf_destination *destination)
+{
+	const struct xf_way_setup *setup = &way->setup;
+	const struct xf_conf_route *route = setup->route;
+	const struct xf_destination spool = {.to = XF_TO_SINK, .sink_count = 1};
+	struct xf_lanes *lanes = &way->lanes;
+
+	if (setup->accepts != NULL) {
+		memset(way->setup.spoolers, 0, sizeof(way->setup.spoolers));
+		way->setup.spoolers[0] = setup->accepts;
+		xf_lanes_init(lanes, &lanes_ops, way, &spool, route->order == XF_ORDER_NONE ? XF_ORDER_NONE : XF_ORDER_LANE);
+		xf_lanes_add_sink(lanes, 1, false);
+		xf_lanes_add_spool(lanes, false, 0);
+		return;
+	}
+	xf_lanes_init(lanes, &lanes_ops, way, destination, route->order);
+	for (unsigned sink = 0; sink < destination->sink_count; sink++) {
+		const struct xf_conf_endpoint *conf = setup->sink_conf[sink];
+
+		xf_lanes_add_sink(lanes, xf_sink_connections(conf), conf->when_down == XF_WHEN_DOWN_DROP);
+		if (setup->spoolers[sink] != NULL && !setup->replays)
+			xf_lanes_add_spool(lanes, conf->spool_drops, way->now_ms);
+	}
+}
+
 struct xf_way *
 xf_way_create(const struct xf_way_setup *setup, struct xf_runner *runner, const struct xf_way_ops *ops, void *context)
 {
@@ -301,17 +329,11 @@ xf_way_create(const struct xf_way_setup *setup, struct xf_runner *runner, const 
 	if (setup->replays)
 		destination.mirror = XF_MIRROR_OFF;
 	xf_maker_init(&way->maker, setup->server, route, &destination, &runner->inbox);
-	xf_lanes_init(lanes, &lanes_ops, way, &destination, route->order);
-	for (unsigned sink = 0; sink < destination.sink_count; sink++) {
-		const struct xf_conf_endpoint *conf = setup->sink_conf[sink];
-
-		xf_maker_add_sink(&way->maker, conf);
-		xf_lanes_add_sink(lanes, xf_sink_connections(conf), conf->when_down == XF_WHEN_DOWN_DROP);
-		if (setup->spoolers[sink] != NULL && !setup->replays)
-			xf_lanes_add_spool(lanes, conf->spool_drops, way->now_ms);
-	}
+	for (unsigned sink = 0; sink < destination.sink_count; sink++)
+		xf_maker_add_sink(&way->maker, setup->sink_conf[sink]);
+	lanes_fill(way, &destination);
 	way->pipes = xf_alloc_array(lanes->pipe_count, sizeof(*way->pipes));
-	for (unsigned i = 0; i < lanes->pipe_count; i++) {
+	for (unsigned i = 0; i < lanes->pipe_count && setup->accepts == NULL; i++) {
 		way->pipes[i].sink = setup->sinks[i];
 		xf_sink_attach(setup->sinks[i], runner, route->order != XF_ORDER_NONE);
 	}
@@ -389,6 +411,8 @@ xf_way_status(const struct xf_way *way, uint64_t oldest_ms, struct xf_route_stat
 {
 	struct xf_histogram_snapshot handover;
 
+	if (way->setup.accepts != NULL)
+		return; /* whoever reads it back counts */
 	xf_histogram_read(&way->lanes.handover, &handover);
 	xf_histogram_add(&status->handover, &handover);
 	/* In a reload an inlet has its new way a moment before its route is another. */

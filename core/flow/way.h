@@ -26,6 +26,7 @@ struct xf_way_setup {
 	const struct xf_conf_endpoint *sink_conf[XF_CONF_SINKS_MAX]; /* a migration's old and new; those that are not there NULL */
 	struct xf_sink *sinks[XF_PIPES_MAX]; /* each one's connections (xf_sink_connections()), one behind the other */
 	struct xf_spooler *spoolers[XF_CONF_SINKS_MAX]; /* NULL: that sink has none */
+	struct xf_spooler *accepts; /* all goes to this spool alone, and is settled there; another way reads it back; NULL: none */
 	bool replays; /* what comes is read from a spool: it is one leg of a message, and goes into none */
 };
 

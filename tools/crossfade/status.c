@@ -125,31 +125,38 @@ endpoints_print(const cJSON *root)
 	table_print(&table);
 }
 
-/* What waits for sinks that are, or were, down; nothing where no sink has a spool. */
+static void
+spool_cells(struct table *table, const cJSON *endpoint)
+{
+	const cJSON *spool = cJSON_GetObjectItemCaseSensitive(endpoint, "spool");
+	uint64_t messages = json_count(spool, "messages"), refused = json_count(spool, "refused");
+	char text[32];
+
+	if (spool == NULL)
+		return;
+	table_cell(table, json_true(spool, "failed") ? RED : PLAIN, "%s", json_text(endpoint, "name"));
+	table_number(table, messages);
+	table_cell(table, PLAIN, "%s", size_format(json_count(spool, "bytes"), text));
+	table_cell(table, PLAIN, "%s", size_format(json_count(spool, "bytes_max"), text));
+	table_cell(table, PLAIN, "%s",
+		   messages > 0 ? age_format((uint64_t)json_number(spool, "oldest_seconds"), text) : "-");
+	table_cell(table, refused > 0 ? YELLOW : PLAIN, "%" PRIu64, refused);
+}
+
+/* What was accepted and waits for its turn, or for sinks that are, or were, down; nothing where there is no spool. */
 static void
 spools_print(const cJSON *root)
 {
 	static const char *const titles[] = {"SPOOL OF", ">MESSAGES", ">BYTES", ">OF", ">OLDEST", ">REFUSED"};
-	const cJSON *route, *sink;
+	static const char *const kinds[] = {"sources", "sinks"};
+	const cJSON *route, *endpoint;
 	struct table table;
 
 	table_begin(&table, titles, sizeof titles / sizeof titles[0]);
 	cJSON_ArrayForEach(route, cJSON_GetObjectItemCaseSensitive(root, "routes"))
-		cJSON_ArrayForEach(sink, cJSON_GetObjectItemCaseSensitive(route, "sinks")) {
-			const cJSON *spool = cJSON_GetObjectItemCaseSensitive(sink, "spool");
-			uint64_t messages = json_count(spool, "messages"), refused = json_count(spool, "refused");
-			char text[32];
-
-			if (spool == NULL)
-				continue;
-			table_cell(&table, json_true(spool, "failed") ? RED : PLAIN, "%s", json_text(sink, "name"));
-			table_number(&table, messages);
-			table_cell(&table, PLAIN, "%s", size_format(json_count(spool, "bytes"), text));
-			table_cell(&table, PLAIN, "%s", size_format(json_count(spool, "bytes_max"), text));
-			table_cell(&table, PLAIN, "%s",
-				   messages > 0 ? age_format((uint64_t)json_number(spool, "oldest_seconds"), text) : "-");
-			table_cell(&table, refused > 0 ? YELLOW : PLAIN, "%" PRIu64, refused);
-		}
+		for (int kind = 0; kind < 2; kind++)
+			cJSON_ArrayForEach(endpoint, cJSON_GetObjectItemCaseSensitive(route, kinds[kind]))
+				spool_cells(&table, endpoint);
 	if (table.cells == 0)
 		return;
 	printf("\n");

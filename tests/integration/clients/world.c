@@ -76,7 +76,7 @@ address(const struct world *w, int place, const struct xf_broker *broker)
 void
 world_configure(struct world *w, const char *migration, const char *route)
 {
-	const char *name = w->name, *sides = w->sides != NULL ? w->sides : "";
+	const char *name = w->name, *sides = w->sides != NULL ? w->sides : "", *source = w->source != NULL ? w->source : "";
 
 	xf_server_configure(w->server, w->extra != NULL ? w->extra : "",
 	                    "transports:\n"
@@ -92,9 +92,9 @@ world_configure(struct world *w, const char *migration, const char *route)
 	                    "  %s: {old: {transport: redis, mode: stream, subject: %s%s}, new: {transport: nats, subject: "
 	                    "%s.moved%s}, key: \"{header.key}\"%s}\n"
 	                    "routes:\n"
-	                    "  - {name: %s, from: {transport: rabbit, queue: %s}, to: {migration: %s}%s}\n",
+	                    "  - {name: %s, from: {transport: rabbit, queue: %s%s}, to: {migration: %s}%s}\n",
 	                    address(w, SOURCE, w->rabbit), address(w, OLD, w->redis), address(w, NEW, w->nats), name, name,
-	                    name, name, sides, name, sides, migration, name, w->in, name, route);
+	                    name, name, sides, name, sides, migration, name, w->in, source, name, route);
 }
 
 void

@@ -29,6 +29,7 @@ struct world {
 	struct proxy *lines[PLACES]; /* between crossfaded and the broker of a side or of the source; NULL: none */
 	const char *extra; /* more lines of `server:`, as xf_server_configure() has them; NULL: none */
 	const char *sides; /* further settings of both sides, as a flow mapping would have them; NULL: none */
+	const char *source; /* likewise of the source */
 };
 
 /* For cmocka: all three brokers. Redis writes its log before it answers, so what it confirmed outlives a kill of it. */

@@ -182,6 +182,7 @@ test_changes(void **state)
 
 		/* a route's */
 		{"prefetch: 9", "prefetch: 8", ROUTE_MOVE | SOURCE_MOVE},
+		{"prefetch: 9", "prefetch: 9, accept: spooled", ROUTE_MOVE | SOURCE_MOVE},
 		{"in.>", "in.*", ROUTE_MOVE | SOURCE_MOVE},
 		{"max_in_flight: 100", "max_in_flight: 101", ROUTE_MOVE | SOURCE_MOVE},
 		{"max_in_flight: 100", "max_in_flight: 100\n    max_in_flight_bytes: 1MiB", ROUTE_MOVE},
