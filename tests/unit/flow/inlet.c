@@ -661,9 +661,9 @@ a_spool_comes_to_its_end(void **state)
 	spool_fill(&setup);
 	setup_start(&setup);
 	assert_becomes(&world.stored, 4);
-	for (int i = 0; i < 2000 && leg_get(&setup).spool.messages > 0; i++)
+	for (int i = 0; i < 2000 && leg_get(&setup).sink.spool.messages > 0; i++)
 		nap_ms(5);
-	assert_int_equal(leg_get(&setup).spool.messages, 0);
+	assert_int_equal(leg_get(&setup).sink.spool.messages, 0);
 	assert_int_equal(world.ttl[0], 0);
 	assert_in_range(world.ttl[1], 600000 - 60000 - XF_WAIT_MS, 600000 - 60000);
 	assert_int_equal(world.ttl[2], 1);
