@@ -977,7 +977,7 @@ spool_bytes_max(void)
 	uint64_t bytes_max;
 
 	xf_flow_route_status(world.flow, 0, &status);
-	bytes_max = status.legs[0].spool.bytes_max;
+	bytes_max = status.legs[0].sink.spool.bytes_max;
 	xf_route_status_fini(&status);
 	return bytes_max;
 }
