@@ -24,11 +24,11 @@ scaled() {
 
 # ---- The server ----------------------------------------------------------------------------------
 
-# Starts it with the YAML on standard input and waits for its socket.
-server_start() {
+# Starts it with the YAML on standard input and waits for its socket. --keep: with the data of the last one.
+server_start() { # [--keep]
 	local tries=200
 
-	rm -rf "$work/data"
+	[[ ${1:-} == --keep ]] || rm -rf "$work/data"
 	{
 		echo "server: {data_dir: $work/data}"
 		cat

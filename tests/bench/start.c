@@ -1,10 +1,10 @@
 /*
  * start.c - how long a server takes to start and to stop.
  *
- *   bench-start SOCKET SECONDS PROGRAM ARG...
+ *   bench-start SOCKET PATH SECONDS PROGRAM ARG...
  *
- * Runs PROGRAM and asks /readyz on its SOCKET every few milliseconds. Prints seconds until it was ready, its CPU seconds
- * until then, its resident bytes, its threads, and the seconds from SIGTERM to its end. Status 1: it was not ready in SECONDS.
+ * Runs PROGRAM and asks for PATH (/readyz) on its SOCKET every few milliseconds. Prints seconds until that was 200, its CPU
+ * seconds until then, its resident bytes, its threads, and the seconds from SIGTERM to its end. Status 1: it was not ready in SECONDS.
  */
 #include <signal.h>
 #include <stdbool.h>
@@ -35,19 +35,19 @@ now(void)
 }
 
 static bool
-is_ready(const char *path)
+is_ready(const char *at, const char *path)
 {
-	static const char request[] = "GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	char answer[16] = "";
+	char request[160], answer[16] = "";
 	bool ready = false;
+	int len = snprintf(request, sizeof(request), "GET %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", path);
 
 	if (fd < 0)
 		fail("socket");
-	snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s", at);
 	if (connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0 &&
-	    write(fd, request, sizeof(request) - 1) == (ssize_t)sizeof(request) - 1 &&
+	    write(fd, request, (size_t)len) == len &&
 	    read(fd, answer, sizeof(answer) - 1) > 0)
 		ready = strncmp(answer, "HTTP/1.1 200", 12) == 0;
 	close(fd);
@@ -91,25 +91,25 @@ main(int argc, char **argv)
 	int status;
 	pid_t pid;
 
-	if (argc < 4) {
-		fprintf(stderr, "usage: bench-start SOCKET SECONDS PROGRAM ARG...\n");
+	if (argc < 5) {
+		fprintf(stderr, "usage: bench-start SOCKET PATH SECONDS PROGRAM ARG...\n");
 		return 2;
 	}
-	limit = begin + atof(argv[2]);
+	limit = begin + atof(argv[3]);
 	pid = fork();
 	if (pid < 0)
 		fail("fork");
 	if (pid == 0) {
-		execv(argv[3], argv + 3);
-		fail(argv[3]);
+		execv(argv[4], argv + 4);
+		fail(argv[4]);
 	}
-	while (!is_ready(argv[1])) {
+	while (!is_ready(argv[1], argv[2])) {
 		if (waitpid(pid, &status, WNOHANG) == pid) {
-			fprintf(stderr, "bench-start: %s ended\n", argv[3]);
+			fprintf(stderr, "bench-start: %s ended\n", argv[4]);
 			return 1;
 		}
 		if (now() > limit) {
-			fprintf(stderr, "bench-start: not ready in %s seconds\n", argv[2]);
+			fprintf(stderr, "bench-start: not ready in %s seconds\n", argv[3]);
 			kill(pid, SIGKILL);
 			waitpid(pid, &status, 0);
 			return 1;

@@ -20,7 +20,7 @@ start_measure() { # COUNT FROM TO FILE
 	for ((i = 0; i < runs; i++)); do
 		rm -rf "$work/data"
 		start_yaml "$1" "$2" "$3" >"$work/crossfade.yaml"
-		"$bin/bench-start" "$work/data/admin.sock" 60 "$bin/crossfaded" -c "$work/crossfade.yaml" >>"$4" 2>"$work/log" ||
+		"$bin/bench-start" "$work/data/admin.sock" /readyz 60 "$bin/crossfaded" -c "$work/crossfade.yaml" >>"$4" 2>"$work/log" ||
 			{ tail -n 1 "$work/log" >"$4.failed"; return; }
 	done
 }
