@@ -1,7 +1,8 @@
 /*
  * source.c - reads a stream through a durable pull consumer, or subscribes on the core; see source.h.
  *
- * Requests for messages are in pulls.h, those that came and wait for their settlement in slots.h.
+ * Requests for messages are in pulls.h, those that came and wait for their settlement in slots.h, what is said of them
+ * in acks.h.
  *
  * Every message that came has a slot with its ack subject until it is settled. JetStream takes acks
  * on any connection, so slots outlive one: what is settled while the server is away is sent once the very
@@ -10,8 +11,8 @@
  *
  * Order. What the server had sent, but was lost with a connection or with a former process, would come
  * again only after ack_wait, long behind later messages. So when the only reader of a consumer connects, it
- * has the server begin with what is pending there and not in its hands; see reclaim_lost(). With several readers
- * on a consumer there is no order to keep, and nobody's messages are touched.
+ * has the server begin with what is pending there and not in its hands; see lost.h. With several readers on a
+ * consumer there is no order to keep, and nobody's messages are touched.
  *
  * What comes beyond the credit (it shrank after we asked) is held, in order, and emitted first when there
  * is credit. It has its slot already, so it outlives a connection too, and the server is told in time that it
@@ -26,7 +27,10 @@
 #include <string.h>
 #include <strings.h>
 
+#include "acks.h"
+#include "held.h"
 #include "json.h"
+#include "lost.h"
 #include "pulls.h"
 #include "setup.h"
 #include "sight.h"
@@ -38,29 +42,11 @@
 #define READS_MAX 4u        /* per work() */
 #define STEADY_MS 5000u
 #define SETUP_RETRY_MS 1000u
-#define LOST_RANGE 100000u  /* sequences looked through for what was lost */
-#define LOST_BEHIND 100u    /* and so many behind the last that the server says was delivered; see reclaim_lost() */
-#define RECLAIM_MS 10000u   /* for the server to say that it has read what we said of those */
+#define RECLAIM_MS 10000u   /* for the server to say that it has read what was said of lost messages */
 #define RECHECKS 3u         /* of a consumer where others seem to read */
 #define RECHECK_MS 250u
 #define SAME_CONSUMER_NS 50000000ll
 #define STOP_MS 1500u
-
-/* A message beyond the credit: a copy. */
-struct held {
-	struct held *next;
-	uint64_t handle;
-	struct link_message message;
-	char bytes[];
-};
-
-/* JetStream's ack subject, read. */
-struct delivery {
-	uint64_t handle; /* of its slot */
-	uint64_t delivered, stream_sequence, pending;
-	int64_t time_ns;
-	struct xf_str stream;
-};
 
 enum phase {
 	PHASE_WAIT,
@@ -96,10 +82,7 @@ struct source {
 	struct slots slots;
 	uint64_t pending; /* what the consumer had yet to deliver, as of its last message */
 
-	struct held *held, **held_end;
-	uint32_t held_count;
-	int64_t held_bytes;
-	uint64_t held_said_ms; /* when the server was last told of them */
+	struct held held;
 
 	struct pulls pulls;
 	bool reclaiming; /* the server has yet to read our naks: pull after that */
@@ -132,166 +115,20 @@ source_tell(struct source *source, uint32_t state, const char *reason)
 /* ---- What goes to the server ----------------------------------------------------------- */
 
 static void
-send_outcome(struct source *source, struct xf_str reply, uint32_t outcome, uint32_t delay_ms)
-{
-	static const struct xf_str none;
-	char text[64];
-	size_t len;
-
-	switch (outcome) {
-	case XF_SETTLE_ACK:
-		link_publish(&source->link, reply, none, "+ACK", 4);
-		break;
-	case XF_SETTLE_RETRY:
-		len = 4;
-		memcpy(text, "-NAK", 4);
-		if (delay_ms > 0)
-			len = (size_t)snprintf(text, sizeof(text), "-NAK {\"delay\":%llu}",
-			                       (unsigned long long)delay_ms * 1000000ull);
-		link_publish(&source->link, reply, none, text, len);
-		break;
-	case XF_SETTLE_REJECT:
-		link_publish(&source->link, reply, none, "+TERM", 5);
-		break;
-	default:
-		link_publish(&source->link, reply, none, "+WPI", 4);
-		break;
-	}
-}
-
-static void
 slot_settle(struct source *source, struct slot *slot, uint32_t outcome, uint32_t delay_ms)
 {
-	send_outcome(source, slot_reply(slot), outcome, delay_ms);
+	ack_send(&source->link, slot_reply(slot), outcome, delay_ms);
 	if (outcome != XF_SETTLE_EXTEND)
 		slots_free(&source->slots, slot);
 }
 
-/* ---- Held messages --------------------------------------------------------------------- */
-
-static void
-held_add(struct source *source, const struct link_message *message, uint64_t handle)
-{
-	uint64_t size = message->subject.len + message->reply.len + message->headers.len +
-	                message->payload.len;
-	struct held *held = need(malloc(sizeof(*held) + size));
-	struct xf_str *strings[] = {&held->message.subject, &held->message.reply, &held->message.headers,
-	                            &held->message.payload};
-	char *at = held->bytes;
-	size_t i;
-
-	if (source->held == NULL)
-		source->held_said_ms = source->host->now_ms();
-	held->next = NULL;
-	held->handle = handle;
-	held->message = *message;
-	held->message.owned = NULL;
-	for (i = 0; i < 4; i++) {
-		if (strings[i]->len > 0)
-			memcpy(at, strings[i]->data, strings[i]->len);
-		strings[i]->data = at;
-		at += strings[i]->len;
-	}
-	source->held_bytes += (int64_t)message->payload.len;
-	*source->held_end = held;
-	source->held_end = &held->next;
-	source->held_count++;
-}
-
-static struct held *
-held_take(struct source *source)
-{
-	struct held *held = source->held;
-
-	source->held = held->next;
-	if (source->held == NULL)
-		source->held_end = &source->held;
-	source->held_count--;
-	source->held_bytes -= (int64_t)held->message.payload.len;
-	return held;
-}
-
-static void
-held_clear(struct source *source)
-{
-	while (source->held != NULL)
-		free(held_take(source));
-}
-
-/* The server's patience is not ours to use up. Returns the milliseconds until it has to be told again. */
-static uint32_t
-held_extend(struct source *source, uint64_t now)
-{
-	uint64_t half = source->setup.consumer.ack_wait_ms / 2, left;
-	struct held *held;
-
-	if (source->held == NULL)
-		return UINT32_MAX;
-	if (now >= source->held_said_ms + half) {
-		for (held = source->held; held != NULL; held = held->next)
-			send_outcome(source, held->message.reply, XF_SETTLE_EXTEND, 0);
-		source->held_said_ms = now;
-	}
-	left = source->held_said_ms + half - now;
-	return left < UINT32_MAX ? (uint32_t)left : UINT32_MAX;
-}
-
 /* ---- Emitting ----------------------------------------------------------------------------- */
-
-static bool
-number(struct xf_str field, uint64_t *value)
-{
-	uint64_t i, n = 0;
-
-	if (field.len == 0 || field.len > 19)
-		return false;
-	for (i = 0; i < field.len; i++) {
-		if (field.data[i] < '0' || field.data[i] > '9')
-			return false;
-		n = n * 10 + (uint64_t)(field.data[i] - '0');
-	}
-	*value = n;
-	return true;
-}
-
-/*
- * $JS.ACK.STREAM.CONSUMER.DELIVERED.STREAM-SEQ.CONSUMER-SEQ.TIME.PENDING, or with a domain and an account
- * before the stream and a token after the end.
- */
-static bool
-parse_delivery(struct xf_str reply, struct delivery *delivery)
-{
-	struct xf_str token[12];
-	uint64_t begin = 0, i, stamp;
-	uint32_t count = 0, first;
-
-	if (reply.len < 8 || memcmp(reply.data, "$JS.ACK.", 8) != 0)
-		return false;
-	for (i = 0; i <= reply.len; i++) {
-		if (i < reply.len && reply.data[i] != '.')
-			continue;
-		if (count == 12)
-			break;
-		token[count++] = (struct xf_str){reply.data + begin, i - begin};
-		begin = i + 1;
-	}
-	if (count < 9)
-		return false;
-	first = count >= 11 ? 4 : 2;
-	delivery->stream = token[first];
-	if (!number(token[first + 2], &delivery->delivered) ||
-	    !number(token[first + 3], &delivery->stream_sequence) ||
-	    !number(token[first + 5], &stamp) || !number(token[first + 6], &delivery->pending))
-		return false;
-	delivery->time_ns = (int64_t)stamp;
-	return true;
-}
 
 /* A message of the consumer: it is in our hands from here on. False: it is none, and the link fails. */
 static bool
 delivery_take(struct source *source, const struct link_message *message, struct delivery *delivery)
 {
-	if (!parse_delivery(message->reply, delivery)) {
+	if (!delivery_read(message->reply, delivery)) {
 		link_fail(&source->link, "%s: a message without an ack subject", source->link.server);
 		return false;
 	}
@@ -494,53 +331,6 @@ slots_drop_unknown(struct source *source)
 	}
 }
 
-/*
- * Has the server offer again, before anything new and in the order of the stream, what it counts as delivered and we do
- * not have.
- *
- * It does so from a list, first in, first out. Lost connections leave that in any order: what could not be sent is put on
- * it again, what was sent in vain is not, and a request that nobody waits for any more takes the first one off and sets
- * "delivered" back by one. A nak adds to its end what is not on it; one with a delay takes off what is. So each message
- * goes off it and on again, and it is in order whatever it was. What we have only goes off it. What was acked, even if
- * nobody told us, is not pending: the server passes over all that is said of it, and nothing is waited for in vain.
- */
-static void
-reclaim_lost(struct source *source)
-{
-	const struct consumer_state *consumer = &source->setup.consumer;
-	uint32_t delay_ms = consumer->ack_wait_ms < UINT32_MAX ? (uint32_t)consumer->ack_wait_ms : UINT32_MAX;
-	uint64_t last = consumer->delivered_stream + LOST_BEHIND, sequence = consumer->floor_stream + 1;
-	char text[640], inbox[64];
-	struct xf_str reply = {text, 0};
-	struct slot **ours;
-	size_t count, i = 0;
-
-	source->due = 0;
-	if (consumer->waiting > 0 || consumer->ack_pending <= (int64_t)source->slots.used || last < sequence)
-		return;
-	if (last - sequence < LOST_RANGE)
-		source->due = (uint64_t)consumer->ack_pending - source->slots.used;
-	else
-		sequence = last - LOST_RANGE;
-	ours = slots_in_order(&source->slots, &count);
-	for (; sequence <= last; sequence++) {
-		while (i < count && ours[i]->sequence < sequence)
-			i++;
-		reply.len = (uint64_t)snprintf(text, sizeof(text), "$JS.ACK.%s.%s.1.%llu.%llu.0.0", consumer->stream,
-		                               source->want.durable, (unsigned long long)sequence,
-		                               (unsigned long long)consumer->delivered_consumer);
-		send_outcome(source, reply, XF_SETTLE_RETRY, delay_ms);
-		if (i == count || ours[i]->sequence != sequence)
-			send_outcome(source, reply, XF_SETTLE_RETRY, 0);
-	}
-	free(ours);
-	/* The last one again, with an answer: requests go another way and might overtake. */
-	snprintf(inbox, sizeof(inbox), "%sz", source->link.inbox);
-	link_publish(&source->link, reply, (struct xf_str){inbox, strlen(inbox)}, "-NAK", 4);
-	source->reclaiming = true;
-	source->pulls.at_ms = source->host->now_ms() + RECLAIM_MS;
-}
-
 static void
 source_ready(struct source *source, uint64_t now)
 {
@@ -554,12 +344,15 @@ source_ready(struct source *source, uint64_t now)
 		/* The server writes down a time a little later than the one it first tells. */
 		if (llabs(source->consumer_created - consumer->created_ns) > SAME_CONSUMER_NS) {
 			slots_void(&source->slots);
-			held_clear(source);
+			held_clear(&source->held);
 			pulls_clear(&source->pulls);
 		}
 		source->consumer_created = consumer->created_ns;
 		slots_drop_unknown(source);
-		reclaim_lost(source);
+		if (lost_reclaim(&source->link, &source->slots, consumer, source->want.durable, &source->due)) {
+			source->reclaiming = true;
+			source->pulls.at_ms = now + RECLAIM_MS;
+		}
 		slots_catch_up(source);
 		source->host->settle_within(source->endpoint, consumer->ack_wait_ms > UINT32_MAX
 		                                                  ? UINT32_MAX
@@ -697,8 +490,8 @@ source_message(struct source *source, const struct link_message *message)
 		if (!delivery_take(source, message, &delivery))
 			return;
 	}
-	if (source->held_count > 0 || !has_credit(source)) {
-		held_add(source, message, delivery.handle);
+	if (source->held.count > 0 || !has_credit(source)) {
+		held_add(&source->held, message, delivery.handle, source->host->now_ms());
 		return;
 	}
 	if (message->owned != NULL)
@@ -731,12 +524,12 @@ source_read(struct source *source)
 static void
 held_emit(struct source *source)
 {
-	while (source->held != NULL && has_credit(source)) {
-		struct held *held = held_take(source);
+	while (source->held.count > 0 && has_credit(source)) {
+		struct held_message *held = held_take(&source->held);
 		struct delivery delivery;
 
 		/* Or the consumer is another one now, or will deliver it as new. */
-		if (slots_find(&source->slots, held->handle) != NULL && parse_delivery(held->message.reply, &delivery)) {
+		if (slots_find(&source->slots, held->handle) != NULL && delivery_read(held->message.reply, &delivery)) {
 			delivery.handle = held->handle;
 			batch_add(source, &held->message, &delivery, held);
 		} else {
@@ -757,8 +550,8 @@ source_pull(struct source *source, uint64_t now)
 	struct pulls_want want = {
 		.stream = source->setup.consumer.stream,
 		.durable = source->want.durable,
-		.messages = source->credit > source->held_count ? source->credit - source->held_count : 0,
-		.bytes = source->credit_bytes - source->held_bytes,
+		.messages = source->credit > source->held.count ? source->credit - source->held.count : 0,
+		.bytes = source->credit_bytes - source->held.bytes,
 		.max_in_flight = source->max_in_flight,
 	};
 
@@ -800,7 +593,7 @@ source_work(void *instance, struct xf_work *work)
 		else if (!work->draining)
 			source_pull(source, now);
 		sight_ms = sight_tick(&source->sight, &source->link, now);
-		held_ms = held_extend(source, now);
+		held_ms = held_extend(&source->held, &source->link, source->setup.consumer.ack_wait_ms, now);
 	}
 	tick_ms = link_tick(&source->link, now);
 	link_flush(&source->link);
@@ -951,7 +744,7 @@ source_stop(void *instance)
 		stop_return(source);
 	if (source->want.ephemeral && source->phase == PHASE_READY && !source->link.failed)
 		consumer_delete(source);
-	held_clear(source);
+	held_clear(&source->held);
 	link_close(&source->link);
 	pulls_clear(&source->pulls);
 	source->phase = PHASE_WAIT;
@@ -976,7 +769,7 @@ source_destroy(void *instance)
 	struct source *source = instance;
 
 	link_fini(&source->link);
-	held_clear(source);
+	held_clear(&source->held);
 	source_free(source);
 }
 
@@ -1052,7 +845,7 @@ source_create(const struct xf_host *host, struct xf_endpoint *endpoint, void *sh
 	deliver_read(&source->want, host, config);
 	source->state = UINT32_MAX;
 	slots_init(&source->slots);
-	source->held_end = &source->held;
+	held_init(&source->held);
 	if (!link_init(&source->link, source->settings, transport, info->name, error)) {
 		source_free(source);
 		return -1;
