@@ -24,6 +24,7 @@ struct world {
 	struct xf_server *server;
 	const char *name;
 	unsigned heartbeat_s;
+	struct samples notice, recover;
 };
 
 static void
@@ -53,7 +54,10 @@ begin(struct world *w, const char *kind, unsigned heartbeat_s, const char *optio
 static void
 finish(struct world *w)
 {
-	carry_finish(w->server, w->name);
+	carry_finish(w->server, w->name,
+	             &(struct figures){.fault = "memory alarm", .broker = w->name, .faults = 1, .notice = &w->notice, .recover = &w->recover});
+	samples_fini(&w->notice);
+	samples_fini(&w->recover);
 	assert_int_equal(xf_server_stop(w->server), 0);
 	xf_server_destroy(&w->server);
 	xf_broker_destroy(&w->broker);
@@ -87,6 +91,7 @@ out_of_memory(struct world *w, const char *const *full, const char *const *freed
 	ctl(w, full);
 	begun = xf_now_ms();
 	carry_wait_string(w->server, w->name, "sinks.0.state", "blocked");
+	samples_add(&w->notice, (double)(xf_now_ms() - begun) / 1000);
 	printf("%s: noticed after %.2f s\n", w->name, (double)(xf_now_ms() - begun) / 1000);
 	carry_wait_string(w->server, w->name, "sinks.0.reason", reason);
 	assert_int_equal(xf_server_request(w->server, "GET", "/healthz", NULL, NULL), 503);
@@ -110,6 +115,7 @@ out_of_memory(struct world *w, const char *const *full, const char *const *freed
 	ctl(w, freed);
 	begun = xf_now_ms();
 	carry_wait_string(w->server, w->name, "sinks.0.state", "up");
+	samples_add(&w->recover, (double)(xf_now_ms() - begun) / 1000);
 	carry_delivers(w->server, w->name, BOUND + RATE);
 	printf("%s: goes on, and %d messages further %.2f s after\n", w->name, BOUND + RATE, (double)(xf_now_ms() - begun) / 1000);
 	assert_int_equal(xf_server_request(w->server, "GET", "/healthz", NULL, NULL), 200);

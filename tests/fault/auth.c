@@ -32,6 +32,7 @@ struct world {
 	struct xf_broker *brokers[LINES];
 	struct proxy *proxies[LINES]; /* to count who comes */
 	struct xf_server *server;
+	struct samples recover[LINES];
 };
 
 #define CTL(w, line, ...) free(xf_broker_ctl((w)->brokers[line], (const char *const[]){__VA_ARGS__, NULL}))
@@ -93,6 +94,7 @@ teardown(void **state)
 
 	xf_server_destroy(&w->server);
 	for (int i = 0; i < LINES; i++) {
+		samples_fini(&w->recover[i]);
 		proxy_destroy(&w->proxies[i]);
 		xf_broker_destroy(&w->brokers[i]);
 	}
@@ -155,6 +157,7 @@ test_login_refused(void **state)
 	begun = xf_now_ms();
 	for (int i = 0; i < LINES; i++) {
 		carry_wait_string(w->server, names[i], "sinks.0.state", "up");
+		samples_add(&w->recover[i], (double)(xf_now_ms() - begun) / 1000);
 		carry_delivers(w->server, names[i], BOUND + RATE);
 		printf("%s: delivers %.1f s after it was put right\n", names[i], (double)(xf_now_ms() - begun) / 1000);
 	}
@@ -183,7 +186,8 @@ test_nothing_is_lost(void **state)
 	struct world *w = *state;
 
 	for (int i = 0; i < LINES; i++)
-		carry_finish(w->server, names[i]);
+		carry_finish(w->server, names[i],
+		             &(struct figures){.fault = "login refused", .broker = names[i], .faults = 1, .recover = &w->recover[i]});
 	assert_int_equal(xf_server_stop(w->server), 0);
 }
 

@@ -157,6 +157,7 @@ static void
 test_room_comes_back(void **state)
 {
 	struct disk *disk = *state;
+	struct samples recover = {0};
 	uint64_t begun;
 	double before;
 
@@ -176,6 +177,7 @@ test_room_comes_back(void **state)
 	assert_int_equal(unlink(disk->filler), 0);
 	begun = xf_now_ms();
 	carry_wait_number(disk->server, "full", "acked", before + BOUND);
+	samples_add(&recover, (double)(xf_now_ms() - begun) / 1000);
 	printf("goes on %.2f s after there is room\n", (double)(xf_now_ms() - begun) / 1000);
 	wait_full(disk, number(disk, "sinks.0.confirmed"));
 	xf_broker_restart(disk->broker);
@@ -183,7 +185,9 @@ test_room_comes_back(void **state)
 	while (number(disk, "sinks.0.spool.messages") > 0 && xf_now_ms() - begun < XF_WAIT_MS)
 		xf_sleep_ms(20);
 	printf("empty %.2f s after the broker is back\n", (double)(xf_now_ms() - begun) / 1000);
-	carry_finish(disk->server, "full");
+	carry_finish(disk->server, "full",
+	             &(struct figures){.fault = "spool's disk full", .broker = "redis", .faults = 2, .recover = &recover});
+	samples_fini(&recover);
 	assert_int_equal(xf_server_stop(disk->server), 0);
 }
 

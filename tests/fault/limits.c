@@ -35,6 +35,7 @@ struct world {
 	struct xf_broker *broker;
 	struct proxy *proxy;
 	struct xf_server *server;
+	struct samples recover;
 	char *group; /* of processes, with a limit of its own; NULL: none */
 };
 
@@ -92,6 +93,7 @@ teardown(void **state)
 	if (w->group != NULL)
 		rmdir(w->group);
 	free(w->group);
+	samples_fini(&w->recover);
 	free(w);
 	return 0;
 }
@@ -245,6 +247,7 @@ test_no_descriptors(void **state)
 	begun = xf_now_ms();
 	carry_wait_number(w->server, "redis", "sinks.0.reconnects", before + 1);
 	carry_wait_string(w->server, "redis", "sinks.0.state", "up");
+	samples_add(&w->recover, (double)(xf_now_ms() - begun) / 1000);
 	carry_delivers(w->server, "redis", RATE);
 	printf("delivers %.2f s after there are descriptors\n", (double)(xf_now_ms() - begun) / 1000);
 	reload_done(w, MORE_ROUTES);
@@ -255,7 +258,8 @@ test_nothing_is_lost(void **state)
 {
 	struct world *w = *state;
 
-	carry_finish(w->server, "redis");
+	carry_finish(w->server, "redis",
+	             &(struct figures){.fault = "no threads, no descriptors", .broker = "redis", .faults = 2, .recover = &w->recover});
 	assert_int_equal(xf_server_stop(w->server), 0);
 }
 

@@ -71,7 +71,7 @@ rests(struct xf_server *server, const char *name)
 }
 
 void
-carry_finish(struct xf_server *server, const char *name)
+carry_finish(struct xf_server *server, const char *name, struct figures *figures)
 {
 	uint64_t until = xf_now_ms() + PATIENCE_MS;
 	char *in = xf_format("%s-in", name);
@@ -85,7 +85,11 @@ carry_finish(struct xf_server *server, const char *name)
 	       carry_report(server, name, "rejected"), carry_report(server, name, "unresolved"),
 	       carry_report(server, name, "reordered"), carry_report(server, name, "duplicates"),
 	       carry_report(server, name, "duplicate_distance"), carry_report(server, name, "corrupted"));
-	assert_true(carry_report(server, name, "acked") > 0);
+	figures->acked = carry_report(server, name, "acked");
+	figures->lost = carry_report(server, name, "lost");
+	figures->duplicates = carry_report(server, name, "duplicates");
+	figures_write(figures);
+	assert_true(figures->acked > 0);
 	assert_true(carry_report(server, name, "acked") == carry_report(server, name, "sent"));
 	assert_int_equal(carry_report(server, name, "lost"), 0);
 	assert_int_equal(carry_report(server, name, "reordered"), 0);

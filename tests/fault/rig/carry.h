@@ -7,6 +7,7 @@
 #ifndef XF_TESTS_CARRY_H
 #define XF_TESTS_CARRY_H
 
+#include "figures.h"
 #include "server.h"
 
 /* A number of the checker's report, "lost"; of the route NAME-in, "in_flight", "sinks.0.reconnects". */
@@ -19,7 +20,7 @@ void carry_wait_number(struct xf_server *server, const char *name, const char *f
 void carry_wait_string(struct xf_server *server, const char *name, const char *field, const char *part);
 
 /* Stops the generator and waits until all that it sent is settled and delivered. Prints the sums: nothing is lost, refused, damaged,
- * under another id, or behind a later one of its key. */
-void carry_finish(struct xf_server *server, const char *name);
+ * under another id, or behind a later one of its key. FIGURES say which fault it was and how long it took; they are kept with the sums. */
+void carry_finish(struct xf_server *server, const char *name, struct figures *figures);
 
 #endif
