@@ -173,6 +173,8 @@ struct xf_conf_route {
 	enum xf_order order;
 	uint32_t dedupe_count;     /* ids that are remembered; 0: duplicates are not looked for */
 	uint64_t dedupe_window_ms; /* for how long; 0: without a bound in time */
+	const struct xf_conf_endpoint *dead_letter; /* a sink for what is given up; NULL: that stays in the store */
+	const char *dead_of;  /* the route whose dead letters this one brings to its sink; NULL: it is one of the file's */
 	bool drain_first;     /* from a migration: moved lanes wait for the side they left to be read to its end */
 	uint32_t concurrency; /* messages worked on at once; 0: max_in_flight */
 	struct xf_conf_retry retry;
@@ -191,7 +193,7 @@ struct xf_conf {
 	size_t transport_count;
 	const struct xf_conf_migration *migrations;
 	size_t migration_count;
-	const struct xf_conf_route *routes;
+	const struct xf_conf_route *routes; /* those of the file, and behind them one for each that has a dead_letter */
 	size_t route_count;
 	const char *const *warnings; /* lines for the log: "FILE:LINE:COLUMN: ..." */
 	size_t warning_count;

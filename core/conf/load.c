@@ -50,6 +50,7 @@ load(const char *file, const struct xf_str *text, const struct xf_conf_catalogue
 		xf_arena_destroy(&arena);
 		return NULL;
 	}
+	xf_dead_routes_add(&loading);
 	xf_digests_fill(&loading);
 	loaded->conf.warnings = xf_report_warnings(report, &loaded->conf.warning_count);
 	return &loaded->conf;

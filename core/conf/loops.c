@@ -49,7 +49,7 @@ struct node {
 	size_t place;
 	const char *subject;
 	struct branch *leaf;
-	struct outlet outlets[XF_CONF_SINKS_MAX];
+	struct outlet outlets[XF_CONF_SINKS_MAX + 1]; /* and one for dead letters */
 	size_t outlet_count;
 	enum state state;
 	size_t parent;
@@ -284,6 +284,8 @@ node_add(struct graph *graph, size_t r, const struct xf_conf_endpoint *source)
 	node->place = xf_places_number(graph->places, source, false, &node->subject);
 	for (size_t i = 0; i < route->sink_count; i++)
 		outlet_add(graph, node, source, &route->sinks[i]);
+	if (route->dead_letter != NULL)
+		outlet_add(graph, node, source, route->dead_letter);
 	/* that a route writes what it reads is said already */
 	for (size_t i = 0; i < 2 && route->migration != NULL && route->migration != source->migration; i++)
 		outlet_add(graph, node, source, &route->migration->sides[i]);

@@ -20,6 +20,7 @@ enum {
 	ROUTE_DEDUPE_COUNT,
 	ROUTE_RETRY,
 	ROUTE_MAX_DELIVER,
+	ROUTE_DEAD_LETTER,
 };
 
 enum { ATTEMPTS_MAX = 1000000 };
@@ -48,8 +49,8 @@ static const struct xf_option *const route_rows[] = {
 	XF_ROW(.type = XF_OPTION_I64, .key = "dedupe_count", .def = "100000", .min = 1000, .max = 10000000, .unit = "ids"),
 	XF_ROW(.type = XF_OPTION_NODE, .key = "retry"),
 	XF_ROW(.type = XF_OPTION_I64, .key = "max_deliver", .min = 1, .max = ATTEMPTS_MAX, .unit = "attempts"),
+	XF_ROW(.type = XF_OPTION_NODE, .key = "dead_letter"),
 	XF_LATER("handlers"),
-	XF_LATER("dead_letter"),
 	XF_ELSEWHERE("accept", "at a source in 'from'"),
 	XF_ELSEWHERE("spool", "at a sink, or at a source"),
 	XF_ELSEWHERE("message_id", "at a source in 'from'"),
@@ -178,6 +179,72 @@ retry_read(struct xf_loading *l, struct xf_conf_route *route, const struct xf_co
 	retry_check(l, &route->retry, config, inner);
 }
 
+/* ---- Dead letters ----------------------------------------------------------- */
+
+static void
+dead_letter_read(struct xf_loading *l, struct xf_conf_route *route, const struct xf_config *config, const char *scope)
+{
+	const struct xf_yaml *node = xf_config_node(config, ROUTE_DEAD_LETTER);
+	const struct xf_endpoint_setting setting = {
+		.kind = XF_ENDPOINT_SINK,
+		.scope = xf_arena_format(l->arena, "%sdead_letter: ", scope),
+		.name = xf_arena_format(l->arena, "%s/dead/to", route->name),
+		.route = route->name,
+	};
+	struct xf_conf_endpoint *sink;
+
+	if (node == NULL)
+		return;
+	sink = xf_arena_alloc(l->arena, sizeof(*sink));
+	xf_sink_read(l, node, &setting, sink, NULL);
+	route->dead_letter = sink;
+}
+
+void
+xf_dead_routes_add(struct xf_loading *l)
+{
+	enum { IN_FLIGHT = 256 };
+	static const struct xf_option *const no_rows[] = {NULL};
+	struct xf_conf_transport *store = NULL;
+	size_t count = l->conf->route_count;
+
+	for (size_t i = 0; i < count; i++) {
+		const struct xf_conf_route *route = &l->routes[i];
+		struct xf_conf_endpoint *source;
+
+		if (route->dead_letter == NULL)
+			continue;
+		if (store == NULL) {
+			store = xf_arena_alloc(l->arena, sizeof(*store));
+			store->name = store->plugin = "dead letters";
+			store->options = xf_read_rows(l, xf_read_empty_map(l, route->place), "", no_rows);
+		}
+		source = xf_arena_alloc(l->arena, sizeof(*source));
+		*source = (struct xf_conf_endpoint){
+			.transport = store,
+			.options = store->options,
+			.subject = ">",
+			.shown = route->name,
+			.connections = 1,
+			.traits = XF_TRAIT_IDS | XF_TRAIT_HEADERS,
+			.place = route->place,
+		};
+		l->routes[l->conf->route_count++] = (struct xf_conf_route){
+			.name = xf_arena_format(l->arena, "%s/dead", route->name),
+			.dead_of = route->name,
+			.sources = source,
+			.source_count = 1,
+			.sinks = route->dead_letter,
+			.sink_count = 1,
+			.order = XF_ORDER_NONE,
+			.retry = {.jitter = true, .initial_ms = 100, .max_ms = 5000},
+			.max_in_flight = IN_FLIGHT,
+			.max_in_flight_bytes = 64 << 20,
+			.place = route->place,
+		};
+	}
+}
+
 /* Lanes are spread over connections; one lane needs one. */
 static void
 connections_check(struct xf_loading *l, const struct xf_conf_route *route, const char *scope)
@@ -285,6 +352,7 @@ route_read(struct xf_loading *l, const struct xf_yaml *node)
 	ends_read(l, route, config, scope);
 	order_read(l, route, config, scope);
 	retry_read(l, route, config, scope);
+	dead_letter_read(l, route, config, scope);
 	connections_check(l, route, scope);
 	dedupe_read(l, route, config, scope);
 }
@@ -305,7 +373,7 @@ xf_routes_read(struct xf_loading *l, const struct xf_yaml *root)
 			xf_report_warning(l->report, root->place, "no 'routes': nothing will be moved");
 		return;
 	}
-	l->routes = xf_arena_array(l->arena, list->count, sizeof(*l->routes));
+	l->routes = xf_arena_array(l->arena, 2 * list->count, sizeof(*l->routes)); /* with one for the dead letters of each */
 	l->route_notes = xf_arena_array(l->arena, list->count, sizeof(*l->route_notes));
 	l->conf->routes = l->routes;
 	first = xf_arena_array(l->arena, list->count, sizeof(*first));

@@ -49,4 +49,7 @@ void xf_transports_read(struct xf_loading *loading, const struct xf_yaml *root);
 void xf_migrations_read(struct xf_loading *loading, const struct xf_yaml *root);
 void xf_routes_read(struct xf_loading *loading, const struct xf_yaml *root);
 
+/* The routes that bring dead letters to where theirs says; once all is checked. */
+void xf_dead_routes_add(struct xf_loading *loading);
+
 #endif

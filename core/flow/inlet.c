@@ -35,7 +35,8 @@ struct xf_inlet {
 	struct xf_parking parking;
 	const struct xf_source_ops *ops;
 	bool lossy;
-	bool read_back; /* it reads a spool: what comes was accepted before */
+	bool read_back; /* what comes was accepted before */
+	bool counted;   /* and is in the route's numbers */
 	bool all_subjects;
 	struct xf_arrival arrival;
 
@@ -736,6 +737,7 @@ xf_inlet_create(char *name, const struct xf_inlet_setup *setup, struct xf_error 
 	xf_parking_init(&inlet->parking, source, setup->backlog);
 	inlet->ops = source->transport->class->source;
 	inlet->read_back = setup->read_back;
+	inlet->counted = setup->counted;
 	inlet->lossy = source->traits & XF_TRAIT_LOSSY;
 	inlet->all_subjects = strcmp(source->subject, ">") == 0;
 	xf_arrival_init(&inlet->arrival, source);
@@ -919,7 +921,7 @@ xf_inlet_status(struct xf_inlet *inlet, struct xf_route_status *status)
 	uint64_t since = atomic_load_explicit(&inlet->oldest_ms, memory_order_relaxed), now = xf_now_ms();
 
 	status->rejected += xf_read(&inlet->settlements.kept);
-	if (!inlet->read_back)
+	if (!inlet->counted)
 		intake_status(inlet, status);
 	status->in_flight_bytes += xf_read(&inlet->bytes);
 	status->paused = status->paused || atomic_load(&inlet->paused);

@@ -20,7 +20,8 @@ struct xf_inlet;
 struct xf_inlet_setup {
 	struct xf_way_setup way;
 	const struct xf_conf_endpoint *source;
-	bool read_back; /* it reads a spool: what comes was accepted before, and counted */
+	bool read_back; /* it reads a spool, or dead letters: what comes was accepted before */
+	bool counted;   /* and counted then */
 	void *shared; /* the transport's */
 	struct xf_letters *letters;
 	struct xf_seen *seen;       /* NULL: duplicates are not looked for */

@@ -7,6 +7,7 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/memory.h"
+#include "flow/forward.h"
 #include "flow/replay.h"
 
 #define LOSSY_WAIT_MS 3000
@@ -79,6 +80,16 @@ way_setup_fill(const struct xf_route *route, struct xf_way_setup *setup)
 	}
 }
 
+/* What is read back, as a source. */
+static const struct xf_conf_transport replay_transport = {.name = "spool", .plugin = "spool", .class = &xf_replay_class};
+static const struct xf_conf_endpoint replay_conf = {.transport = &replay_transport, .subject = ">", .connections = 1};
+static const struct xf_conf_transport forward_transport = {
+	.name = "dead letters",
+	.plugin = "dead letters",
+	.class = &xf_forward_class,
+};
+static const struct xf_conf_endpoint forward_conf = {.transport = &forward_transport, .subject = ">", .connections = 1};
+
 /* The source of FROM that source INDEX of ROUTE goes on with, or NULL. It knows what its route does, so that must be the same. */
 static struct xf_route_source *
 source_kept(struct xf_route *from, const struct xf_route *route, size_t index)
@@ -122,6 +133,7 @@ source_create(struct xf_route *route, const struct xf_route_setup *setup, size_t
 		.seen = route->seen,
 		.backlog = route->conf->sources[index].migration != NULL ? route->backlog : NULL,
 	};
+	struct xf_forward_setup forward = {setup->letters, route->conf->dead_of};
 	char *name = source_name(route, index);
 
 	if (inlet.source->accept_spooled) {
@@ -139,6 +151,12 @@ source_create(struct xf_route *route, const struct xf_route_setup *setup, size_t
 		source->way = xf_inlet_way(kept->inlet, &inlet.way);
 		return XF_OK;
 	}
+	if (route->conf->dead_of != NULL) {
+		inlet.source = &forward_conf;
+		inlet.read_back = true;
+		inlet.shared = &forward;
+		return inlet_create(route, source, name, &inlet, error);
+	}
 	source->transport = xf_transport_use(route->transports, inlet.source->transport, route->holder, error);
 	if (source->transport == NULL) {
 		free(name);
@@ -147,10 +165,6 @@ source_create(struct xf_route *route, const struct xf_route_setup *setup, size_t
 	inlet.shared = source->transport->shared;
 	return inlet_create(route, source, name, &inlet, error);
 }
-
-/* A spool, as the source of its route that it is. */
-static const struct xf_conf_transport replay_transport = {.name = "spool", .plugin = "spool", .class = &xf_replay_class};
-static const struct xf_conf_endpoint replay_conf = {.transport = &replay_transport, .subject = ">", .connections = 1};
 
 /* The one of FROM that reads the same spool, which is in the same place, or NULL. */
 static struct xf_route_source *
@@ -172,6 +186,7 @@ reader_create(struct xf_route *route, const struct xf_route_setup *setup, struct
 	struct xf_inlet_setup inlet = {
 		.source = &replay_conf,
 		.read_back = true,
+		.counted = true,
 		.shared = spooler,
 		.letters = setup->letters,
 	};
