@@ -96,7 +96,7 @@ rounds(struct siege *s, const char *name, const char *sides, unsigned count, boo
 	                                .lost = (double)sum.ledger.lost,
 	                                .duplicates = (double)sum.duplicates,
 	                                .recover = &seconds,
-	                                .note = "recovery is the end of the process; drain_timeout 3 s"});
+	                                .note = "drain_timeout 3 s"});
 	samples_fini(&seconds);
 }
 
