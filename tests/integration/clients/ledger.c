@@ -25,7 +25,7 @@ struct mark {
 	uint32_t seen;
 	uint32_t copies;
 	int64_t first_ms;
-	bool late; /* reordered */
+	uint32_t place; /* first seen as the so many-th of its side */
 };
 
 struct ledger {
@@ -33,6 +33,7 @@ struct ledger {
 	struct mark *marks[2];
 	uint32_t *next[2]; /* by key: number within the key that may come next */
 	uint64_t reordered[2];
+	uint32_t places[2];
 	uint64_t corrupted, unexpected;
 	bool json;
 	unsigned told; /* of what is wrong, on the terminal */
@@ -73,6 +74,7 @@ ledger_reset(struct ledger *ledger)
 		memset(ledger->marks[side], 0, ledger->count * sizeof(struct mark));
 		memset(ledger->next[side], 0, ledger->keys * sizeof(uint32_t));
 		ledger->reordered[side] = 0;
+		ledger->places[side] = 0;
 	}
 	ledger->corrupted = ledger->unexpected = 0;
 }
@@ -191,13 +193,13 @@ ledger_arrived(struct ledger *ledger, int side, const struct arrival *arrival)
 	if (mark->seen++ > 0)
 		return;
 	mark->first_ms = arrival->time_ms;
+	mark->place = ++ledger->places[side];
 	if (stamp.within < ledger->next[side][stamp.key]) {
 		if (ledger->told++ < 5)
 			fprintf(stderr, "on the %s side: message %u, number %u of key %u, came after number %u\n",
 			        side == OLD ? "old" : "new", stamp.number, stamp.within, stamp.key,
 			        ledger->next[side][stamp.key] - 1);
 		ledger->reordered[side]++;
-		mark->late = true;
 	} else {
 		ledger->next[side][stamp.key] = stamp.within + 1;
 	}
@@ -252,6 +254,26 @@ across_count(const struct ledger *ledger)
 	return count;
 }
 
+/* Of KEY. */
+static uint64_t
+strayed_count(const struct ledger *ledger, uint32_t key)
+{
+	uint32_t last[2] = {0, 0};
+	uint64_t count = 0;
+
+	for (uint32_t number = key; number < ledger->count; number += ledger->keys) {
+		int side = side_of(ledger, number);
+		uint32_t place;
+
+		if (side < 0)
+			continue;
+		place = ledger->marks[side][number].place;
+		count += place < last[side];
+		last[side] = place > last[side] ? place : last[side];
+	}
+	return count;
+}
+
 struct ledger_sum
 ledger_sum(const struct ledger *ledger)
 {
@@ -271,7 +293,6 @@ ledger_sum(const struct ledger *ledger)
 		}
 		sum.lost += !has[OLD] && !has[NEW];
 		sum.both += has[OLD] && has[NEW];
-		sum.strayed += has[OLD] != has[NEW] && (ledger->marks[OLD][i].late || ledger->marks[NEW][i].late);
 	}
 	for (int side = OLD; side <= NEW; side++)
 		sum.reordered[side] = ledger->reordered[side];
@@ -279,6 +300,7 @@ ledger_sum(const struct ledger *ledger)
 	for (uint32_t key = 0; key < ledger->keys; key++) {
 		uint32_t turns = ledger_turns(ledger, key);
 
+		sum.strayed += strayed_count(ledger, key);
 		sum.turns_max = turns > sum.turns_max ? turns : sum.turns_max;
 	}
 	return sum;
