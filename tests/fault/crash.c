@@ -149,6 +149,7 @@ test_killed(void **state)
 	                                .acked = messages,
 	                                .faults = kills,
 	                                .lost = (double)sum.ledger.lost,
+	                                .reordered = (double)sum.reordered,
 	                                .duplicates = (double)sum.duplicates,
 	                                .recover = &restarts,
 	                                .note = said});
@@ -157,6 +158,7 @@ test_killed(void **state)
 	samples_fini(&restarts);
 	for (int i = 0; i < CLASSES; i++)
 		samples_fini(&classes[i]);
+	siege_check(s, &sum);
 }
 
 int

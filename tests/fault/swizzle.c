@@ -223,6 +223,7 @@ figures_tell(struct swizzle *z, unsigned seed, struct siege_sum *sum)
 	                                .acked = z->siege->messages,
 	                                .faults = faults,
 	                                .lost = (double)sum->ledger.lost,
+	                                .reordered = (double)sum->reordered,
 	                                .duplicates = (double)sum->duplicates,
 	                                .recover = &drained,
 	                                .note = text.data});
@@ -258,6 +259,7 @@ swizzle(struct siege *s, unsigned seed, unsigned seconds)
 	}
 	sum = siege_finish(s);
 	figures_tell(&z, seed, &sum);
+	siege_check(s, &sum);
 }
 
 static void

@@ -94,10 +94,12 @@ rounds(struct siege *s, const char *name, const char *sides, unsigned count, boo
 	                                .acked = count * FED,
 	                                .faults = count,
 	                                .lost = (double)sum.ledger.lost,
+	                                .reordered = (double)sum.reordered,
 	                                .duplicates = (double)sum.duplicates,
 	                                .recover = &seconds,
 	                                .note = "drain_timeout 3 s"});
 	samples_fini(&seconds);
+	siege_check(s, &sum);
 }
 
 static unsigned

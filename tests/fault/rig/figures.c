@@ -77,7 +77,8 @@ figures_write(const struct figures *figures)
 		fail_msg("%s cannot be written", path);
 	fprintf(file, "{\"fault\": \"%s\", \"broker\": \"%s\", \"acked\": %.0f, \"faults\": %.0f", figures->fault,
 	        figures->broker, figures->acked, figures->faults);
-	fprintf(file, ", \"lost\": %.0f, \"duplicates\": %.0f", figures->lost, figures->duplicates);
+	fprintf(file, ", \"lost\": %.0f, \"reordered\": %.0f, \"duplicates\": %.0f", figures->lost, figures->reordered,
+	        figures->duplicates);
 	seconds_write(file, "notice", figures->notice);
 	seconds_write(file, "recover", figures->recover);
 	fprintf(file, ", \"note\": \"%s\"}\n", figures->note != NULL ? figures->note : "");

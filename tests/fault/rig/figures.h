@@ -23,7 +23,7 @@ double samples_at(struct samples *samples, double share);
 
 struct figures {
 	const char *fault, *broker;
-	double acked, faults, lost, duplicates;
+	double acked, faults, lost, reordered, duplicates;
 	struct samples *notice, *recover; /* seconds; NULL: not measured */
 	const char *note;                 /* NULL: none */
 };

@@ -207,6 +207,7 @@ rig_finish(struct rig *rig, const char *title)
 
 		rig->lines[i].acked = rig_report(rig, line, "acked");
 		rig->lines[i].lost = rig_report(rig, line, "lost");
+		rig->lines[i].reordered = rig_report(rig, line, "reordered");
 		rig->lines[i].duplicates = rig_report(rig, line, "duplicates");
 		printf("%s: %-5s sent %.0f, lost %.0f, reordered %.0f, duplicates %.0f, corrupted %.0f\n", title, names[i],
 		       rig_report(rig, line, "sent"), rig_report(rig, line, "lost"), rig_report(rig, line, "reordered"),
@@ -237,6 +238,7 @@ rig_figures(struct rig *rig, const char *fault, unsigned count)
 		                                .acked = line->acked,
 		                                .faults = count,
 		                                .lost = line->lost,
+		                                .reordered = line->reordered,
 		                                .duplicates = line->duplicates,
 		                                .notice = &line->downs,
 		                                .recover = &line->backs});

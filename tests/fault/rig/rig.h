@@ -41,7 +41,7 @@ struct line {
 	char *in, *out, *load;       /* paths of the routes and of the generator's transport */
 	double reconnects[ENDS];     /* before the last fault */
 	struct samples downs, backs; /* seconds, of both ends */
-	double acked, lost, duplicates; /* once it has rested for good */
+	double acked, lost, reordered, duplicates; /* once it has rested for good */
 };
 
 struct rig {

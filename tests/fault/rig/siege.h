@@ -21,12 +21,12 @@ struct siege {
 	enum { RUNS, STOPPED, DEAD } broker_state[PLACES];
 	bool line_whole[PLACES];
 	struct ledger *ledger;
-	struct feeder *feeder; /* that siege_feed() started; NULL: none */
+	struct feeder *feeder;    /* that siege_feed() started; NULL: none */
 	uint32_t messages;
-	unsigned rate;
-	unsigned delay_ms; /* of every line that is whole, so that there is always something on it */
-	struct samples moments;
-	bool percent_moves;
+	unsigned rate;            /* a second */
+	unsigned delay_ms;        /* of every line that is whole, so that there is always something on it */
+	struct samples moments;   /* of siege_moment(), as brokers date what they store */
+	bool percent_moves;       /* the test moves the share, so a message may stand on both sides */
 };
 
 /* For cmocka. */
@@ -59,13 +59,16 @@ void line_heal(struct siege *s, int place);
 
 struct siege_sum {
 	struct ledger_sum ledger;
+	uint64_t reordered; /* where the share moves, of those on one side alone: what a side that is left had unconfirmed may stand on both */
 	uint64_t duplicates;
 	uint64_t duplicates_max; /* between one moment and the next */
 	double drain_seconds;
 };
 
-/* Ends all faults, waits until everything has drained, and stops the server. Nothing is lost, broken, or out of the order of its
- * key; prints the sums. */
+/* Ends all faults, waits until everything has drained, and stops the server. Prints the sums. */
 struct siege_sum siege_finish(struct siege *s);
+
+/* Nothing is lost, broken, or out of the order of its key. Comes last: figures are written of a run that fails, too. */
+void siege_check(const struct siege *s, const struct siege_sum *sum);
 
 #endif
