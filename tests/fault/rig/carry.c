@@ -87,6 +87,7 @@ carry_finish(struct xf_server *server, const char *name, struct figures *figures
 	       carry_report(server, name, "duplicate_distance"), carry_report(server, name, "corrupted"));
 	figures->acked = carry_report(server, name, "acked");
 	figures->lost = carry_report(server, name, "lost");
+	figures->reordered = carry_report(server, name, "reordered");
 	figures->duplicates = carry_report(server, name, "duplicates");
 	figures_write(figures);
 	assert_true(figures->acked > 0);
