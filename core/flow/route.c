@@ -110,7 +110,7 @@ inlet_create(const struct xf_route *route, struct xf_route_source *source, char 
 	if (source->inlet == NULL)
 		return XF_FAILED;
 	source->holder = xf_holder_keep(route->holder);
-	if (route->paused)
+	if (route->paused && source->reads == NULL)
 		xf_inlet_pause(source->inlet, true);
 	return XF_OK;
 }
@@ -572,6 +572,15 @@ outlets_up(const struct xf_route *route)
 	return up;
 }
 
+static bool
+accepts_without_sinks(const struct xf_route *route)
+{
+	for (size_t i = 0; i < route->conf->source_count; i++)
+		if (route->sources[i].accepts == NULL)
+			return false;
+	return true;
+}
+
 bool
 xf_route_was_up(const struct xf_route *route)
 {
@@ -580,8 +589,8 @@ xf_route_was_up(const struct xf_route *route)
 			return false;
 	if (any_is_enough(route->conf))
 		return outlets_up(route) > 0;
-	for (unsigned i = 0; i < route->outlet_count; i++)
-		if (outlet_is_needed(route, i) && !xf_outlet_was_up(route->outlets[i]))
+	for (unsigned i = 0; i < route->outlet_count && !accepts_without_sinks(route); i++)
+		if (outlet_is_needed(route, i) && route->spoolers[i] == NULL && !xf_outlet_was_up(route->outlets[i]))
 			return false;
 	return true;
 }
@@ -611,8 +620,8 @@ void
 xf_route_pause(struct xf_route *route, bool paused)
 {
 	route->paused = paused;
-	for (size_t i = 0; i < route->source_count; i++)
-		xf_inlet_pause(route->sources[i].inlet, paused);
+	for (size_t i = 0; i < route->conf->source_count; i++)
+		xf_inlet_pause(route->sources[i].inlet, paused); /* what was accepted goes on, out of its spool too */
 }
 
 /* The first endpoint that keeps the route from its work gives the reason. */

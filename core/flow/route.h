@@ -104,7 +104,7 @@ void xf_route_lossy_take_over(struct xf_route *new, struct xf_route *old);
 void xf_route_go_over(struct xf_route *old, struct xf_route *new);
 void xf_route_take_over(struct xf_route *new, struct xf_route *old);
 
-/* Each sink that it needs where its knobs stand, and each source, was up once. */
+/* Each sink that it needs where its knobs stand, unless a spool stands in for it, and each source, was up once. */
 bool xf_route_was_up(const struct xf_route *route);
 bool xf_route_sinks_up(const struct xf_route *route); /* all of them, now */
 uint64_t xf_route_in_flight(const struct xf_route *route);

@@ -71,7 +71,9 @@ test_acked_while_both_are_away(void **state)
 	assert_int_equal(rabbit_count(w->queue, w->in), 0);
 	xf_server_kill(w->server);
 	xf_server_start(w->server);
+	xf_server_wait_ready(w->server); /* it accepts, whatever its sides do */
 	xf_server_wait_number(w->server, w->route, SPOOLED, MESSAGES);
+	XF_CLI_DONE(w->server, "route", "pause", w->name); /* takes nothing in; what was accepted goes on */
 	xf_broker_restart(w->redis);
 	xf_broker_restart(w->nats);
 	finish(w, &ledger);
