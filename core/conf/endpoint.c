@@ -4,12 +4,14 @@
  */
 #include "conf/endpoint.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 
 #include "conf/class.h"
 
 enum {
 	CONNECTIONS_MAX = 16,
+	SPOOL_SPARE = 1 << 20, /* for what a message has beside its payload */
 };
 
 enum {
@@ -269,8 +271,14 @@ source_spool_read(struct xf_loading *l, struct xf_conf_endpoint *ep, const struc
 		xf_report_error(l->report, xf_config_key_place(core, SOURCE_SPOOL),
 		                "%s'spool' without 'accept: spooled', so nothing would ever be in it", scope);
 	config = spool_read(l, ep, node, source_spool_rows, scope);
-	if (config != NULL)
-		ep->spool_max_size = (uint64_t)xf_config_option(config, SPOOL_MAX_SIZE)->i64;
+	if (config == NULL)
+		return;
+	ep->spool_max_size = (uint64_t)xf_config_option(config, SPOOL_MAX_SIZE)->i64;
+	if (ep->accept_spooled && ep->spool_max_size < l->conf->server.max_payload + SPOOL_SPARE)
+		xf_report_error(l->report, xf_config_node(config, SPOOL_MAX_SIZE)->place,
+		                "%sspool: 'max_size' is %s; expected 1 MiB more than the largest message, which by 'server' is %" PRIu64
+		                " bytes",
+		                scope, xf_read_shown(l, xf_config_node(config, SPOOL_MAX_SIZE)), l->conf->server.max_payload);
 }
 
 static void

@@ -24,11 +24,12 @@
 /* Of a letter, with its payload. SQLite takes no more than 10^9 bytes a row. */
 #define LETTER_BYTES_MAX (900u << 20)
 
-enum { INSERT, INSERT_HEADER, AGAIN, SPACE, NOTE_IMPORT, COUNT, ROUTES, LIST, GET, HEADERS, CHOOSE, REMOVE, STATEMENTS };
+enum { INSERT, INSERT_HEADER, AGAIN, SPACE, NOTE_IMPORT, COUNT, ROUTES, LIST, LIST_ROUTE, GET, HEADERS,
+       CHOOSE, CHOOSE_ROUTE, CHOOSE_ONE, REMOVE, REMOVE_ONE, STATEMENTS };
 
 #define COLUMNS "number, route, sink, reason, attempts, first_ms, last_ms, subject, id, key, content_type, reply"
 #define PAYLOAD 12 /* the column behind those */
-#define CHOICE " WHERE (?1 = 0 OR number = ?1) AND (?2 IS NULL OR route = ?2) AND last_ms < ?3"
+#define CHOICE " WHERE (?2 IS NULL OR route = ?2) AND last_ms < ?3"
 
 static const char *const statements[STATEMENTS] = {
 	[INSERT] = "INSERT INTO letter (route, sink, reason, attempts, first_ms, last_ms, subject, id, key, content_type, reply, payload)"
@@ -41,11 +42,16 @@ static const char *const statements[STATEMENTS] = {
 	[COUNT] = "SELECT count(*) FROM letter",
 	[ROUTES] = "SELECT route, count(*) FROM letter GROUP BY route ORDER BY route",
 	[LIST] = "SELECT " COLUMNS ", length(payload) FROM letter"
-	         " WHERE number > ?1 AND (?2 IS NULL OR route = ?2) ORDER BY number LIMIT ?3",
+	         " WHERE number > ?1 AND ?2 IS NULL ORDER BY number LIMIT ?3",
+	[LIST_ROUTE] = "SELECT " COLUMNS ", length(payload) FROM letter"
+	               " WHERE number > ?1 AND route = ?2 ORDER BY number LIMIT ?3", /* by letter_route */
 	[GET] = "SELECT " COLUMNS ", payload FROM letter WHERE number = ?1",
 	[HEADERS] = "SELECT name, value FROM header WHERE letter = ?1 ORDER BY position",
 	[CHOOSE] = "SELECT number FROM letter" CHOICE " ORDER BY number",
+	[CHOOSE_ROUTE] = "SELECT number FROM letter WHERE route = ?2 AND last_ms < ?3 ORDER BY number",
+	[CHOOSE_ONE] = "SELECT number FROM letter WHERE number = ?1 AND (?2 IS NULL OR route = ?2)",
 	[REMOVE] = "DELETE FROM letter" CHOICE,
+	[REMOVE_ONE] = "DELETE FROM letter WHERE number = ?1",
 };
 
 /* What a message brings is bytes: a name need not be UTF-8. */
@@ -360,11 +366,12 @@ append_locked(struct xf_letters *letters, const struct xf_letter *letter, struct
 		return XF_FAILED;
 	letters->begun = true;
 	if ((letter->number != 0 && letter_update(letters, letter, &again, error) != XF_OK) ||
-	    (!again && letter_insert(letters, letter, error) != XF_OK)) {
+	    (!again && (letter->number == 0 || letter->message.subject.len > 0) &&
+	     letter_insert(letters, letter, error) != XF_OK)) {
 		lose_locked(letters);
 		return XF_FAILED;
 	}
-	letters->open += !again;
+	letters->open += !again && (letter->number == 0 || letter->message.subject.len > 0);
 	return XF_OK;
 }
 
@@ -485,7 +492,7 @@ enum xf_status
 xf_letters_list(struct xf_letters *letters, const char *route, uint64_t after, uint64_t limit,
                 void (*each)(void *context, const struct xf_letter *letter), void *context, struct xf_error *error)
 {
-	sqlite3_stmt *rows = letters->statements[LIST];
+	sqlite3_stmt *rows = letters->statements[route != NULL ? LIST_ROUTE : LIST];
 	enum xf_status status;
 
 	pthread_mutex_lock(&letters->lock);
@@ -579,7 +586,7 @@ enum xf_status
 xf_letters_choose(struct xf_letters *letters, uint64_t number, const char *route, int64_t before_ms, uint64_t **numbers,
                   size_t *count, struct xf_error *error)
 {
-	sqlite3_stmt *rows = letters->statements[CHOOSE];
+	sqlite3_stmt *rows = letters->statements[number != 0 ? CHOOSE_ONE : route != NULL ? CHOOSE_ROUTE : CHOOSE];
 	enum xf_status status;
 	size_t size = 0;
 
@@ -605,7 +612,7 @@ enum xf_status
 xf_letters_remove(struct xf_letters *letters, uint64_t number, const char *route, int64_t before_ms, uint64_t *count,
                   struct xf_error *error)
 {
-	sqlite3_stmt *statement = letters->statements[REMOVE];
+	sqlite3_stmt *statement = letters->statements[number != 0 ? REMOVE_ONE : REMOVE];
 	enum xf_status status;
 
 	pthread_mutex_lock(&letters->lock);
@@ -624,13 +631,13 @@ xf_letters_remove(struct xf_letters *letters, uint64_t number, const char *route
 static enum xf_status
 remove_all_locked(struct xf_letters *letters, const uint64_t *numbers, size_t count, struct xf_error *error)
 {
-	sqlite3_stmt *statement = letters->statements[REMOVE];
+	sqlite3_stmt *statement = letters->statements[REMOVE_ONE];
 	int64_t gone = 0;
 
 	if (sync_locked(letters, error) != XF_OK || xf_database_begin(&letters->database, error) != XF_OK)
 		return XF_FAILED;
 	for (size_t i = 0; i < count; i++) {
-		bind_choice(statement, numbers[i], NULL, INT64_MAX);
+		sqlite3_bind_int64(statement, 1, (sqlite3_int64)numbers[i]);
 		if (xf_database_step(&letters->database, statement, error) != XF_OK) {
 			xf_database_rollback(&letters->database);
 			return XF_FAILED;

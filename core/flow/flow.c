@@ -241,11 +241,12 @@ xf_flow_destroy(struct xf_flow **pointer)
 	if (flow == NULL)
 		return;
 	*pointer = NULL;
-	for (size_t i = 0; i < flow->route_count; i++)
-		xf_route_destroy(&flow->routes[i]);
+	/* First what a reload has left: it may use what its successor has taken over. */
 	for (size_t i = 0; i < flow->left_count; i++)
 		flow->left[i].new = NULL;
 	xf_flow_reap(flow);
+	for (size_t i = 0; i < flow->route_count; i++)
+		xf_route_destroy(&flow->routes[i]);
 	for (size_t i = 0; i < flow->migration_count; i++)
 		free(flow->migrations[i]);
 	xf_letters_close(&flow->letters);

@@ -21,10 +21,12 @@ struct forward {
 	char *route;
 	uint64_t after;    /* those up to this number were emitted */
 	uint32_t out;      /* and so many of them are not settled */
-	bool some_stay;    /* some came back: from the start, once nothing is out */
+	bool some_stay;    /* some came back, or could not be read: from the start, once nothing is out and it is time */
+	uint64_t again_at;
 	bool failed;       /* said so */
-	uint64_t *done;
-	uint32_t done_size;
+	uint64_t *done;    /* confirmed, and to be removed: nothing else is read before they are */
+	uint32_t done_count, done_size;
+	uint64_t remove_at;
 	struct xf_spooled_headers headers;
 };
 
@@ -121,31 +123,64 @@ letter_copy(void *context, const struct xf_letter *letter)
 	free(headers);
 }
 
-/* False: it is not there any more, or cannot be read. */
-static bool
-letter_emit(struct forward *forward, uint64_t number, struct xf_error *error)
+/* *BYTES is how many it has, 0 where it is not there any more. */
+static enum xf_status
+letter_emit(struct forward *forward, uint64_t number, uint64_t *bytes, struct xf_error *error)
 {
-	struct xf_buffer bytes = {0};
+	struct xf_buffer copy = {0};
 	struct xf_spooled record;
-	bool emitted = false;
+	enum xf_status status = xf_letters_get(forward->letters, number, letter_copy, &copy, error);
 
-	if (xf_letters_get(forward->letters, number, letter_copy, &bytes, error) == XF_OK && bytes.data != NULL &&
-	    xf_spooled_read((struct xf_str){bytes.data, bytes.len}, &forward->headers, &record, error) == XF_OK) {
+	*bytes = copy.len;
+	if (status == XF_OK && copy.data != NULL)
+		status = xf_spooled_read((struct xf_str){copy.data, copy.len}, &forward->headers, &record, error);
+	if (status == XF_OK && copy.data != NULL) {
 		record.message.handle = number;
 		forward->out++;
 		forward->host->emit(forward->endpoint, &record.message, sizeof(record.message), 1);
-		emitted = true;
 	}
-	free(bytes.data);
-	return emitted;
+	free(copy.data);
+	return status;
+}
+
+/* Those that were not delivered come again, a while later. */
+static void
+again_set(struct forward *forward, uint32_t delay_ms)
+{
+	uint64_t at = forward->host->now_ms() + (delay_ms > LOOK_MS ? delay_ms : LOOK_MS);
+
+	forward->some_stay = true;
+	forward->again_at = at > forward->again_at ? at : forward->again_at;
 }
 
 static void
-read_failed(struct forward *forward, const struct xf_error *error)
+state_set(struct forward *forward, const struct xf_error *error)
 {
-	if (!forward->failed)
+	if (error != NULL && !forward->failed)
 		forward->host->state(forward->endpoint, XF_STATE_DOWN, error->text);
-	forward->failed = true;
+	if (error == NULL && forward->failed)
+		forward->host->state(forward->endpoint, XF_STATE_UP, "");
+	forward->failed = error != NULL;
+}
+
+/* False: some that were confirmed are in the store still, and would be sent once more. */
+static bool
+done_remove(struct forward *forward)
+{
+	struct xf_error error;
+	uint64_t now = forward->host->now_ms();
+
+	if (forward->done_count == 0)
+		return true;
+	if (now < forward->remove_at)
+		return false;
+	if (xf_letters_remove_all(forward->letters, forward->done, forward->done_count, &error) != XF_OK) {
+		state_set(forward, &error);
+		forward->remove_at = now + LOOK_MS;
+		return false;
+	}
+	forward->done_count = 0;
+	return true;
 }
 
 static void
@@ -153,28 +188,31 @@ forward_work(void *instance, struct xf_work *work)
 {
 	struct forward *forward = instance;
 	struct numbers numbers = {.count = 0};
-	struct xf_error error = {{0}};
+	struct xf_error error;
 	uint32_t limit = work->credit_messages < READ_LETTERS ? work->credit_messages : READ_LETTERS;
+	uint64_t bytes, left = work->credit_bytes;
 
 	work->timeout_ms = LOOK_MS;
-	if (forward->some_stay && forward->out == 0) {
+	if (!done_remove(forward) || work->draining || limit == 0)
+		return;
+	if (forward->some_stay && forward->out == 0 && forward->host->now_ms() >= forward->again_at) {
 		forward->after = 0;
 		forward->some_stay = false;
 	}
-	if (work->draining || limit == 0)
-		return;
 	if (xf_letters_list(forward->letters, forward->route, forward->after, limit, number_note, &numbers, &error) != XF_OK) {
-		read_failed(forward, &error);
+		state_set(forward, &error);
 		return;
 	}
-	if (forward->failed)
-		forward->host->state(forward->endpoint, XF_STATE_UP, "");
-	forward->failed = false;
-	for (uint32_t i = 0; i < numbers.count; i++) {
+	for (uint32_t i = 0; i < numbers.count && left > 0; i++) {
+		if (letter_emit(forward, numbers.list[i], &bytes, &error) != XF_OK) {
+			state_set(forward, &error);
+			again_set(forward, 0);
+			return;
+		}
 		forward->after = numbers.list[i];
-		if (!letter_emit(forward, numbers.list[i], &error) && error.text[0] != '\0')
-			read_failed(forward, &error);
+		left -= bytes < left ? bytes : left;
 	}
+	state_set(forward, NULL);
 	if (numbers.count == limit)
 		work->timeout_ms = 0;
 }
@@ -184,26 +222,23 @@ static void
 forward_settle(void *instance, const struct xf_settlement *settlements, uint32_t count)
 {
 	struct forward *forward = instance;
-	struct xf_error error;
-	uint32_t done = 0;
 
-	if (count > forward->done_size) {
-		forward->done = xf_grow_array(forward->done, forward->done_size, count, sizeof(*forward->done));
-		forward->done_size = count;
+	if (forward->done_count + count > forward->done_size) {
+		uint32_t size = (forward->done_count + count) * 2;
+
+		forward->done = xf_grow_array(forward->done, forward->done_size, size, sizeof(*forward->done));
+		forward->done_size = size;
 	}
 	for (uint32_t i = 0; i < count; i++) {
 		if (settlements[i].outcome == XF_SETTLE_EXTEND)
 			continue;
 		forward->out--;
 		if (settlements[i].outcome == XF_SETTLE_RETRY)
-			forward->some_stay = true;
+			again_set(forward, settlements[i].delay_ms);
 		else
-			forward->done[done++] = settlements[i].handle;
+			forward->done[forward->done_count++] = settlements[i].handle;
 	}
-	if (done > 0 && xf_letters_remove_all(forward->letters, forward->done, done, &error) != XF_OK) {
-		forward->host->log(forward->endpoint, XF_LOG_ERROR, error.text);
-		forward->some_stay = true;
-	}
+	done_remove(forward);
 }
 
 static void

@@ -36,7 +36,7 @@ struct xf_inlet {
 	const struct xf_source_ops *ops;
 	bool lossy;
 	bool read_back; /* what comes was accepted before */
-	bool counted;   /* and is in the route's numbers */
+	bool counted;   /* and checked, and is in the route's numbers */
 	bool all_subjects;
 	struct xf_arrival arrival;
 
@@ -309,7 +309,7 @@ message_accept(struct xf_inlet *inlet, const struct xf_incoming *message)
 	struct xf_error error;
 
 	xf_count(&inlet->accepted, 1);
-	if (inlet->read_back)
+	if (inlet->counted)
 		return message_route(inlet, message);
 	if (message->flags & XF_MESSAGE_REDELIVERED)
 		xf_count(&inlet->redelivered, 1);
@@ -563,6 +563,18 @@ open_extend(struct xf_inlet *inlet)
 	inlet->extend_at = inlet->now_ms + inlet->settle_within_ms / 3;
 }
 
+/* What is read back waits where it is for as long as it can go nowhere; to be dropped is somewhere. */
+static bool
+reader_waits(const struct xf_inlet *inlet)
+{
+	const struct xf_lanes *lanes = &inlet->way->lanes;
+	bool drops = lanes->standing != 0;
+
+	for (unsigned i = 0; i < lanes->sink_count; i++)
+		drops = drops || lanes->sinks[i].drop_when_down;
+	return inlet->read_back && lanes->up == 0 && !drops;
+}
+
 static void
 credit_set(struct xf_inlet *inlet, struct xf_work *work)
 {
@@ -571,8 +583,7 @@ credit_set(struct xf_inlet *inlet, struct xf_work *work)
 	uint64_t open = route_open(inlet), open_max = xf_way_open_max(inlet->way);
 	bool hold = atomic_load_explicit(&inlet->hold, memory_order_relaxed);
 
-	/* What is read back waits where it is for as long as it can go nowhere. */
-	hold = hold || (inlet->read_back && inlet->way->lanes.up == 0);
+	hold = hold || reader_waits(inlet);
 	inlet->closed = atomic_load_explicit(&inlet->paused, memory_order_relaxed) || inlet->settlements.full;
 	work->draining = atomic_load_explicit(&inlet->draining, memory_order_relaxed);
 	if (!inlet->closed && !hold && !work->draining && open < open_max && bytes < bytes_max) {
@@ -582,18 +593,42 @@ credit_set(struct xf_inlet *inlet, struct xf_work *work)
 	inlet->credit = work->credit_messages;
 }
 
-/* As far as there is room; few, since each is read from the disk. */
+/* A number that is asked for again while it is on its way. */
+static bool
+letter_is_open(const struct xf_inlet *inlet, uint64_t number)
+{
+	const struct xf_delivery *at = inlet->way->lanes.oldest;
+
+	while (at != NULL && at->letter != number)
+		at = at->newer;
+	return at != NULL;
+}
+
+static bool
+letters_have_room(const struct xf_inlet *inlet)
+{
+	return !atomic_load_explicit(&inlet->paused, memory_order_relaxed) &&
+	       !atomic_load_explicit(&inlet->draining, memory_order_relaxed) &&
+	       !atomic_load_explicit(&inlet->hold, memory_order_relaxed) &&
+	       route_open(inlet) < xf_way_open_max(inlet->way) &&
+	       xf_maker_bytes(&inlet->way->maker) < inlet->way->setup.route->max_in_flight_bytes;
+}
+
+/* As far as there is room here: the store may be full, and has more of it then. Few, since each is read from the disk. */
 static void
-letters_take(struct xf_inlet *inlet, struct xf_work *work)
+letters_take(struct xf_inlet *inlet)
 {
 	uint64_t number;
 
-	for (int i = 0; i < LETTERS_TURN && inlet->credit > 0 && xf_redelivery_next(&inlet->redelivery, &number); i++) {
+	for (int i = 0; i < LETTERS_TURN && letters_have_room(inlet) && xf_redelivery_next(&inlet->redelivery, &number); i++) {
+		struct xf_delivery *delivery;
+		struct xf_letter letter = {.number = number, .attempts = 1};
 		char *reason = NULL;
-		struct xf_delivery *delivery = xf_redelivery_make(&inlet->redelivery, number, inlet->way, &reason);
-		const struct xf_letter letter = {.number = number, .reason = xf_str(reason), .attempts = 1};
 
-		work->credit_messages = --inlet->credit;
+		if (letter_is_open(inlet, number))
+			continue;
+		delivery = xf_redelivery_make(&inlet->redelivery, number, inlet->way, &reason);
+		letter.reason = xf_str(reason);
 		if (delivery != NULL) {
 			xf_count(&inlet->accepted, 1);
 			xf_way_accept(inlet->way, delivery);
@@ -615,7 +650,7 @@ numbers_publish(struct xf_inlet *inlet)
 	/* What is parked its broker has still, and the other side may not come to its end any more; what was read back and can
 	 * go nowhere, its spool. */
 	atomic_store_explicit(&inlet->to_settle,
-	                      inlet->read_back && lanes->up == 0 ? 0 : route_open(inlet) - (inlet->lossy ? 0 : inlet->parking.count),
+	                      reader_waits(inlet) ? 0 : route_open(inlet) - (inlet->lossy ? 0 : inlet->parking.count),
 	                      memory_order_release);
 }
 
@@ -654,10 +689,10 @@ inlet_turn(struct xf_runner *runner, struct xf_work *work)
 	settlements_flush(inlet);
 
 	hold = atomic_load(&inlet->hold);
+	before = xf_read(&inlet->accepted);
+	letters_take(inlet);
 	credit_set(inlet, work);
 	draining = work->draining;
-	before = xf_read(&inlet->accepted);
-	letters_take(inlet, work);
 	inlet->ops->work(runner->instance, work);
 	xf_way_flush(inlet->way);
 	settlements_flush(inlet);

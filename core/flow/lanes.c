@@ -479,9 +479,12 @@ leg_drop(struct xf_lanes *lanes, struct xf_leg *leg)
 	leg_done(lanes, leg);
 }
 
+/* The delays of the next one begin anew. */
 static void
 leg_refused(struct xf_lanes *lanes, struct xf_leg *leg)
 {
+	if (leg->delivery->lane->held != NULL)
+		leg->delivery->lane->held->at[leg->sink].retries = 0;
 	xf_count(&lanes->sinks[leg->sink].counters.refused, 1);
 	leg_given_up(lanes, leg);
 	leg_done(lanes, leg);

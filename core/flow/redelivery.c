@@ -17,6 +17,9 @@ xf_redelivery_init(struct xf_redelivery *redelivery, struct xf_letters *letters,
 void
 xf_redelivery_fini(struct xf_redelivery *redelivery)
 {
+	if (redelivery->count > 0)
+		xf_log(XF_LOG_WARN, redelivery->name, "%zu dead letters that were to go out again stay: ask for them again",
+		       redelivery->count);
 	pthread_mutex_destroy(&redelivery->lock);
 	free(redelivery->wanted);
 	free(redelivery->arrived);

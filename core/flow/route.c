@@ -137,7 +137,11 @@ source_create(struct xf_route *route, const struct xf_route_setup *setup, size_t
 	char *name = source_name(route, index);
 
 	if (inlet.source->accept_spooled) {
-		source->accepts = xf_spooler_use(route->open_spoolers, route->holder->conf->server.data_dir, name, inlet.source, error);
+		/* With its number in any case: a source that comes beside it takes nothing away. */
+		char *spool = xf_format("%s/from/%zu", route->conf->name, index + 1);
+
+		source->accepts = xf_spooler_use(route->open_spoolers, route->holder->conf->server.data_dir, spool, inlet.source, error);
+		free(spool);
 		if (source->accepts == NULL) {
 			free(name);
 			return XF_FAILED;
@@ -329,6 +333,9 @@ xf_route_start_sinks(struct xf_route *route)
 			xf_spooler_follow(route->spoolers[i], route->outlets[i]->conf);
 		xf_outlet_start(route->outlets[i]);
 	}
+	for (size_t i = 0; i < route->conf->source_count; i++)
+		if (route->sources[i].accepts != NULL)
+			xf_spooler_follow(route->sources[i].accepts, &route->conf->sources[i]);
 }
 
 static void

@@ -250,8 +250,8 @@ xf_spoolers_warn(const struct xf_spoolers *spoolers, const char *data_dir)
 		/* One that was set aside is told of when that is done. */
 		if (entry->d_name[0] != '.' && strstr(entry->d_name, ".damaged-") == NULL && !is_open(spoolers, entry->d_name))
 			xf_log(XF_LOG_WARN, NULL,
-			       "no sink of this configuration has the spool %s/%s: what is in it waits until one with that name says "
-			       "'when_down: spool' again", folder, entry->d_name);
+			       "nothing in this configuration has the spool %s/%s: what is in it waits until a sink of that name says "
+			       "'when_down: spool', or a source 'accept: spooled', again", folder, entry->d_name);
 	if (dir != NULL)
 		closedir(dir);
 	free(folder);

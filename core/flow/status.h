@@ -59,7 +59,8 @@ struct xf_route_status {
 	bool paused;
 	bool ok;
 	char reason[256]; /* why not ok: "sink orders/to/new is down: connection refused" */
-	/* At rest: accepted = acked + rejected + overflow + filtered + copies + duplicates + in_flight. */
+	/* At rest: accepted = acked + rejected + overflow + filtered + copies + duplicates + in_flight; what was refused after it had stood
+	 * in a spool was acked then, and is rejected too. */
 	uint64_t accepted;  /* messages that sources handed in */
 	uint64_t acked;     /* settled with ack after every confirmation needed */
 	uint64_t rejected;  /* refused by the core or a broker for good; kept as dead letters */

@@ -128,7 +128,7 @@ test_reloads(void **state)
 	w->source = NULL;
 	world_configure(w, ", percent: 50", "");
 	XF_CLI_DONE(w->server, "reload");
-	xf_server_wait_logged(w->server, "/spools/reloads.from: what is in it waits");
+	xf_server_wait_logged(w->server, "/spools/reloads.from.1: what is in it waits");
 	w->source = ", accept: spooled";
 	world_configure(w, ", percent: 50", "");
 	XF_CLI_DONE(w->server, "reload");

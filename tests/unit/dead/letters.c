@@ -258,7 +258,8 @@ static void
 they_go_out_and_come_again(void **state)
 {
 	struct xf_letters *letters = opened(*state);
-	struct xf_letter again = {.number = 2, .sink = xf_str("there"), .reason = xf_str("once more"), .attempts = 3, .last_ms = 5000};
+	struct xf_letter again = {.number = 2, .sink = xf_str("there"), .reason = xf_str("once more"), .attempts = 3, .last_ms = 5000,
+	                          .message = {.subject = xf_str("s")}};
 	uint64_t *numbers, attempts = 0;
 	size_t count;
 
