@@ -241,49 +241,6 @@ letters_remove(struct xf_api *api, const struct xf_request *request, uint64_t nu
 	return count;
 }
 
-static void
-reply_removed(struct xf_reply *reply, uint64_t count)
-{
-	cJSON *root = cJSON_CreateObject();
-
-	cJSON_AddNumberToObject(root, "removed", (double)count);
-	xf_reply_json(reply, 200, root);
-}
-
-void
-xf_dead_remove(struct xf_api *api, const struct xf_request *request, const char *name, struct xf_reply *reply)
-{
-	const struct query query = {.before_ms = INT64_MAX};
-	uint64_t number = number_of(name), count = 0;
-
-	if (number != 0)
-		count = letters_remove(api, request, number, &query, reply);
-	if (count == 0)
-		xf_reply_problem(reply, 404, "no dead letter '%.100s'", name);
-	else if (count != SIZE_MAX)
-		reply_removed(reply, count);
-}
-
-/* All of them only where that is said. */
-void
-xf_dead_purge(struct xf_api *api, const struct xf_request *request, const char *name, struct xf_reply *reply)
-{
-	static const char *const known[] = {"route", "before", "all", NULL};
-	struct query query;
-	uint64_t count;
-
-	(void)name;
-	if (!query_read(request, known, &query, reply))
-		return;
-	if (query.route == NULL && query.before_ms == INT64_MAX && !query.all) {
-		xf_reply_problem(reply, 400, "say which: give route or before, or all=true");
-		return;
-	}
-	count = letters_remove(api, request, 0, &query, reply);
-	if (count != SIZE_MAX)
-		reply_removed(reply, count);
-}
-
 /* SIZE_MAX: replied already. */
 static uint64_t
 letters_replay(struct xf_api *api, const struct xf_request *request, uint64_t number, const struct query *query,
@@ -301,49 +258,92 @@ letters_replay(struct xf_api *api, const struct xf_request *request, uint64_t nu
 	return count;
 }
 
-static void
-reply_replayed(struct xf_reply *reply, uint64_t count)
-{
-	cJSON *root = cJSON_CreateObject();
+/* What is done with those that are chosen, and how it is answered. */
+struct action {
+	uint64_t (*run)(struct xf_api *api, const struct xf_request *request, uint64_t number, const struct query *query,
+	                struct xf_reply *reply);
+	const char *counted; /* in the answer */
+	unsigned status;
+	const char *missing; /* behind "no dead letter 'N'" */
+};
 
-	cJSON_AddNumberToObject(root, "replaying", (double)count);
-	xf_reply_json(reply, 202, root);
+static const struct action removal = {letters_remove, "removed", 200, ""};
+static const struct action replay = {letters_replay, "replaying", 202, " of a route that there is"};
+
+static void
+reply_count(const struct action *action, uint64_t count, struct xf_reply *reply)
+{
+	cJSON *root;
+
+	if (count == SIZE_MAX)
+		return;
+	root = cJSON_CreateObject();
+	cJSON_AddNumberToObject(root, action->counted, (double)count);
+	xf_reply_json(reply, action->status, root);
 }
 
-void
-xf_dead_replay_one(struct xf_api *api, const struct xf_request *request, const char *name, struct xf_reply *reply)
+static void
+action_one(const struct action *action, struct xf_api *api, const struct xf_request *request, const char *name,
+           struct xf_reply *reply)
 {
 	const struct query query = {.before_ms = INT64_MAX};
 	uint64_t number = number_of(name), count = 0;
 
 	if (number != 0)
-		count = letters_replay(api, request, number, &query, reply);
+		count = action->run(api, request, number, &query, reply);
 	if (count == 0)
-		xf_reply_problem(reply, 404, "no dead letter '%.100s' of a route that there is", name);
-	else if (count != SIZE_MAX)
-		reply_replayed(reply, count);
+		xf_reply_problem(reply, 404, "no dead letter '%.100s'%s", name, action->missing);
+	else
+		reply_count(action, count, reply);
 }
 
-/* All of them only where that is said. */
+/* Of several. All of them only where that is said. False: refused. */
+static bool
+choice_read(const struct xf_request *request, struct query *query, struct xf_reply *reply)
+{
+	static const char *const known[] = {"route", "before", "all", NULL};
+
+	if (!query_read(request, known, query, reply))
+		return false;
+	if (query->route == NULL && query->before_ms == INT64_MAX && !query->all) {
+		xf_reply_problem(reply, 400, "say which: give route or before, or all=true");
+		return false;
+	}
+	return true;
+}
+
+void
+xf_dead_remove(struct xf_api *api, const struct xf_request *request, const char *name, struct xf_reply *reply)
+{
+	action_one(&removal, api, request, name, reply);
+}
+
+void
+xf_dead_purge(struct xf_api *api, const struct xf_request *request, const char *name, struct xf_reply *reply)
+{
+	struct query query;
+
+	(void)name;
+	if (choice_read(request, &query, reply))
+		reply_count(&removal, letters_remove(api, request, 0, &query, reply), reply);
+}
+
+void
+xf_dead_replay_one(struct xf_api *api, const struct xf_request *request, const char *name, struct xf_reply *reply)
+{
+	action_one(&replay, api, request, name, reply);
+}
+
 void
 xf_dead_replay(struct xf_api *api, const struct xf_request *request, const char *name, struct xf_reply *reply)
 {
-	static const char *const known[] = {"route", "before", "all", NULL};
 	struct query query;
-	uint64_t count;
 
 	(void)name;
-	if (!query_read(request, known, &query, reply))
+	if (!choice_read(request, &query, reply))
 		return;
-	if (query.route == NULL && query.before_ms == INT64_MAX && !query.all) {
-		xf_reply_problem(reply, 400, "say which: give route or before, or all=true");
-		return;
-	}
-	if (query.route != NULL && xf_flow_route_find(api->setup.flow, xf_str(query.route)) == SIZE_MAX) {
+	if (query.route != NULL && xf_flow_route_find(api->setup.flow, xf_str(query.route)) == SIZE_MAX)
 		xf_reply_problem(reply, 404, "no route '%.100s', so they can go nowhere", query.route);
-		return;
-	}
-	count = letters_replay(api, request, 0, &query, reply);
-	if (count != SIZE_MAX)
-		reply_replayed(reply, count);
+	else
+		reply_count(&replay, letters_replay(api, request, 0, &query, reply), reply);
 }

@@ -358,20 +358,24 @@ letter_update(struct xf_letters *letters, const struct xf_letter *letter, bool *
 static enum xf_status
 append_locked(struct xf_letters *letters, const struct xf_letter *letter, struct xf_error *error)
 {
-	bool again = false;
+	bool again = false, insert;
 
 	if (letter->number == 0 && room_check_locked(letters, letter, error) != XF_OK)
 		return XF_FAILED;
 	if (!letters->begun && xf_database_begin(&letters->database, error) != XF_OK)
 		return XF_FAILED;
 	letters->begun = true;
-	if ((letter->number != 0 && letter_update(letters, letter, &again, error) != XF_OK) ||
-	    (!again && (letter->number == 0 || letter->message.subject.len > 0) &&
-	     letter_insert(letters, letter, error) != XF_OK)) {
+	if (letter->number != 0 && letter_update(letters, letter, &again, error) != XF_OK) {
 		lose_locked(letters);
 		return XF_FAILED;
 	}
-	letters->open += !again && (letter->number == 0 || letter->message.subject.len > 0);
+	/* One that was removed meanwhile is new again, where its message is given. */
+	insert = !again && (letter->number == 0 || letter->message.subject.len > 0);
+	if (insert && letter_insert(letters, letter, error) != XF_OK) {
+		lose_locked(letters);
+		return XF_FAILED;
+	}
+	letters->open += insert;
 	return XF_OK;
 }
 

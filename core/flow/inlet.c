@@ -568,11 +568,13 @@ static bool
 reader_waits(const struct xf_inlet *inlet)
 {
 	const struct xf_lanes *lanes = &inlet->way->lanes;
-	bool drops = lanes->standing != 0;
 
+	if (!inlet->read_back || lanes->up != 0 || lanes->standing != 0)
+		return false;
 	for (unsigned i = 0; i < lanes->sink_count; i++)
-		drops = drops || lanes->sinks[i].drop_when_down;
-	return inlet->read_back && lanes->up == 0 && !drops;
+		if (lanes->sinks[i].drop_when_down)
+			return false;
+	return true;
 }
 
 static void
