@@ -1,5 +1,6 @@
 #include "base/clock.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -26,6 +27,16 @@ xf_wall_ms(void)
 
 	clock_gettime(CLOCK_REALTIME, &now);
 	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+int64_t
+xf_steady_wall_ms(void)
+{
+	static _Atomic int64_t begin_ms; /* of the monotonic clock; 0: nobody has asked */
+	int64_t now_ms = (int64_t)xf_now_ms(), none = 0;
+
+	atomic_compare_exchange_strong(&begin_ms, &none, xf_wall_ms() - now_ms);
+	return atomic_load(&begin_ms) + now_ms;
 }
 
 void

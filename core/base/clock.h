@@ -13,6 +13,10 @@ uint64_t xf_now_ns(void);
 uint64_t xf_now_ms(void);
 int64_t xf_wall_ms(void);
 
+/* The wall clock as it stood when the process first asked, and the time that has passed since: who sets the clock does not change it. For
+ * ages of what outlives the process. */
+int64_t xf_steady_wall_ms(void);
+
 /* Sleeps; a signal may end it early. */
 void xf_sleep_ms(unsigned milliseconds);
 

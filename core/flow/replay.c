@@ -145,11 +145,11 @@ batch_read(struct replay *replay, uint64_t after, size_t count, size_t bytes)
 	return false;
 }
 
-/* What is left of TTL_MS for what came at THEN_MS; never nothing, which would be no end. A clock may have been set back. */
+/* What is left of TTL_MS for what came at THEN_MS; never nothing, which would be no end. Another process may have had a later clock. */
 static uint64_t
 ttl_left(uint64_t ttl_ms, uint64_t then_ms)
 {
-	uint64_t now_ms = (uint64_t)xf_wall_ms(), waited = now_ms > then_ms ? now_ms - then_ms : 0;
+	uint64_t now_ms = (uint64_t)xf_steady_wall_ms(), waited = now_ms > then_ms ? now_ms - then_ms : 0;
 
 	if (ttl_ms == 0)
 		return 0;

@@ -645,7 +645,7 @@ endpoint_judge(struct xf_route_status *status, const struct xf_endpoint_status *
 static void
 spool_status(struct xf_spooler *spooler, struct xf_endpoint_status *endpoint, struct xf_route_status *status)
 {
-	uint64_t now = (uint64_t)xf_wall_ms();
+	uint64_t now = (uint64_t)xf_steady_wall_ms();
 	struct xf_error reason;
 
 	endpoint->spools = spooler != NULL;

@@ -59,7 +59,7 @@ item_make(struct xf_leg *leg, uint32_t generation)
 	item->leg = leg;
 	item->write = (struct xf_spool_write){
 		.bytes = {item->bytes, size},
-		.time_ms = (uint64_t)xf_wall_ms(),
+		.time_ms = (uint64_t)xf_steady_wall_ms(),
 		.lane = delivery->bucket,
 		.generation = generation,
 	};

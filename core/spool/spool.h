@@ -41,7 +41,7 @@ enum xf_spool_result {
 struct xf_spool_write {
 	struct xf_node node; /* first */
 	struct xf_str bytes;
-	uint64_t time_ms; /* wall clock */
+	uint64_t time_ms; /* xf_steady_wall_ms() */
 	uint32_t lane;
 	uint32_t generation;
 	enum xf_spool_result result; /* set when it is called back */
