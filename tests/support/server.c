@@ -33,6 +33,8 @@ struct xf_server {
 	char *config;
 	char *data;
 	char *log;
+	char **variables; /* of the process's environment, beside ours */
+	size_t variable_count;
 	pid_t pid; /* 0: not running */
 	size_t log_start; /* where the log of the process that runs begins */
 };
@@ -82,6 +84,7 @@ xf_server_destroy(struct xf_server **server)
 			*at = gone->next;
 			break;
 		}
+	xf_server_environ(gone, NULL);
 	xf_temp_destroy(&gone->dir);
 	free(gone->config);
 	free(gone->data);
@@ -213,12 +216,47 @@ xf_server_rejected(struct xf_server *server)
 /* ---- its life ---------------------------------------------------------------------------------------- */
 
 void
+xf_server_environ(struct xf_server *server, const char *variable)
+{
+	size_t count = server->variable_count;
+
+	if (variable != NULL) {
+		server->variables = xf_grow_array(server->variables, count, count + 1, sizeof(char *));
+		server->variables[count] = xf_strdup(variable);
+		server->variable_count++;
+		return;
+	}
+	for (size_t i = 0; i < count; i++)
+		free(server->variables[i]);
+	free(server->variables);
+	server->variables = NULL;
+	server->variable_count = 0;
+}
+
+/* Our environment and what it has beside; the list is to be freed, the texts are not. */
+static char **
+server_environment(struct xf_server *server)
+{
+	size_t ours = 0;
+	char **all;
+
+	while (environ[ours] != NULL)
+		ours++;
+	all = xf_alloc_array(ours + server->variable_count + 1, sizeof(char *));
+	for (size_t i = 0; i < server->variable_count; i++)
+		all[i] = server->variables[i];
+	for (size_t i = 0; i < ours; i++)
+		all[server->variable_count + i] = environ[i];
+	return all;
+}
+
+void
 xf_server_start(struct xf_server *server)
 {
 	char *argv[] = {(char *)(uintptr_t)XF_BINARY_DIR "/bin/crossfaded", (char *)(uintptr_t) "-c", server->config,
 	                NULL};
 	posix_spawn_file_actions_t actions;
-	char *before = file_read(server->log, 0);
+	char *before = file_read(server->log, 0), **environment = server_environment(server);
 	int error;
 
 	server->log_start = strlen(before);
@@ -226,8 +264,9 @@ xf_server_start(struct xf_server *server)
 	posix_spawn_file_actions_init(&actions);
 	posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, server->log, O_WRONLY | O_CREAT | O_APPEND, 0600);
 	posix_spawn_file_actions_adddup2(&actions, STDOUT_FILENO, STDERR_FILENO);
-	error = posix_spawn(&server->pid, argv[0], &actions, NULL, argv, environ);
+	error = posix_spawn(&server->pid, argv[0], &actions, NULL, argv, environment);
 	posix_spawn_file_actions_destroy(&actions);
+	free(environment);
 	if (error != 0)
 		fail_msg("%s: %s", argv[0], strerror(error));
 	xf_server_wait_logged(server, "started");

@@ -35,6 +35,9 @@ xf_server_configure(struct xf_server *server, const char *extra, const char *for
 /* Takes another file as it stands; its data_dir is found at DATA. Both are copied. */
 void xf_server_adopt(struct xf_server *server, const char *config, const char *data);
 
+/* NAME=VALUE, in the environment of the server alone from its next start on; any number of them. NULL: none any more. Copied. */
+void xf_server_environ(struct xf_server *server, const char *variable);
+
 /* Starts and waits until it says so. The log goes on in the same file. */
 void xf_server_start(struct xf_server *server);
 

@@ -114,6 +114,8 @@ rig_serve(struct rig *rig, const char *test, unsigned rate, unsigned size)
 
 	xf_server_destroy(&rig->server);
 	rig->server = xf_server_create(test);
+	for (size_t i = 0; rig->environ != NULL && rig->environ[i] != NULL; i++)
+		xf_server_environ(rig->server, rig->environ[i]);
 	xf_buffer_puts(&yaml, "transports:\n");
 	transports_write(&yaml, rig, test);
 	xf_buffer_puts(&yaml, "routes:\n");
@@ -374,6 +376,18 @@ rig_wait_back(struct rig *rig, const char *title)
 	for (int i = 0; i < FAULTY; i++)
 		sightings_add(&rig->lines[i].backs, &s, i);
 	return s;
+}
+
+double
+rig_reconnects(struct rig *rig)
+{
+	double sum = 0;
+
+	for (int i = 0; i < FAULTY; i++)
+		for (int e = 0; e < ENDS; e++)
+			if (rig->end == ENDS || e == (int)rig->end)
+				sum += end_reconnects(rig, i, e) - rig->lines[i].reconnects[e];
+	return sum;
 }
 
 void

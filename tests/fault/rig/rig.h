@@ -47,6 +47,7 @@ struct line {
 struct rig {
 	struct line lines[LINES];
 	struct xf_server *server;
+	const char *const *environ; /* of the servers to come, ends with NULL; NULL: nothing beside ours. Borrowed */
 	enum line_end end; /* that the last fault was for */
 	uint64_t since;    /* when it began */
 };
@@ -96,7 +97,8 @@ struct sightings {
 struct sightings rig_wait_down(struct rig *rig, const char *title);
 struct sightings rig_wait_back(struct rig *rig, const char *title);
 
-/* How often each of them has connected anew since. */
+/* How often all of them together, and each of them, has connected anew since. */
+double rig_reconnects(struct rig *rig);
 void rig_print_reconnects(struct rig *rig, const char *title);
 
 #endif

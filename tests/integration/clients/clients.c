@@ -42,6 +42,7 @@ struct rabbit {
 	uint8_t *done; /* by delivery tag: confirmed */
 	uint64_t room;
 	uint64_t low; /* all tags up to it are */
+	const char *expiration; /* of what is published; NULL: none */
 };
 
 static void
@@ -189,6 +190,12 @@ rabbit_bytes(struct xf_str text)
 }
 
 void
+rabbit_expire(struct rabbit *rabbit, const char *milliseconds)
+{
+	rabbit->expiration = milliseconds;
+}
+
+void
 rabbit_publish(struct rabbit *rabbit, const char *exchange, struct xf_str routing_key, const void *payload, size_t size,
                const char *id, struct xf_str key)
 {
@@ -199,6 +206,10 @@ rabbit_publish(struct rabbit *rabbit, const char *exchange, struct xf_str routin
 	if (id != NULL) {
 		properties._flags |= AMQP_BASIC_MESSAGE_ID_FLAG;
 		properties.message_id = amqp_cstring_bytes(id);
+	}
+	if (rabbit->expiration != NULL) {
+		properties._flags |= AMQP_BASIC_EXPIRATION_FLAG;
+		properties.expiration = amqp_cstring_bytes(rabbit->expiration);
 	}
 	if (key.len > 0) {
 		entry.key = amqp_cstring_bytes("key");

@@ -35,6 +35,9 @@ uint64_t rabbit_count(struct rabbit *rabbit, const char *queue);
 void rabbit_publish(struct rabbit *rabbit, const char *exchange, struct xf_str routing_key, const void *payload,
                     size_t size, const char *id, struct xf_str key);
 
+/* What is published from here on is good for so many MILLISECONDS; NULL: for ever. Borrowed. */
+void rabbit_expire(struct rabbit *rabbit, const char *milliseconds);
+
 /* Messages FIRST to END of the ledger, as fast as the broker takes them; returns once all are confirmed. */
 void rabbit_feed(struct rabbit *rabbit, const char *queue, const struct ledger *ledger, uint32_t first, uint32_t end);
 void rabbit_feed_exchange(struct rabbit *rabbit, const char *exchange, const char *routing_key,
