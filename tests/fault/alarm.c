@@ -30,25 +30,15 @@ struct world {
 static void
 begin(struct world *w, const char *kind, unsigned heartbeat_s, const char *options)
 {
+	char *broker, *place = xf_format("subject: alarm%s", options), *bound = xf_format("    max_in_flight: %d\n", BOUND);
+
 	*w = (struct world){.broker = xf_broker_start(kind, NULL), .server = xf_server_create(kind), .name = kind,
 	                    .heartbeat_s = heartbeat_s};
-	xf_server_configure(w->server, "",
-	                    "transports:\n"
-	                    "  %1$s-load: {plugin: probe}\n"
-	                    "  broker: {plugin: %1$s, url: '%2$s', heartbeat: %3$us}\n"
-	                    "routes:\n"
-	                    "  - name: %1$s-in\n"
-	                    "    from: {transport: %1$s-load, rate: %4$d, keys: 20, to: alarm}\n"
-	                    "    to: {transport: broker, subject: alarm%5$s}\n"
-	                    "    key: '{header.key}'\n"
-	                    "    max_in_flight: %6$d\n"
-	                    "  - name: %1$s-out\n"
-	                    "    from: {transport: broker, subject: alarm%5$s}\n"
-	                    "    to: %1$s-load\n"
-	                    "    key: '{header.key}'\n",
-	                    kind, xf_broker_url(w->broker), heartbeat_s, RATE, options, BOUND);
-	xf_server_start(w->server);
-	xf_server_wait_ready(w->server);
+	broker = xf_format("plugin: %s, url: '%s', heartbeat: %us", kind, xf_broker_url(w->broker), heartbeat_s);
+	carry_start(w->server, &(struct carry){.name = kind, .broker = broker, .place = place, .route = bound, .rate = RATE}, 1);
+	free(broker);
+	free(place);
+	free(bound);
 }
 
 static void

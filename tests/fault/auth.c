@@ -38,33 +38,22 @@ struct world {
 #define CTL(w, line, ...) free(xf_broker_ctl((w)->brokers[line], (const char *const[]){__VA_ARGS__, NULL}))
 
 static void
-configure(struct world *w)
+serve(struct world *w)
 {
-	xf_server_configure(w->server, "",
-	                    "transports:\n"
-	                    "  redis-load: {plugin: probe}\n"
-	                    "  amqp-load: {plugin: probe}\n"
-	                    "  redis: {plugin: redis, url: 'redis://app:one@127.0.0.1:%1$u'}\n"
-	                    "  amqp: {plugin: amqp, url: 'amqp://app:one@127.0.0.1:%2$u/'}\n"
-	                    "routes:\n"
-	                    "  - name: redis-in\n"
-	                    "    from: {transport: redis-load, rate: %3$d, keys: 20}\n"
-	                    "    to: {transport: redis, mode: stream, subject: auth, when_down: spool}\n"
-	                    "    key: '{header.key}'\n"
-	                    "  - name: redis-out\n"
-	                    "    from: {transport: redis, mode: stream, subject: auth}\n"
-	                    "    to: redis-load\n"
-	                    "    key: '{header.key}'\n"
-	                    "  - name: amqp-in\n"
-	                    "    from: {transport: amqp-load, rate: %3$d, keys: 20}\n"
-	                    "    to: {transport: amqp, subject: auth, declare: true}\n"
-	                    "    key: '{header.key}'\n"
-	                    "    max_in_flight: %4$d\n"
-	                    "  - name: amqp-out\n"
-	                    "    from: {transport: amqp, subject: auth, declare: true}\n"
-	                    "    to: amqp-load\n"
-	                    "    key: '{header.key}'\n",
-	                    proxy_port(w->proxies[REDIS]), proxy_port(w->proxies[AMQP]), RATE, BOUND);
+	char *redis = xf_format("plugin: redis, url: 'redis://app:one@127.0.0.1:%u'", proxy_port(w->proxies[REDIS]));
+	char *amqp = xf_format("plugin: amqp, url: 'amqp://app:one@127.0.0.1:%u/'", proxy_port(w->proxies[AMQP]));
+	char *bound = xf_format("    max_in_flight: %d\n", BOUND);
+
+	w->server = xf_server_create("auth");
+	carry_start(w->server,
+	            (const struct carry[LINES]){
+			    [REDIS] = {.name = "redis", .broker = redis, .place = "mode: stream, subject: auth", .sink = ", when_down: spool", .rate = RATE},
+			    [AMQP] = {.name = "amqp", .broker = amqp, .place = "subject: auth, declare: true", .route = bound, .rate = RATE},
+	            },
+	            LINES);
+	free(redis);
+	free(amqp);
+	free(bound);
 }
 
 static int
@@ -79,10 +68,7 @@ setup(void **state)
 	CTL(w, REDIS, "ACL", "SETUSER", "app", "on", ">one", "~*", "&*", "+@all");
 	CTL(w, AMQP, "add_user", "app", "one");
 	CTL(w, AMQP, "set_permissions", "app", ".*", ".*", ".*");
-	w->server = xf_server_create("auth");
-	configure(w);
-	xf_server_start(w->server);
-	xf_server_wait_ready(w->server);
+	serve(w);
 	*state = w;
 	return 0;
 }

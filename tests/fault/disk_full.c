@@ -72,21 +72,23 @@ disk_fill(struct disk *disk)
 static void
 configure(struct disk *disk, const char *more)
 {
-	xf_server_configure(disk->server, "",
-	                    "transports:\n"
-	                    "  full-load: {plugin: probe}\n"
-	                    "  broker: {plugin: redis, url: '%s', heartbeat: 1s}\n"
-	                    "routes:\n"
-	                    "  - name: full-in\n"
-	                    "    from: {transport: full-load, rate: %d, size: 1KiB, keys: 20, to: full%s}\n"
-	                    "    to: {transport: broker, mode: stream, subject: full, when_down: spool}\n"
-	                    "    key: '{header.key}'\n"
-	                    "    max_in_flight: %d\n"
-	                    "  - name: full-out\n"
-	                    "    from: {transport: broker, mode: stream, subject: full}\n"
-	                    "    to: full-load\n"
-	                    "    key: '{header.key}'\n",
-	                    xf_broker_url(disk->broker), RATE, more, BOUND);
+	char *broker = xf_format("plugin: redis, url: '%s', heartbeat: 1s", xf_broker_url(disk->broker));
+	char *from = xf_format(", size: 1KiB%s", more), *bound = xf_format("    max_in_flight: %d\n", BOUND);
+
+	carry_configure(disk->server,
+	                &(struct carry){
+				.name = "full",
+				.broker = broker,
+				.place = "mode: stream, subject: full",
+				.from = from,
+				.sink = ", when_down: spool",
+				.route = bound,
+				.rate = RATE,
+	                },
+	                1, "", "");
+	free(broker);
+	free(from);
+	free(bound);
 }
 
 static int

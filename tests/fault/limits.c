@@ -43,28 +43,24 @@ struct world {
 static void
 configure(struct world *w, unsigned more)
 {
-	struct xf_buffer yaml = {0};
+	struct xf_buffer routes = {0};
+	char *broker = xf_format("plugin: redis, url: '%s', heartbeat: 1s", proxy_url(w->proxy));
 
-	xf_buffer_printf(&yaml,
-	                 "transports:\n"
-	                 "  redis-load: {plugin: probe}\n"
-	                 "  redis: {plugin: redis, url: '%s', heartbeat: 1s}\n"
-	                 "  inside: {plugin: local}\n"
-	                 "routes:\n"
-	                 "  - name: redis-in\n"
-	                 "    from: {transport: redis-load, rate: %d, keys: 20}\n"
-	                 "    to: {transport: redis, mode: stream, subject: limits, when_down: spool}\n"
-	                 "    key: '{header.key}'\n"
-	                 "  - name: redis-out\n"
-	                 "    from: {transport: redis, mode: stream, subject: limits}\n"
-	                 "    to: redis-load\n"
-	                 "    key: '{header.key}'\n",
-	                 proxy_url(w->proxy), RATE);
+	xf_buffer_puts(&routes, "");
 	for (unsigned i = 0; i < more; i++)
-		xf_buffer_printf(&yaml, "  - {name: more-%u, from: {transport: inside, subject: a.%u}, to: {transport: inside, subject: b.%u}}\n",
+		xf_buffer_printf(&routes, "  - {name: more-%u, from: {transport: inside, subject: a.%u}, to: {transport: inside, subject: b.%u}}\n",
 		                 i, i, i);
-	xf_server_configure(w->server, "", "%s", yaml.data);
-	xf_buffer_fini(&yaml);
+	carry_configure(w->server,
+	                &(struct carry){
+				.name = "redis",
+				.broker = broker,
+				.place = "mode: stream, subject: limits",
+				.sink = ", when_down: spool",
+				.rate = RATE,
+	                },
+	                1, "  inside: {plugin: local}\n", routes.data);
+	xf_buffer_fini(&routes);
+	free(broker);
 }
 
 static int

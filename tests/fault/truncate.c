@@ -36,11 +36,12 @@ wait_cut(struct rig *rig, uint64_t before[FAULTY][ENDS], size_t offset)
 			}
 }
 
-/* Where the sinks are cut on the way to the broker, the sources are on the way from it, and the other way round. */
-static void
+/* Where the sinks are cut on the way to the broker, the sources are on the way from it, and the other way round. Returns how often. */
+static unsigned
 sweep(struct rig *rig, enum proxy_way of_writers, const char *title)
 {
-	size_t greeting[FAULTY][ENDS], step = getenv("XF_LONG") != NULL ? 1 : SPAN / SAMPLES + 1, cuts = 0;
+	size_t greeting[FAULTY][ENDS], step = getenv("XF_LONG") != NULL ? 1 : SPAN / SAMPLES + 1;
+	unsigned cuts = 0;
 	uint64_t before[FAULTY][ENDS];
 
 	rig_idle(rig);
@@ -61,21 +62,24 @@ sweep(struct rig *rig, enum proxy_way of_writers, const char *title)
 			}
 		wait_cut(rig, before, offset);
 	}
+	rig->since = xf_now_ms(); /* of the last cut, not of the first */
 	rig_wait_back(rig, "the last: back");
-	printf("%s: %zu cuts of each connection\n", title, cuts);
+	printf("%s: %u cuts of each connection\n", title, cuts);
+	return cuts * ENDS;
 }
 
 static void
 test_cuts_within_messages(void **state)
 {
 	struct rig *rig = *state;
+	unsigned cuts;
 
 	rig_serve(rig, "truncate", RATE, SIZE);
-	sweep(rig, PROXY_TO_BROKER, "publishes and deliveries cut short");
-	sweep(rig, PROXY_FROM_BROKER, "confirms and acks cut short");
+	cuts = sweep(rig, PROXY_TO_BROKER, "publishes and deliveries cut short");
+	cuts += sweep(rig, PROXY_FROM_BROKER, "confirms and acks cut short");
 	for (int i = 0; i < LINES; i++)
 		rig_delivers(rig, (enum line_name)i, RATE);
-	rig_finish(rig, "truncate");
+	rig_finish(rig, "connections cut within a message", cuts);
 }
 
 int

@@ -15,6 +15,47 @@
 
 #define PATIENCE_MS (2 * XF_WAIT_MS) /* a broker may offer again what a dead connection had only after half a minute */
 
+static const char *
+or_nothing(const char *text)
+{
+	return text != NULL ? text : "";
+}
+
+void
+carry_configure(struct xf_server *server, const struct carry *lines, size_t count, const char *transports, const char *routes)
+{
+	struct xf_buffer yaml = {0};
+
+	xf_buffer_puts(&yaml, "transports:\n");
+	for (const struct carry *line = lines; line < lines + count; line++)
+		xf_buffer_printf(&yaml, "  %1$s-load: {plugin: probe}\n  %1$s: {%2$s}\n", line->name, line->broker);
+	xf_buffer_puts(&yaml, transports);
+	xf_buffer_puts(&yaml, "routes:\n");
+	for (const struct carry *line = lines; line < lines + count; line++)
+		xf_buffer_printf(&yaml,
+		                 "  - name: %1$s-in\n"
+		                 "    from: {transport: %1$s-load, rate: %2$u, keys: 20%3$s}\n"
+		                 "    to: {transport: %1$s, %4$s%5$s}\n"
+		                 "    key: '{header.key}'\n%6$s"
+		                 "  - name: %1$s-out\n"
+		                 "    from: {transport: %1$s, %4$s}\n"
+		                 "    to: %1$s-load\n"
+		                 "    key: '{header.key}'\n",
+		                 line->name, line->rate, or_nothing(line->from), line->place, or_nothing(line->sink),
+		                 or_nothing(line->route));
+	xf_buffer_puts(&yaml, routes);
+	xf_server_configure(server, "", "%s", yaml.data);
+	xf_buffer_fini(&yaml);
+}
+
+void
+carry_start(struct xf_server *server, const struct carry *lines, size_t count)
+{
+	carry_configure(server, lines, count, "", "");
+	xf_server_start(server);
+	xf_server_wait_ready(server);
+}
+
 double
 carry_report(struct xf_server *server, const char *name, const char *field)
 {

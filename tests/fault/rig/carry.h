@@ -7,8 +7,26 @@
 #ifndef XF_TESTS_CARRY_H
 #define XF_TESTS_CARRY_H
 
+#include <stddef.h>
+
 #include "figures.h"
 #include "server.h"
+
+struct carry {
+	const char *name;
+	const char *broker; /* the settings of its transport, which has the name of the line */
+	const char *place;  /* where at the broker, for both ends: "mode: stream, subject: auth" */
+	const char *from;   /* beside what the generator has, ", size: 1KiB"; likewise NULL: nothing */
+	const char *sink;   /* ", when_down: spool" */
+	const char *route;  /* of NAME-in, whole lines */
+	unsigned rate;
+};
+
+/* Writes SERVER's configuration: COUNT lines, and what else there is to be of transports and of routes, whole lines or "". */
+void carry_configure(struct xf_server *server, const struct carry *lines, size_t count, const char *transports, const char *routes);
+
+/* The same with nothing else, and starts it; returns once it is ready. */
+void carry_start(struct xf_server *server, const struct carry *lines, size_t count);
 
 /* A number of the checker's report, "lost"; of the route NAME-in, "in_flight", "sinks.0.reconnects". */
 double carry_report(struct xf_server *server, const char *name, const char *field);

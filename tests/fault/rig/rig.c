@@ -161,25 +161,25 @@ line_rests(struct rig *rig, enum line_name line)
 	       xf_server_number(rig->server, rig->lines[line].out, "in_flight") == 0;
 }
 
-static void
-wait_rest(struct rig *rig, enum line_name line)
+/* False: not in time, and printed what it looks like. */
+static bool
+line_wait_rest(struct rig *rig, enum line_name line)
 {
 	uint64_t until = xf_now_ms() + PATIENCE_MS;
+	char *load, *in, *out;
 
-	while (!line_rests(rig, line)) {
-		if (xf_now_ms() > until) {
-			char *load = xf_server_text(rig->server, rig->lines[line].load);
-			char *in = xf_server_text(rig->server, rig->lines[line].in);
-			char *out = xf_server_text(rig->server, rig->lines[line].out);
-
-			print_error("%s\n%s\n%s\n", load, in, out);
-			free(load);
-			free(in);
-			free(out);
-			fail_msg("%s: what was sent does not all arrive", names[line]);
-		}
+	while (!line_rests(rig, line) && xf_now_ms() <= until)
 		usleep(20000);
-	}
+	if (xf_now_ms() <= until)
+		return true;
+	load = xf_server_text(rig->server, rig->lines[line].load);
+	in = xf_server_text(rig->server, rig->lines[line].in);
+	out = xf_server_text(rig->server, rig->lines[line].out);
+	print_error("%s: what was sent does not all arrive\n%s\n%s\n%s\n", names[line], load, in, out);
+	free(load);
+	free(in);
+	free(out);
+	return false;
 }
 
 void
@@ -188,7 +188,7 @@ rig_idle(struct rig *rig)
 	for (int i = 0; i < FAULTY; i++)
 		route_turn(rig, (enum line_name)i, "pause");
 	for (int i = 0; i < FAULTY; i++)
-		wait_rest(rig, (enum line_name)i);
+		assert_true(line_wait_rest(rig, (enum line_name)i));
 }
 
 void
@@ -198,12 +198,29 @@ rig_load(struct rig *rig)
 		route_turn(rig, (enum line_name)i, "resume");
 }
 
-void
-rig_finish(struct rig *rig, const char *title)
+static void
+line_figures(struct line *line, const char *fault, unsigned count)
 {
-	rig_idle(rig);
-	route_turn(rig, CALM, "pause");
-	wait_rest(rig, CALM);
+	figures_write(&(struct figures){.fault = fault,
+	                                .broker = line->name,
+	                                .acked = line->acked,
+	                                .faults = count,
+	                                .lost = line->lost,
+	                                .reordered = line->reordered,
+	                                .duplicates = line->duplicates,
+	                                .notice = &line->downs,
+	                                .recover = &line->backs});
+}
+
+void
+rig_finish(struct rig *rig, const char *fault, unsigned count)
+{
+	bool all = true;
+
+	for (int i = 0; i < LINES; i++)
+		route_turn(rig, (enum line_name)i, "pause");
+	for (int i = 0; i < LINES; i++)
+		all &= line_wait_rest(rig, (enum line_name)i);
 	for (int i = 0; i < LINES; i++) {
 		enum line_name line = (enum line_name)i;
 
@@ -211,40 +228,25 @@ rig_finish(struct rig *rig, const char *title)
 		rig->lines[i].lost = rig_report(rig, line, "lost");
 		rig->lines[i].reordered = rig_report(rig, line, "reordered");
 		rig->lines[i].duplicates = rig_report(rig, line, "duplicates");
-		printf("%s: %-5s sent %.0f, lost %.0f, reordered %.0f, duplicates %.0f, corrupted %.0f\n", title, names[i],
-		       rig_report(rig, line, "sent"), rig_report(rig, line, "lost"), rig_report(rig, line, "reordered"),
-		       rig_report(rig, line, "duplicates"), rig_report(rig, line, "corrupted"));
+		printf("%s: %-5s sent %.0f, lost %.0f, reordered %.0f, duplicates %.0f, corrupted %.0f\n", fault, names[i],
+		       rig_report(rig, line, "sent"), rig->lines[i].lost, rig->lines[i].reordered, rig->lines[i].duplicates,
+		       rig_report(rig, line, "corrupted"));
+		if (i < FAULTY)
+			line_figures(&rig->lines[i], fault, count);
 	}
+	assert_true(all);
 	for (int i = 0; i < LINES; i++) {
 		enum line_name line = (enum line_name)i;
 
-		assert_int_equal(rig_report(rig, line, "lost"), 0);
+		assert_int_equal(rig->lines[i].lost, 0);
 		assert_int_equal(rig_report(rig, line, "corrupted"), 0);
 		assert_int_equal(rig_report(rig, line, "unexpected"), 0);
 		assert_int_equal(rig_report(rig, line, "renamed"), 0);
-		assert_int_equal(rig_report(rig, line, "reordered"), 0);
+		assert_int_equal(rig->lines[i].reordered, 0);
 	}
 	assert_int_equal(rig_report(rig, CALM, "duplicates"), 0);
 	assert_int_equal(xf_server_stop(rig->server), 0);
 	xf_server_destroy(&rig->server);
-}
-
-void
-rig_figures(struct rig *rig, const char *fault, unsigned count)
-{
-	for (int i = 0; i < FAULTY; i++) {
-		struct line *line = &rig->lines[i];
-
-		figures_write(&(struct figures){.fault = fault,
-		                                .broker = line->name,
-		                                .acked = line->acked,
-		                                .faults = count,
-		                                .lost = line->lost,
-		                                .reordered = line->reordered,
-		                                .duplicates = line->duplicates,
-		                                .notice = &line->downs,
-		                                .recover = &line->backs});
-	}
 }
 
 /* ---- Faults ------------------------------------------------------------------------ */

@@ -60,12 +60,10 @@ int rig_teardown(void **state);
  * brokers; returns once each of them delivers. */
 void rig_serve(struct rig *rig, const char *test, unsigned rate, unsigned size);
 
-/* Stops the generators, waits until everything that was sent has been delivered, and stops the server. Nothing is
- * lost, corrupted or unexpected, and nothing comes again under another id or behind a later one of its key; prints the sums. */
-void rig_finish(struct rig *rig, const char *title);
-
-/* After rig_finish(): what the faulty lines went through, each under COUNT faults of that name, goes into the table. */
-void rig_figures(struct rig *rig, const char *fault, unsigned count);
+/* Stops the generators, waits until everything that was sent has been delivered, and stops the server. Prints the sums, and puts what
+ * each faulty line went through, under COUNT faults of that name, into the table. Then nothing may be lost, corrupted or unexpected, or
+ * come again under another id or behind a later one of its key. */
+void rig_finish(struct rig *rig, const char *fault, unsigned count);
 
 /* Of the checker of a line. */
 double rig_report(struct rig *rig, enum line_name line, const char *field);
