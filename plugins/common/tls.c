@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include <openssl/err.h>
 #include <openssl/ssl.h>
@@ -76,10 +77,27 @@ const struct xf_option xf_tls_option = {
 	.help = "Certificates for TLS, where the url asks for it",
 };
 
+/* A file as it was when it was read. */
+struct stamp {
+	dev_t device;
+	ino_t inode;
+	off_t size;
+	struct timespec changed;
+};
+
+enum {
+	FILE_CA,
+	FILE_CERT,
+	FILE_KEY,
+	FILES,
+};
+
 struct tls_context {
 	SSL_CTX *ssl;
+	struct xf_str files[FILES]; /* the configuration's; empty: none */
+	struct stamp stamps[FILES]; /* of what SSL was made of */
+	bool verify;
 	char server_name[256]; /* empty: the host's */
-	bool has_cert;
 };
 
 struct tls {
@@ -126,20 +144,20 @@ context_fail(struct xf_error *error, const char *key, struct xf_str path)
 }
 
 static bool
-authorities_load(struct tls_context *context, struct xf_str ca, struct xf_error *error)
+authorities_load(SSL_CTX *ssl, struct xf_str ca, struct xf_error *error)
 {
 	if (ca.len == 0) {
-		SSL_CTX_set_default_verify_paths(context->ssl); /* none there: nothing verifies, and says so */
+		SSL_CTX_set_default_verify_paths(ssl); /* none there: nothing verifies, and says so */
 		return true;
 	}
-	if (SSL_CTX_load_verify_locations(context->ssl, ca.data, NULL) == 1)
+	if (SSL_CTX_load_verify_locations(ssl, ca.data, NULL) == 1)
 		return true;
 	context_fail(error, "ca", ca);
 	return false;
 }
 
 static bool
-certificate_load(struct tls_context *context, struct xf_str cert, struct xf_str key, struct xf_error *error)
+certificate_load(SSL_CTX *ssl, struct xf_str cert, struct xf_str key, struct xf_error *error)
 {
 	const char *of_key = key.len > 0 ? "key" : "cert";
 
@@ -147,43 +165,94 @@ certificate_load(struct tls_context *context, struct xf_str cert, struct xf_str 
 		return true;
 	if (key.len == 0)
 		key = cert;
-	context->has_cert = true;
-	if (SSL_CTX_use_certificate_chain_file(context->ssl, cert.data) != 1) {
+	if (SSL_CTX_use_certificate_chain_file(ssl, cert.data) != 1) {
 		context_fail(error, "cert", cert);
 		return false;
 	}
 	/* Also says so where the key is another certificate's. */
-	if (SSL_CTX_use_PrivateKey_file(context->ssl, key.data, SSL_FILETYPE_PEM) != 1) {
+	if (SSL_CTX_use_PrivateKey_file(ssl, key.data, SSL_FILETYPE_PEM) != 1) {
 		context_fail(error, of_key, key);
 		return false;
 	}
 	return true;
 }
 
+static void
+stamps_take(const struct tls_context *context, struct stamp stamps[FILES])
+{
+	memset(stamps, 0, FILES * sizeof(*stamps)); /* they are compared as bytes */
+	for (int i = 0; i < FILES; i++) {
+		struct stat now;
+
+		if (context->files[i].len == 0 || stat(context->files[i].data, &now) != 0)
+			continue;
+		stamps[i].device = now.st_dev;
+		stamps[i].inode = now.st_ino;
+		stamps[i].size = now.st_size;
+		stamps[i].changed = now.st_ctim;
+	}
+}
+
+/* Reads the files. Where that fails, what was read before stays. */
+static bool
+context_load(struct tls_context *context, struct xf_error *error)
+{
+	struct stamp stamps[FILES];
+	SSL_CTX *ssl;
+
+	ERR_clear_error();
+	stamps_take(context, stamps); /* first: what changes from here on is seen the next time */
+	ssl = SSL_CTX_new(TLS_client_method());
+	if (ssl == NULL) {
+		snprintf(error->text, sizeof(error->text), "tls: no memory");
+		return false;
+	}
+	SSL_CTX_set_min_proto_version(ssl, TLS1_2_VERSION);
+	SSL_CTX_set_mode(ssl, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+	SSL_CTX_set_read_ahead(ssl, 1);
+	SSL_CTX_set_default_read_buffer_len(ssl, 64 * 1024);
+	SSL_CTX_set_default_passwd_cb(ssl, passphrase_refuse);
+	SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_OFF);
+	SSL_CTX_set_verify(ssl, context->verify ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, NULL);
+	if (!authorities_load(ssl, context->files[FILE_CA], error) ||
+	    !certificate_load(ssl, context->files[FILE_CERT], context->files[FILE_KEY], error)) {
+		SSL_CTX_free(ssl);
+		return false;
+	}
+	ERR_clear_error();
+	SSL_CTX_free(context->ssl); /* open connections hold it */
+	context->ssl = ssl;
+	memcpy(context->stamps, stamps, sizeof(stamps));
+	return true;
+}
+
+/* Reads the files again where they are others now. */
+static bool
+context_follow(struct tls_context *context, struct xf_error *error)
+{
+	struct stamp stamps[FILES];
+
+	stamps_take(context, stamps);
+	return memcmp(stamps, context->stamps, sizeof(stamps)) == 0 || context_load(context, error);
+}
+
 struct tls_context *
 tls_context_create(const struct xf_host *host, const struct xf_config *map, struct xf_error *error)
 {
 	struct tls_context *context = calloc(1, sizeof(*context));
-	struct xf_str none = {NULL, 0}, name = none;
-	bool verify = true;
+	struct xf_str name = {NULL, 0};
 
-	ERR_clear_error();
-	if (context != NULL)
-		context->ssl = SSL_CTX_new(TLS_client_method());
-	if (context == NULL || context->ssl == NULL) {
+	if (context == NULL) {
 		snprintf(error->text, sizeof(error->text), "tls: no memory");
-		tls_context_destroy(&context);
 		return NULL;
 	}
-	SSL_CTX_set_min_proto_version(context->ssl, TLS1_2_VERSION);
-	SSL_CTX_set_mode(context->ssl, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-	SSL_CTX_set_read_ahead(context->ssl, 1);
-	SSL_CTX_set_default_read_buffer_len(context->ssl, 64 * 1024);
-	SSL_CTX_set_default_passwd_cb(context->ssl, passphrase_refuse);
-	SSL_CTX_set_session_cache_mode(context->ssl, SSL_SESS_CACHE_OFF);
+	context->verify = true;
 	if (map != NULL) {
 		name = host->option(map, ROW_SERVER_NAME)->str;
-		verify = host->option(map, ROW_VERIFY)->i64 != 0;
+		context->verify = host->option(map, ROW_VERIFY)->i64 != 0;
+		context->files[FILE_CA] = host->option(map, ROW_CA)->str;
+		context->files[FILE_CERT] = host->option(map, ROW_CERT)->str;
+		context->files[FILE_KEY] = host->option(map, ROW_KEY)->str;
 	}
 	if (name.len >= sizeof(context->server_name)) {
 		snprintf(error->text, sizeof(error->text), "tls.server_name: longer than a host name can be");
@@ -192,12 +261,8 @@ tls_context_create(const struct xf_host *host, const struct xf_config *map, stru
 	}
 	if (name.len > 0)
 		memcpy(context->server_name, name.data, name.len);
-	SSL_CTX_set_verify(context->ssl, verify ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, NULL);
-	if (!authorities_load(context, map != NULL ? host->option(map, ROW_CA)->str : none, error) ||
-	    !certificate_load(context, map != NULL ? host->option(map, ROW_CERT)->str : none,
-	                      map != NULL ? host->option(map, ROW_KEY)->str : none, error))
+	if (!context_load(context, error))
 		tls_context_destroy(&context);
-	ERR_clear_error();
 	return context;
 }
 
@@ -225,12 +290,17 @@ struct tls *
 tls_create(struct tls_context *context, int fd, const char *host)
 {
 	struct tls *tls = calloc(1, sizeof(*tls));
+	struct xf_error error;
 	bool named;
 
-	ERR_clear_error();
 	if (tls == NULL)
 		return NULL;
 	tls->context = context;
+	if (!context_follow(context, &error)) {
+		tls->error = EPROTO;
+		snprintf(tls->reason, sizeof(tls->reason), "%s", error.text);
+	}
+	ERR_clear_error();
 	snprintf(tls->name, sizeof(tls->name), "%s", context->server_name[0] != '\0' ? context->server_name : host);
 	tls->ssl = SSL_new(context->ssl);
 	if (tls->ssl == NULL || SSL_set_fd(tls->ssl, fd) != 1) {
@@ -297,7 +367,7 @@ alert_remedy(const struct tls *tls, int reason)
 	case SSL_R_SSLV3_ALERT_CERTIFICATE_UNKNOWN:
 	case SSL_R_SSLV3_ALERT_UNSUPPORTED_CERTIFICATE:
 	case SSL_R_SSLV3_ALERT_CERTIFICATE_REVOKED:
-		return tls->context->has_cert ? "the server does not accept the certificate of tls.cert"
+		return tls->context->files[FILE_CERT].len > 0 ? "the server does not accept the certificate of tls.cert"
 		                              : "the server may want a client certificate; set tls.cert and tls.key";
 	case SSL_R_WRONG_VERSION_NUMBER:
 	case SSL_R_HTTP_REQUEST:
@@ -334,7 +404,7 @@ reason_find(struct tls *tls, int saved)
 	} else if (tls->greeted && !tls->heard) {
 		/* The alert that says so may be lost with the connection. */
 		snprintf(tls->reason, sizeof(tls->reason), "the server hung up right after the TLS handshake; %s",
-		         tls->context->has_cert ? "it may not accept the certificate of tls.cert"
+		         tls->context->files[FILE_CERT].len > 0 ? "it may not accept the certificate of tls.cert"
 		                                : "it may want a client certificate; set tls.cert and tls.key");
 	} else if (saved != 0) {
 		snprintf(tls->reason, sizeof(tls->reason), "%s", strerror(saved));

@@ -26,7 +26,7 @@ extern const struct xf_option xf_tls_option;
 
 struct tls_context;
 
-/* MAP is the value of xf_tls_option; NULL: the defaults. NULL with a reason that names the file. */
+/* MAP is the value of xf_tls_option, which has to outlive the context; NULL: the defaults. NULL with a reason that names the file. */
 struct tls_context *tls_context_create(const struct xf_host *host, const struct xf_config *map, struct xf_error *error);
 
 /* After the last of its connections. */
@@ -34,7 +34,8 @@ void tls_context_destroy(struct tls_context **context);
 
 struct tls;
 
-/* Borrows FD, connected and non-blocking, and CONTEXT. HOST is a name or an address. NULL: no memory. */
+/* Borrows FD, connected and non-blocking, and CONTEXT. HOST is a name or an address. NULL: no memory. Files that were replaced since they were
+ * read are read again; where that fails, so does the handshake, and it says why. */
 struct tls *tls_create(struct tls_context *context, int fd, const char *host);
 
 enum tls_progress {

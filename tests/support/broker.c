@@ -267,6 +267,12 @@ xf_broker_resume(struct xf_broker *broker)
 }
 
 void
+xf_broker_reload(struct xf_broker *broker)
+{
+	broker_do(broker, "reload");
+}
+
+void
 xf_broker_restart(struct xf_broker *broker)
 {
 	broker_do(broker, "restart");

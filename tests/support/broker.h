@@ -42,6 +42,9 @@ void xf_broker_kill(struct xf_broker *broker);
 void xf_broker_pause(struct xf_broker *broker);
 void xf_broker_resume(struct xf_broker *broker);
 
+/* NATS: it reads its configuration and its certificates again, soon. */
+void xf_broker_reload(struct xf_broker *broker);
+
 /* Stops it if it runs; the same port, the data that is there, the same arguments. */
 void xf_broker_restart(struct xf_broker *broker);
 

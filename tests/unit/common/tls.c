@@ -50,18 +50,10 @@ static const char *const none[] = {NULL};
 
 /* NAME's certificate serves; WANTED: a client's is wanted. */
 static void
-pair_open(struct pair *p, const char *const *texts, const char *name, const char *certificate, bool wanted)
+pair_connect(struct pair *p, const char *name, const char *certificate, bool wanted)
 {
-	struct xf_error error = {""};
 	char path[64];
 
-	memset(p, 0, sizeof(*p));
-	p->settings = settings_create(table, texts, &error);
-	if (p->settings == NULL)
-		fail_msg("%s", error.text);
-	p->context = tls_context_create(&host, settings_option(p->settings, 0)->map, &error);
-	if (p->context == NULL)
-		fail_msg("%s", error.text);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, p->fds), 0);
 	p->client = tls_create(p->context, p->fds[0], name);
 	assert_non_null(p->client);
@@ -80,15 +72,36 @@ pair_open(struct pair *p, const char *const *texts, const char *name, const char
 }
 
 static void
-pair_close(struct pair *p)
+pair_open(struct pair *p, const char *const *texts, const char *name, const char *certificate, bool wanted)
+{
+	struct xf_error error = {""};
+
+	memset(p, 0, sizeof(*p));
+	p->settings = settings_create(table, texts, &error);
+	if (p->settings == NULL)
+		fail_msg("%s", error.text);
+	p->context = tls_context_create(&host, settings_option(p->settings, 0)->map, &error);
+	if (p->context == NULL)
+		fail_msg("%s", error.text);
+	pair_connect(p, name, certificate, wanted);
+}
+
+static void
+pair_disconnect(struct pair *p)
 {
 	tls_destroy(&p->client);
 	tls_destroy(&p->client); /* NULL is fine */
-	tls_context_destroy(&p->context);
 	SSL_free(p->server);
 	SSL_CTX_free(p->server_context);
 	close(p->fds[0]);
 	close(p->fds[1]);
+}
+
+static void
+pair_close(struct pair *p)
+{
+	pair_disconnect(p);
+	tls_context_destroy(&p->context);
 	settings_destroy(&p->settings);
 }
 
@@ -289,6 +302,48 @@ test_files_that_are_not_what_they_should_be(void **state)
 	                  "tls.key");
 }
 
+/* Puts the file NAME in the place of WHAT. */
+static void
+file_replace(const char *what, const char *name)
+{
+	char next[280];
+
+	snprintf(next, sizeof(next), "%s.next", file("", what));
+	unlink(next);
+	assert_int_equal(link(file("", name), next), 0);
+	assert_int_equal(rename(next, file("", what)), 0);
+}
+
+/* The next connection has the new ones, or says what is wrong with them. */
+static void
+test_files_that_are_replaced(void **state)
+{
+	struct pair p;
+
+	(void)state;
+	file_replace("now.pem", "other-ca.pem");
+	pair_open(&p, (const char *[]){file("tls.ca=", "now.pem"), NULL}, "localhost", "server", false);
+	assert_int_equal(shake_hands(&p), TLS_FAILED);
+	pair_disconnect(&p);
+
+	file_replace("now.pem", "ca.pem");
+	pair_connect(&p, "localhost", "server", false);
+	assert_int_equal(shake_hands(&p), TLS_DONE);
+	pair_disconnect(&p);
+
+	file_replace("now.pem", "rubbish");
+	pair_connect(&p, "localhost", "server", false);
+	assert_int_equal(tls_handshake(p.client), TLS_FAILED);
+	assert_int_equal(errno, EPROTO);
+	assert_non_null(strstr(tls_reason(p.client), "tls.ca"));
+	pair_disconnect(&p);
+
+	file_replace("now.pem", "ca.pem");
+	pair_connect(&p, "localhost", "server", false);
+	assert_int_equal(shake_hands(&p), TLS_DONE);
+	pair_close(&p);
+}
+
 static void
 test_no_tls_on_the_other_side(void **state)
 {
@@ -313,6 +368,7 @@ main(void)
 		cmocka_unit_test(test_settings_mend_it),
 		cmocka_unit_test(test_client_certificates),
 		cmocka_unit_test(test_files_that_are_not_what_they_should_be),
+		cmocka_unit_test(test_files_that_are_replaced),
 		cmocka_unit_test(test_no_tls_on_the_other_side),
 	};
 
