@@ -649,6 +649,7 @@ spool_status(struct xf_spooler *spooler, struct xf_endpoint_status *endpoint, st
 	struct xf_error reason;
 
 	endpoint->spools = spooler != NULL;
+	endpoint->spool_age_ms = 0;
 	if (!endpoint->spools)
 		return;
 	xf_spooler_numbers(spooler, &endpoint->spool, &reason);
