@@ -21,25 +21,52 @@
 #define RATE (500 / XF_SCALE)
 #define BOUND 300
 #define WATCH_MS 4000
-#define ATTEMPTS_MAX 10 /* of a sink and a source in that time */
+#define ATTEMPTS_MAX 12 /* of a sink and a source in that time */
 #define SAID_MAX 4      /* the lost connection and the refused login of each */
 
-enum { REDIS, AMQP, LINES };
+enum { REDIS, AMQP, NATS, LINES };
 
-static const char *const names[LINES] = {"redis", "amqp"};
+static const char *const names[LINES] = {"redis", "amqp", "nats"};
 
 struct world {
 	struct xf_broker *brokers[LINES];
 	struct proxy *proxies[LINES]; /* to count who comes */
 	struct xf_server *server;
 	struct samples recover[LINES];
+	char *dir, *users; /* a file of NATS's configuration */
 };
 
+#define APP "{user: app, password: one}"
 #define CTL(w, line, ...) free(xf_broker_ctl((w)->brokers[line], (const char *const[]){__VA_ARGS__, NULL}))
+
+/* Who may come to NATS, and what he may do. */
+static void
+users_write(struct world *w, const char *named, const char *text)
+{
+	FILE *file = fopen(w->users, "w");
+
+	assert_non_null(file);
+	fprintf(file, "%sauthorization { users: [%s] }\n", named, text);
+	assert_int_equal(fclose(file), 0);
+}
+
+static void
+users_set(struct world *w, const char *text)
+{
+	/* a reload takes nothing from the command line */
+	char *named = xf_format("server_name: xf-%s\njetstream: {store_dir: '%s/data'}\n",
+	                        strrchr(xf_broker_url(w->brokers[NATS]), ':') + 1, xf_broker_dir(w->brokers[NATS]));
+
+	users_write(w, named, text);
+	free(named);
+	xf_broker_reload(w->brokers[NATS]);
+}
 
 static void
 serve(struct world *w)
 {
+	char *nats = xf_format("plugin: nats, url: 'nats://app:one@127.0.0.1:%u', streams: [{name: auth, subjects: [auth]}]",
+	                       proxy_port(w->proxies[NATS]));
 	char *redis = xf_format("plugin: redis, url: 'redis://app:one@127.0.0.1:%u'", proxy_port(w->proxies[REDIS]));
 	char *amqp = xf_format("plugin: amqp, url: 'amqp://app:one@127.0.0.1:%u/'", proxy_port(w->proxies[AMQP]));
 	char *bound = xf_format("    max_in_flight: %d\n", BOUND);
@@ -48,11 +75,13 @@ serve(struct world *w)
 	carry_start(w->server,
 	            (const struct carry[LINES]){
 			    [REDIS] = {.name = "redis", .broker = redis, .place = "mode: stream, subject: auth", .sink = ", when_down: spool", .rate = RATE},
+			    [NATS] = {.name = "nats", .broker = nats, .place = "subject: auth", .sink = ", when_down: spool", .rate = RATE},
 			    [AMQP] = {.name = "amqp", .broker = amqp, .place = "subject: auth, declare: true", .route = bound, .rate = RATE},
 	            },
 	            LINES);
 	free(redis);
 	free(amqp);
+	free(nats);
 	free(bound);
 }
 
@@ -61,8 +90,11 @@ setup(void **state)
 {
 	struct world *w = xf_alloc(sizeof(*w));
 
+	w->dir = xf_temp_create("auth-nats");
+	w->users = xf_format("%s/users.conf", w->dir);
+	users_write(w, "", APP);
 	for (int i = 0; i < LINES; i++) {
-		w->brokers[i] = xf_broker_start(names[i], NULL);
+		w->brokers[i] = xf_broker_start(names[i], i == NATS ? (const char *const[]){"-c", w->users, NULL} : NULL);
 		w->proxies[i] = proxy_create(xf_broker_url(w->brokers[i]));
 	}
 	CTL(w, REDIS, "ACL", "SETUSER", "app", "on", ">one", "~*", "&*", "+@all");
@@ -84,6 +116,8 @@ teardown(void **state)
 		proxy_destroy(&w->proxies[i]);
 		xf_broker_destroy(&w->brokers[i]);
 	}
+	xf_temp_destroy(&w->dir);
+	free(w->users);
 	free(w);
 	return 0;
 }
@@ -108,7 +142,7 @@ warnings(struct world *w, int line)
 static void
 test_login_refused(void **state)
 {
-	static const char *const reasons[LINES] = {[REDIS] = "WRONGPASS", [AMQP] = "ACCESS_REFUSED"};
+	static const char *const reasons[LINES] = {[REDIS] = "WRONGPASS", [AMQP] = "ACCESS_REFUSED", [NATS] = "Authorization Violation"};
 	struct world *w = *state;
 	uint64_t before[LINES], begun;
 	unsigned said[LINES];
@@ -119,6 +153,7 @@ test_login_refused(void **state)
 		said[i] = warnings(w, i);
 	}
 	CTL(w, REDIS, "ACL", "DELUSER", "app"); /* with its connections */
+	users_set(w, "{user: other, password: two}");
 	CTL(w, AMQP, "change_password", "app", "two");
 	CTL(w, AMQP, "close_all_user_connections", "app", "test");
 	for (int i = 0; i < LINES; i++) {
@@ -136,9 +171,11 @@ test_login_refused(void **state)
 		assert_true(said[i] <= SAID_MAX);
 	}
 	carry_wait_number(w->server, "redis", "sinks.0.spool.messages", 1);
+	carry_wait_number(w->server, "nats", "sinks.0.spool.messages", 1);
 	carry_wait_number(w->server, "amqp", "in_flight", BOUND);
 
 	CTL(w, REDIS, "ACL", "SETUSER", "app", "on", ">one", "~*", "&*", "+@all");
+	users_set(w, APP);
 	CTL(w, AMQP, "change_password", "app", "one");
 	begun = xf_now_ms();
 	for (int i = 0; i < LINES; i++) {
@@ -166,6 +203,34 @@ test_command_forbidden(void **state)
 	assert_true(proxy_accepted(w->proxies[REDIS]) == before);
 }
 
+/* Nor may it publish to NATS, and then not read. */
+static void
+test_subject_forbidden(void **state)
+{
+	struct world *w = *state;
+	unsigned said;
+
+	carry_delivers(w->server, "nats", RATE);
+	said = warnings(w, NATS);
+	users_set(w, "{user: app, password: one, permissions: {publish: {deny: auth}}}");
+	carry_wait_string(w->server, "nats", "sinks.0.state", "blocked");
+	carry_wait_string(w->server, "nats", "sinks.0.reason", "Permissions Violation");
+	xf_sleep_ms(WATCH_MS);
+	users_set(w, APP);
+	carry_wait_string(w->server, "nats", "sinks.0.state", "up");
+	carry_delivers(w->server, "nats", RATE);
+
+	users_set(w, "{user: app, password: one, permissions: {publish: {deny: \"$JS.API.CONSUMER.MSG.NEXT.>\"}}}");
+	xf_server_wait_string(w->server, "/api/v1/routes/nats-out", "sources.0.reason", "Permissions Violation");
+	xf_sleep_ms(WATCH_MS);
+	users_set(w, APP);
+	xf_server_wait_string(w->server, "/api/v1/routes/nats-out", "sources.0.state", "up");
+	carry_delivers(w->server, "nats", RATE);
+	said = warnings(w, NATS) - said;
+	printf("nats: %u warnings about what is forbidden\n", said);
+	assert_true(said <= 2 * SAID_MAX);
+}
+
 static void
 test_nothing_is_lost(void **state)
 {
@@ -183,6 +248,7 @@ main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_login_refused),
 		cmocka_unit_test(test_command_forbidden),
+		cmocka_unit_test(test_subject_forbidden),
 		cmocka_unit_test(test_nothing_is_lost),
 	};
 
