@@ -255,17 +255,19 @@ latency_bucket(uint64_t us)
 {
 	unsigned e;
 
-	if (us < 16)
+	if (us < 2 * LATENCY_STEPS)
 		return (unsigned)us;
-	e = 63 - (unsigned)__builtin_clzll(us);
-	return 16 + (e - 4) * 8 + (us >> (e - 3) & 7);
+	e = 63 - (unsigned)__builtin_clzll(us) - LATENCY_BITS;
+	return e * LATENCY_STEPS + (unsigned)(us >> e);
 }
 
 /* The upper end, in microseconds, of a bucket. */
 static uint64_t
 latency_bound(unsigned i)
 {
-	return i < 16 ? i : ((uint64_t)(9 + i % 8) << (i / 8 - 1)) - 1;
+	if (i < 2 * LATENCY_STEPS)
+		return i;
+	return ((uint64_t)(LATENCY_STEPS + i % LATENCY_STEPS + 1) << (i / LATENCY_STEPS - 1)) - 1;
 }
 
 static uint64_t

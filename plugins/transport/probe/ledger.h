@@ -26,7 +26,9 @@
 
 #define PRODUCERS_MAX 16
 #define SIDES_MAX 8
-#define LATENCY_BUCKETS 512
+#define LATENCY_BITS 5
+#define LATENCY_STEPS (1u << LATENCY_BITS) /* buckets for every power of two: 3 % */
+#define LATENCY_BUCKETS (64 * LATENCY_STEPS)
 
 /* What a payload begins with; little-endian. A filler follows. */
 struct stamp {
@@ -105,7 +107,7 @@ struct side *ledger_side(struct ledger *ledger, struct xf_str name);
 /* Called by a source now and then: forgets what is complete. */
 void ledger_forget(struct ledger *ledger, struct producer *producer);
 
-/* Where a latency is counted: to the microsecond below 16, then eight buckets for every power of two. */
+/* Where a latency is counted: to the microsecond below twice LATENCY_STEPS. */
 unsigned latency_bucket(uint64_t us);
 
 uint64_t ledger_now_ns(void);
