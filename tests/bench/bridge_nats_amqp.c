@@ -30,7 +30,7 @@ source_open(struct source *source, const char *url, const char *stream, const ch
 	jsErrCode code = 0;
 
 	*source = (struct source){0};
-	jetstream_need(natsConnection_ConnectTo(&source->connection, url), "connect");
+	source->connection = jetstream_connect(url, false);
 	jetstream_need(natsConnection_JetStream(&source->js, source->connection, NULL), "JetStream");
 	jsSubOptions_Init(&options);
 	options.Stream = stream;

@@ -167,7 +167,7 @@ main(int argc, char **argv)
 	count = strtoull(argv[4], NULL, 10);
 	bridge.out = argv[5];
 	bridge.percent = strtoull(argv[7], NULL, 10);
-	jetstream_open(&bridge.jetstream, argv[6], "BENCH", "bench.out", NULL);
+	jetstream_open(&bridge.jetstream, jetstream_connect(argv[6], false), "BENCH", "bench.out", NULL);
 	redis_stream_open(&bridge.source, redis_connect(atoi(argv[1])), argv[2], argv[3]);
 	bridge_begin();
 	while (bridge.passed < count)

@@ -24,7 +24,7 @@ main(int argc, char **argv)
 		return 2;
 	}
 	count = strtoull(argv[3], NULL, 10);
-	jetstream_open(&jetstream, argv[4], "BENCH", "bench.out", argv[5]);
+	jetstream_open(&jetstream, jetstream_connect(argv[4], false), "BENCH", "bench.out", argv[5]);
 	redis = redis_connect(atoi(argv[1]));
 	freeReplyObject(redisCommand(redis, "SUBSCRIBE %s", argv[2]));
 	while (jetstream.published < count) {

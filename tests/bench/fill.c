@@ -35,7 +35,7 @@ nats_fill(const char *url, const struct load *load)
 
 	if (load->keys > 0)
 		bridge_fail("nats", "no keys here");
-	jetstream_open(&jetstream, url, "IN", load->name, NULL);
+	jetstream_open(&jetstream, jetstream_connect(url, false), "IN", load->name, NULL);
 	for (uint64_t i = 0; i < load->count; i++) {
 		id_write(id, i);
 		jetstream_publish(&jetstream, load->payload, load->size, id);

@@ -24,7 +24,7 @@ nats_held(const char *url, const char *name, bool empty)
 	natsStatus status;
 	jsCtx *js;
 
-	jetstream_need(natsConnection_ConnectTo(&connection, url), "connect");
+	connection = jetstream_connect(url, true);
 	jetstream_need(natsConnection_JetStream(&js, connection, NULL), "JetStream");
 	status = js_GetStreamInfo(&info, js, name, NULL, &code);
 	if (status != NATS_NOT_FOUND) {

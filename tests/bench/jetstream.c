@@ -49,24 +49,43 @@ progress_map(const char *path)
 	return map;
 }
 
+natsConnection *
+jetstream_connect(const char *url, bool at_once)
+{
+	natsConnection *connection;
+	natsOptions *options;
+
+	jetstream_need(natsOptions_Create(&options), "options");
+	jetstream_need(natsOptions_SetURL(options, url), url);
+	jetstream_need(natsOptions_SetSendAsap(options, at_once), "options");
+	jetstream_need(natsConnection_Connect(&connection, options), "connect");
+	natsOptions_Destroy(options);
+	return connection;
+}
+
 void
-jetstream_open(struct jetstream *jetstream, const char *url, const char *stream, const char *subject,
+jetstream_open(struct jetstream *jetstream, natsConnection *connection, const char *stream, const char *subject,
                const char *progress)
 {
 	jsStreamConfig config;
 	jsErrCode code = 0;
 	jsOptions options;
 
-	*jetstream = (struct jetstream){.subject = subject, .bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
+	*jetstream = (struct jetstream){
+		.connection = connection,
+		.subject = subject,
+		.bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
+	};
 	if (progress != NULL)
 		jetstream->progress = progress_map(progress);
-	jetstream_need(natsConnection_ConnectTo(&jetstream->connection, url), "connect");
 	jsOptions_Init(&options);
 	options.PublishAsync.MaxPending = BRIDGE_WINDOW;
 	options.PublishAsync.StallWait = 60000;
 	options.PublishAsync.AckHandler = confirm;
 	options.PublishAsync.AckHandlerClosure = jetstream;
 	jetstream_need(natsConnection_JetStream(&jetstream->js, jetstream->connection, &options), "JetStream");
+	if (stream == NULL)
+		return;
 	jsStreamConfig_Init(&config);
 	config.Name = stream;
 	config.Subjects = &jetstream->subject;

@@ -6,6 +6,7 @@
 #define BENCH_JETSTREAM_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -24,8 +25,10 @@ struct jetstream {
 
 void jetstream_need(natsStatus status, const char *what);
 
-/* Connects, and makes STREAM for SUBJECT, in files. PROGRESS: a file of eight bytes, or NULL. */
-void jetstream_open(struct jetstream *jetstream, const char *url, const char *stream, const char *subject,
+/* AT_ONCE: what is published leaves at once; else the library gathers it for a millisecond, which costs it less. */
+natsConnection *jetstream_connect(const char *url, bool at_once);
+/* Takes the connection, and makes STREAM for SUBJECT, in files; NULL: it is there. PROGRESS: a file of eight bytes, or NULL. */
+void jetstream_open(struct jetstream *jetstream, natsConnection *connection, const char *stream, const char *subject,
                     const char *progress);
 /* ID: "" for none. Blocks while the window is full. */
 void jetstream_publish(struct jetstream *jetstream, const void *data, size_t size, const char *id);

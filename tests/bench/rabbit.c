@@ -38,12 +38,18 @@ rabbit_close(amqp_connection_state_t connection)
 	amqp_destroy_connection(connection);
 }
 
+static void
+declare(amqp_connection_state_t connection, const char *queue)
+{
+	amqp_queue_declare(connection, 1, amqp_cstring_bytes(queue), 0, 1, 0, 0, amqp_empty_table);
+	rabbit_need(amqp_get_rpc_reply(connection), "queue");
+}
+
 void
 rabbit_sink_open(struct rabbit_sink *sink, int port, const char *queue)
 {
 	*sink = (struct rabbit_sink){.connection = rabbit_connect(port), .queue = queue};
-	amqp_queue_declare(sink->connection, 1, amqp_cstring_bytes(queue), 0, 1, 0, 0, amqp_empty_table);
-	rabbit_need(amqp_get_rpc_reply(sink->connection), "queue");
+	declare(sink->connection, queue);
 	amqp_confirm_select(sink->connection, 1);
 	rabbit_need(amqp_get_rpc_reply(sink->connection), "confirms");
 }
@@ -97,4 +103,50 @@ rabbit_sink_confirms(struct rabbit_sink *sink, bool wait)
 			return;
 		wait = false;
 	}
+}
+
+void
+rabbit_source_open(struct rabbit_source *source, int port, const char *queue)
+{
+	*source = (struct rabbit_source){.connection = rabbit_connect(port)};
+	declare(source->connection, queue);
+	amqp_basic_qos(source->connection, 1, 0, BRIDGE_WINDOW, 0);
+	rabbit_need(amqp_get_rpc_reply(source->connection), "qos");
+	amqp_basic_consume(source->connection, 1, amqp_cstring_bytes(queue), amqp_empty_bytes, 0, 0, 0, amqp_empty_table);
+	rabbit_need(amqp_get_rpc_reply(source->connection), "consume");
+}
+
+bool
+rabbit_source_next(struct rabbit_source *source, amqp_envelope_t *envelope)
+{
+	amqp_rpc_reply_t reply;
+
+	amqp_maybe_release_buffers(source->connection);
+	reply = amqp_consume_message(source->connection, envelope, &(struct timeval){0, 0}, 0);
+	if (reply.reply_type == AMQP_RESPONSE_LIBRARY_EXCEPTION && reply.library_error == AMQP_STATUS_TIMEOUT)
+		return false;
+	rabbit_need(reply, "consume");
+	return true;
+}
+
+void
+rabbit_source_ack(struct rabbit_source *source, uint64_t confirmed, uint64_t least)
+{
+	if (confirmed < source->acked + least)
+		return;
+	if (amqp_basic_ack(source->connection, 1, confirmed, 1) != 0)
+		bridge_fail("ack", "cannot be sent");
+	source->acked = confirmed;
+}
+
+const char *
+rabbit_message_id(const amqp_message_t *message, char id[static RABBIT_ID_MAX])
+{
+	amqp_bytes_t given = message->properties.message_id;
+	size_t len = message->properties._flags & AMQP_BASIC_MESSAGE_ID_FLAG && given.len < RABBIT_ID_MAX ? given.len : 0;
+
+	if (len > 0)
+		memcpy(id, given.bytes, len);
+	id[len] = '\0';
+	return id;
 }

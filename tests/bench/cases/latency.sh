@@ -1,9 +1,10 @@
 # latency.sh - what the server adds between publisher and subscriber.
 #
-# `crossfade bench` publishes and reads in one process, through the same plugins both times: to the broker and back
-# from it, and with a server between that carries from one subject to another on the same broker. The load is half of
-# what that way carries, found in the same run. Of several runs the least quantile counts, alone as with the server: what
-# the machine does beside only ever adds.
+# `crossfade bench` publishes and reads in one process, through the same plugins each time: to the broker and back from it; with
+# a bridge by hand between two subjects of it; and with the server there. Machines and brokers stall by themselves, and then
+# whatever passes twice is late twice: so the server is judged beside the bridge, at half of what it carries and at 1,000
+# messages a second. The three take turns. Of several runs the least quantile counts, since what the machine does beside only ever
+# adds.
 
 latency_yaml() { # KIND URL
 	local options='' from to
@@ -47,42 +48,86 @@ latency_bench() {
 	sed -n 's/.*"rate":\([0-9.]*\).*"p50":\([0-9]*\),"p99":\([0-9]*\).*/\1 \2 \3/p' "$work/bench.json"
 }
 
-latency_measure() { # KIND URL
-	local peak alone through seconds
+# One turn: alone, bridge or server.
+latency_turn() { # WAY KIND URL RATE
+	local seconds bridge='' figures
 
-	seconds=$([[ $smoke ]] && echo 1 || echo 4)
+	seconds=$([[ $smoke ]] && echo 1 || echo 3)
+	case $1 in
+	alone) figures=$(latency_bench "$2" "$3" bench.alone --duration "${seconds}s" --rate "$4") ;;
+	bridge)
+		: >"$work/bridge"
+		"$bin/bench-bridge-same" "$2" "$3" >"$work/bridge" &
+		bridge=$!
+		until [[ -s $work/bridge ]]; do
+			kill -0 "$bridge" 2>/dev/null || fail "$2: the bridge did not start"
+			sleep 0.02
+		done
+		;;
+	server) server_start < <(latency_yaml "$2" "$3") ;;
+	esac
+	[[ $1 == alone ]] ||
+		figures=$(latency_bench "$2" "$3" --from "$3" bench.in --read bench.out --duration "${seconds}s" --rate "$4")
+	[[ $1 != server ]] || server_stop
+	if [[ $bridge ]]; then
+		kill "$bridge"
+		wait "$bridge" 2>/dev/null || true
+	fi
+	[[ $figures && ${figures##* } -gt 0 ]] || fail "$2, $1: nothing came back: $(tail -n 2 "$work/verbs")"
+	[[ $2 != jetstream ]] || held "$3" IN --empty >/dev/null # who reads next has nothing to catch up with
+	echo "$4 ${figures#* }" >>"$work/latency-$2-$load-$1"
+}
+
+latency_measure() { # KIND URL TURN
+	local peak load way ways=(alone bridge server)
+
 	server_start < <(latency_yaml "$1" "$2")
 	peak=$(latency_bench "$1" "$2" --from "$2" bench.in --read bench.out --duration 2s)
-	[[ -n $peak ]] || fail "$1: crossfade bench said nothing: $(tail -n 2 "$work/verbs")"
-	peak=$((${peak%% *} / 2))
-	through=$(latency_bench "$1" "$2" --from "$2" bench.in --read bench.out --duration "${seconds}s" --rate $peak)
-	alone=$(latency_bench "$1" "$2" bench.alone --duration "${seconds}s" --rate $peak)
 	server_stop
-	[[ $through && $alone && ${alone##* } -gt 0 && ${through##* } -gt 0 ]] ||
-		fail "$1: nothing came back: $(tail -n 2 "$work/verbs")"
-	echo "$peak $alone $through"
+	[[ -n $peak ]] || fail "$1: crossfade bench said nothing: $(tail -n 2 "$work/verbs")"
+	[[ $1 != jetstream ]] || held "$2" IN --empty >/dev/null
+	for load in half low; do
+		for way in "${ways[@]:$3 % 3}" "${ways[@]:0:$3 % 3}"; do
+			latency_turn "$way" "$1" "$2" "$([[ $load == half ]] && echo $((${peak%% *} / 2)) || echo 1000)"
+		done
+	done
+}
+
+# The least milliseconds of a column.
+latency_least() { # FILE COLUMN
+	cut -d' ' -f"$2" "$1" | sort -n | awk 'NR == 1 {printf "%.2f\n", $1 / 1000}'
+}
+
+latency_row() { # KIND LOAD TITLE
+	local way quantile
+
+	declare -A ms
+	for way in alone bridge server; do
+		for quantile in 2 3; do
+			ms[$way$quantile]=$(latency_least "$work/latency-$1-$2-$way" $quantile)
+		done
+	done
+	subject="latency, $3, $2"
+	echo "| $3 | $(median "$work/latency-$1-$2-server" 1) | ${ms[alone2]} | ${ms[bridge2]} | ${ms[server2]} | $(
+		bar "" "$(awk "BEGIN {printf \"%.2f\", ${ms[server2]} - ${ms[alone2]}}")" '<' 1) | ${ms[alone3]} | ${ms[bridge3]} | ${ms[server3]} | $(
+		bar "" "$(awk "BEGIN {printf \"%.2f\", ${ms[server3]} - ${ms[bridge3]}}")" '<' 5) |"
 }
 
 case_latency() {
-	local kind url i
+	local kind load url i
 	declare -A title=([redis]='Redis pub/sub' [nats]='NATS core' [jetstream]='JetStream' [amqp]='AMQP')
 
 	for kind in redis nats jetstream amqp; do
 		url=$(fresh "${kind/jetstream/nats}")
 		for ((i = 0; i < runs; i++)); do
-			latency_measure "$kind" "$url" >>"$work/latency-$kind"
+			latency_measure "$kind" "$url" "$i"
 		done
 	done
-	table "| latency at half load, 128 B | messages/s | alone p50 ms | alone p99 ms | added p50 ms | added p99 ms |"
-	for kind in redis nats jetstream amqp; do
-		subject="latency, ${title[$kind]}"
-		awk 'NR == 1 || $3 < p50 { p50 = $3 } NR == 1 || $4 < p99 { p99 = $4 }
-			NR == 1 || $6 < through50 { through50 = $6 } NR == 1 || $7 < through99 { through99 = $7 }
-			{ rate += $1 }
-			END { printf "%d %.2f %.2f %.2f %.2f\n", rate / NR, p50 / 1000, p99 / 1000,
-				(through50 - p50) / 1000, (through99 - p99) / 1000 }' "$work/latency-$kind" >"$work/latency"
-		echo "| ${title[$kind]} | $(median "$work/latency" 1) | $(median "$work/latency" 2) | $(median "$work/latency" 3) | $(
-			bar "" "$(median "$work/latency" 4)" '<' 1) | $(bar "" "$(median "$work/latency" 5)" '<' 5) |"
+	table "| latency, 128 B, ms | messages/s | p50 alone | bridge | server | added | p99 alone | bridge | server | more than the bridge |"
+	for load in half low; do
+		for kind in redis nats jetstream amqp; do
+			latency_row "$kind" "$load" "${title[$kind]}"
+		done
 	done
 	echo
 }
