@@ -63,6 +63,17 @@ xf_runs_add_all(struct xf_runs *runs, const struct xf_runs *more)
 		xf_runs_add(runs, more->items[i]);
 }
 
+uint64_t
+xf_runs_low(const struct xf_runs *runs)
+{
+	uint64_t low = UINT64_MAX;
+
+	for (size_t i = 0; i < runs->count; i++)
+		if (runs->items[i].first < low)
+			low = runs->items[i].first;
+	return low;
+}
+
 bool
 xf_runs_have(const struct xf_runs *runs, uint64_t seq)
 {

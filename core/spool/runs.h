@@ -30,6 +30,9 @@ void xf_runs_add_all(struct xf_runs *runs, const struct xf_runs *more);
 void xf_runs_clear(struct xf_runs *runs);
 void xf_runs_sort(struct xf_runs *runs);
 
+/* The lowest number; UINT64_MAX where they are empty. */
+uint64_t xf_runs_low(const struct xf_runs *runs);
+
 /* Of sorted ones. */
 bool xf_runs_have(const struct xf_runs *runs, uint64_t seq);
 

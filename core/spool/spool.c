@@ -54,13 +54,19 @@ struct xf_spool {
 	_Atomic uint64_t bytes_max;
 	void (*written)(void *context, struct xf_spool_write *first);
 	void *context;
+	enum xf_status (*begun)(void *context, struct xf_error *error);
 	const struct xf_disk *disk;
 
+	pthread_mutex_t begin_lock; /* guards the thread's making */
 	pthread_t thread;
+	_Atomic bool running; /* there is a thread */
+	_Atomic bool open;    /* there are files, and what is the reader's is ready */
 	struct xf_inbox inbox;
 	_Atomic bool stopping;
 	_Atomic uint32_t generation;
 	_Atomic uint32_t lanes[XF_SPOOL_LANES];
+	_Atomic uint64_t lane_last[XF_SPOOL_LANES]; /* the highest number that was done */
+	_Atomic uint64_t done_low; /* of those done and not removed, the lowest; UINT64_MAX: there are none */
 
 	/* the writer's */
 	struct xf_records records;
@@ -101,9 +107,14 @@ xf_spool_done(struct xf_spool *s, const struct xf_spool_place *places, size_t co
 	pthread_mutex_lock(&s->done_lock);
 	before = s->done.records;
 	for (size_t i = 0; i < count; i++) {
-		_Atomic uint32_t *lane = &s->lanes[places[i].lane % XF_SPOOL_LANES];
+		uint32_t lane = places[i].lane % XF_SPOOL_LANES;
 
-		XF_ASSERT(atomic_fetch_sub(lane, 1) > 0);
+		/* In this order: whoever sees the lane empty sees what stands of it. */
+		if (places[i].seq < atomic_load(&s->done_low))
+			atomic_store(&s->done_low, places[i].seq);
+		if (places[i].seq > atomic_load(&s->lane_last[lane]))
+			atomic_store(&s->lane_last[lane], places[i].seq);
+		XF_ASSERT(atomic_fetch_sub(&s->lanes[lane], 1) > 0);
 		xf_runs_add(&s->done, (struct xf_run){places[i].seq, places[i].seq, places[i].len + XF_SPOOL_RECORD_COST});
 	}
 	if (before == 0)
@@ -132,6 +143,7 @@ removing_end(struct xf_spool *s, bool removed)
 	if (!removed)
 		xf_runs_add_all(&s->done, &s->removing);
 	xf_runs_clear(&s->removing);
+	atomic_store(&s->done_low, xf_runs_low(&s->done));
 	pthread_mutex_unlock(&s->done_lock);
 }
 
@@ -437,6 +449,26 @@ turn(struct xf_spool *s)
 
 /* ---- The writer ------------------------------------------------------------------------ */
 
+static enum xf_status open_all(struct xf_spool *s, struct xf_spool_found *found, struct xf_error *error);
+static void close_files(struct xf_spool *s);
+
+/* There was nothing to be opened until now. */
+static void
+open_late(struct xf_spool *s)
+{
+	struct xf_spool_found found = {0};
+	struct xf_error error;
+
+	if (open_all(s, &found, &error) == XF_OK && s->begun(s->context, &error) == XF_OK) {
+		atomic_store(&s->open, true);
+		s->retry_ms = 0; /* where it failed: the next turn finds out whether it is well */
+	} else {
+		close_files(s);
+		fail(s, &error);
+	}
+	free(found.missing);
+}
+
 static void
 waiting_add(struct xf_spool *s, struct xf_node *chain)
 {
@@ -489,10 +521,12 @@ writer(void *argument)
 		uint64_t due;
 
 		waiting_add(s, xf_inbox_take(&s->inbox));
+		if (!s->open && (!s->failed || s->retry_ms <= xf_now_ms()))
+			open_late(s);
 		if (s->failed)
 			waiting_refuse(s);
 		due = s->failed ? s->retry_ms : removal_due(s);
-		if (s->waiting != NULL || due <= xf_now_ms()) {
+		if (s->open && (s->waiting != NULL || due <= xf_now_ms())) {
 			turn(s);
 			continue;
 		}
@@ -501,11 +535,28 @@ writer(void *argument)
 		nap(s, due);
 	}
 	/* One more try with what is done; where it fails that is read again. */
-	if (s->failed || removal_due(s) != UINT64_MAX)
+	if (s->open && (s->failed || removal_due(s) != UINT64_MAX))
 		turn(s);
-	while (!s->failed && removal_due(s) != UINT64_MAX)
+	while (s->open && !s->failed && removal_due(s) != UINT64_MAX)
 		turn(s);
 	return NULL;
+}
+
+/* With the first append. Where there is no thread to be had, that is refused. */
+static void
+writer_begin(struct xf_spool *s)
+{
+	struct xf_error error;
+
+	pthread_mutex_lock(&s->begin_lock);
+	if (!s->running && xf_thread_create(&s->thread, writer, s, &error) == XF_OK)
+		atomic_store(&s->running, true);
+	if (!s->running) {
+		fail(s, &error);
+		waiting_add(s, xf_inbox_take(&s->inbox));
+		waiting_refuse(s);
+	}
+	pthread_mutex_unlock(&s->begin_lock);
 }
 
 /* ---- Appending ------------------------------------------------------------------------- */
@@ -525,6 +576,8 @@ xf_spool_append(struct xf_spool *s, struct xf_spool_write *first, struct xf_spoo
 			break;
 	}
 	xf_inbox_push(&s->inbox, &first->node, &last->node);
+	if (!atomic_load_explicit(&s->running, memory_order_relaxed))
+		writer_begin(s);
 }
 
 uint32_t
@@ -537,6 +590,18 @@ uint32_t
 xf_spool_lane(const struct xf_spool *s, uint32_t lane)
 {
 	return atomic_load(&s->lanes[lane % XF_SPOOL_LANES]);
+}
+
+bool
+xf_spool_lane_stands(const struct xf_spool *s, uint32_t lane)
+{
+	return xf_spool_lane(s, lane) > 0 || atomic_load(&s->lane_last[lane % XF_SPOOL_LANES]) >= atomic_load(&s->done_low);
+}
+
+bool
+xf_spool_has_begun(const struct xf_spool *s)
+{
+	return atomic_load(&s->open);
 }
 
 /* ---- Reading --------------------------------------------------------------------------- */
@@ -582,8 +647,8 @@ enum xf_status
 xf_spool_read(struct xf_spool *s, uint64_t after, size_t count_max, size_t bytes_max, struct xf_spool_batch *batch,
               struct xf_error *error)
 {
-	sqlite3_stmt *rows = s->reader.statements[XF_RECORDS_FROM];
 	enum xf_status status = XF_OK;
+	sqlite3_stmt *rows;
 	size_t at = 0;
 	int result = SQLITE_DONE;
 
@@ -591,6 +656,9 @@ xf_spool_read(struct xf_spool *s, uint64_t after, size_t count_max, size_t bytes
 	batch->damaged = 0;
 	batch->bytes.len = 0;
 	batch->next = after;
+	if (!atomic_load(&s->open))
+		return XF_OK;
+	rows = s->reader.statements[XF_RECORDS_FROM];
 	passed_note(s);
 	sqlite3_bind_int64(rows, 1, (sqlite3_int64)after + 1);
 	sqlite3_bind_int64(rows, 2, (sqlite3_int64)atomic_load(&s->high));
@@ -669,7 +737,7 @@ open_mark(struct xf_spool *s, struct xf_error *error)
 
 /* What is damaged only at a first look is not. */
 static enum xf_status
-look(struct xf_spool *s, struct xf_survey *survey, struct xf_error *error)
+look(struct xf_spool *s, _Atomic uint32_t *lanes, struct xf_survey *survey, struct xf_error *error)
 {
 	char *path = xf_spool_records_path(s->path);
 	bool there = xf_disk_exists(s->disk, path);
@@ -678,7 +746,7 @@ look(struct xf_spool *s, struct xf_survey *survey, struct xf_error *error)
 	if (there) {
 		status = xf_records_open(&s->records, s->disk, path, false, error);
 		for (int i = 0; i < 2 && status == XF_OK && (i == 0 || survey->damaged); i++)
-			status = xf_survey(&s->records, s->disk, &s->mark, s->lanes, XF_SPOOL_LANES, survey, error);
+			status = xf_survey(&s->records, s->disk, &s->mark, lanes, XF_SPOOL_LANES, survey, error);
 	} else {
 		*survey = (struct xf_survey){.damaged = true, .damage = "records.db is missing"};
 	}
@@ -740,11 +808,12 @@ replace(struct xf_spool *s, const struct xf_survey *survey, struct xf_spool_foun
 
 /* Mark and records are open when it returns XF_OK, and sound. */
 static enum xf_status
-open_files(struct xf_spool *s, struct xf_survey *survey, struct xf_spool_found *found, struct xf_error *error)
+open_files(struct xf_spool *s, _Atomic uint32_t *lanes, struct xf_survey *survey, struct xf_spool_found *found,
+           struct xf_error *error)
 {
 	for (;;) {
 		if (xf_salvage_settle(s->disk, s->path, error) != XF_OK || open_mark(s, error) != XF_OK ||
-		    look(s, survey, error) != XF_OK)
+		    look(s, lanes, survey, error) != XF_OK)
 			return XF_FAILED;
 		if (!survey->damaged)
 			return XF_OK;
@@ -788,7 +857,53 @@ begin(struct xf_spool *s, const struct xf_survey *survey, struct xf_error *error
 	atomic_store(&s->messages, survey->messages);
 	atomic_store(&s->bytes, survey->bytes);
 	atomic_store(&s->oldest_ms, survey->oldest_ms);
-	return xf_thread_create(&s->thread, writer, s, error);
+	return XF_OK;
+}
+
+/* There may be writes that wait, and are counted. */
+static enum xf_status
+open_all(struct xf_spool *s, struct xf_spool_found *found, struct xf_error *error)
+{
+	_Atomic uint32_t *lanes = xf_alloc_array(XF_SPOOL_LANES, sizeof(*lanes));
+	struct xf_survey survey;
+	enum xf_status status = open_files(s, lanes, &survey, found, error);
+
+	if (status == XF_OK)
+		status = begin(s, &survey, error);
+	if (status == XF_OK) {
+		for (uint32_t i = 0; i < XF_SPOOL_LANES; i++)
+			atomic_fetch_add(&s->lanes[i], lanes[i]);
+		found->messages = survey.messages;
+		found->bytes = survey.bytes;
+		found->oldest_ms = survey.oldest_ms;
+	}
+	free(lanes);
+	return status;
+}
+
+/* Whether there is something to be opened: the spool, or what a broken-off replacement left of it. */
+static bool
+is_there(const struct xf_spool *s)
+{
+	char *new = xf_format("%s.new", s->path);
+	bool there = xf_disk_exists(s->disk, s->path) || xf_disk_exists(s->disk, new);
+
+	free(new);
+	return there;
+}
+
+static enum xf_status
+open_now(struct xf_spool *s, struct xf_spool_found *found, struct xf_error *error)
+{
+	if (s->begun != NULL && !is_there(s))
+		return XF_OK;
+	if (open_all(s, found, error) != XF_OK)
+		return XF_FAILED;
+	atomic_store(&s->open, true);
+	if (xf_thread_create(&s->thread, writer, s, error) != XF_OK)
+		return XF_FAILED;
+	atomic_store(&s->running, true);
+	return XF_OK;
 }
 
 static void
@@ -799,6 +914,7 @@ destroy(struct xf_spool *s)
 	xf_runs_fini(&s->removing);
 	xf_runs_fini(&s->passed);
 	pthread_mutex_destroy(&s->done_lock);
+	pthread_mutex_destroy(&s->begin_lock);
 	xf_inbox_fini(&s->inbox);
 	free(s->name);
 	free(s->path);
@@ -810,24 +926,22 @@ xf_spool_open(const struct xf_spool_settings *settings, struct xf_spool_found *f
 {
 	struct xf_spool *s = xf_alloc(sizeof(*s));
 	struct xf_spool_found there = {0};
-	struct xf_survey survey;
 
 	s->path = xf_strdup(settings->path);
 	s->name = xf_strdup(settings->name);
 	atomic_init(&s->bytes_max, settings->bytes_max);
 	s->written = settings->written;
+	s->begun = settings->begun;
 	s->context = settings->context;
 	s->disk = settings->disk != NULL ? settings->disk : &xf_disk_real;
 	s->refusal = XF_SPOOL_FULL;
-	XF_ASSERT(pthread_mutex_init(&s->done_lock, NULL) == 0);
-	if (xf_inbox_init(&s->inbox, error) != XF_OK || open_files(s, &survey, &there, error) != XF_OK || begin(s, &survey, error) != XF_OK) {
+	atomic_init(&s->done_low, UINT64_MAX);
+	XF_ASSERT(pthread_mutex_init(&s->done_lock, NULL) == 0 && pthread_mutex_init(&s->begin_lock, NULL) == 0);
+	if (xf_inbox_init(&s->inbox, error) != XF_OK || open_now(s, &there, error) != XF_OK) {
 		free(there.missing);
 		destroy(s);
 		return NULL;
 	}
-	there.messages = survey.messages;
-	there.bytes = survey.bytes;
-	there.oldest_ms = survey.oldest_ms;
 	*found = there;
 	return s;
 }
@@ -836,7 +950,7 @@ xf_spool_open(const struct xf_spool_settings *settings, struct xf_spool_found *f
 static void
 tidy_up(struct xf_spool *s)
 {
-	if (s->failed)
+	if (s->failed || !s->open)
 		return;
 	xf_records_checkpoint(&s->records, true, NULL);
 	xf_mark_write(&s->mark, XF_RECORDS_VERSION, s->low, s->next - 1, NULL);
@@ -854,7 +968,7 @@ xf_spool_close(struct xf_spool **spool)
 	*spool = NULL;
 	atomic_store(&s->stopping, true);
 	xf_inbox_ring(&s->inbox);
-	XF_ASSERT(pthread_join(s->thread, NULL) == 0);
+	XF_ASSERT(!s->running || pthread_join(s->thread, NULL) == 0);
 	tidy_up(s);
 	destroy(s);
 }

@@ -64,6 +64,9 @@ struct xf_spool_settings {
 	/* [writer] A chain of writes, in the order in which they were appended, each with its result. Must not block for long: nothing is
 	 * written meanwhile. */
 	void (*written)(void *context, struct xf_spool_write *first);
+	/* [writer] Not NULL: where there is nothing at PATH yet, neither files nor the thread are made before the first append. Then this is called
+	 * when they are there, before anything is written; where it fails nothing is, and it is called again for a later try. */
+	enum xf_status (*begun)(void *context, struct xf_error *error);
 	void *context;
 	const struct xf_disk *disk; /* NULL: the disk */
 };
@@ -92,6 +95,12 @@ uint32_t xf_spool_generation(const struct xf_spool *spool);
 
 /* [any] How many records of the lane are in the spool or on their way into it, those refused or done apart. */
 uint32_t xf_spool_lane(const struct xf_spool *spool, uint32_t lane);
+
+/* [any] Whether a crash now might leave records of the lane to be found: they count until their removal is on disk. */
+bool xf_spool_lane_stands(const struct xf_spool *spool, uint32_t lane);
+
+/* [any] Not before the first append, where that was asked for. */
+bool xf_spool_has_begun(const struct xf_spool *spool);
 
 /* Where a record stands, what its removal needs. */
 struct xf_spool_place {

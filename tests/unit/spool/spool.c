@@ -1,5 +1,6 @@
 #include "spool/spool.h"
 
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -450,6 +451,85 @@ many_records_cost_little(void **state)
 	xf_spool_batch_fini(&batch);
 }
 
+/* What a crash would leave to be found counts until it is off the disk. */
+static void
+lane_stands_until_it_is_removed(void **state)
+{
+	struct ledger *l = &((struct place *)*state)->ledger;
+	uint64_t until = xf_now_ms() + XF_WAIT_MS;
+
+	l->lanes = 1;
+	opened(l);
+	assert_false(xf_spool_lane_stands(l->spool, 0));
+	for (int round = 0; round < 20; round++) {
+		append(l, 10, 100);
+		assert_true(xf_spool_lane_stands(l->spool, 0));
+		ledger_done(l, 10, false);
+		assert_int_equal(xf_spool_lane(l->spool, 0), 0);
+		while (xf_spool_lane_stands(l->spool, 0) && xf_now_ms() < until)
+			sched_yield();
+		assert_int_equal(numbers_of(l).messages, 0);
+		assert_false(xf_spool_lane_stands(l->spool, 0));
+		assert_false(xf_spool_lane_stands(l->spool, 1));
+	}
+}
+
+static _Atomic bool begin_fails;
+static unsigned begun_count;
+
+static enum xf_status
+begun(void *context, struct xf_error *error)
+{
+	(void)context;
+	begun_count++;
+	return begin_fails ? xf_error_set(error, "not yet") : XF_OK;
+}
+
+/* Nothing is made before it is needed; where it cannot be then, what is appended is refused, and that heals. */
+static void
+spool_begins_with_the_first_append(void **state)
+{
+	struct place *place = *state;
+	struct ledger *l = &place->ledger;
+	struct xf_spool_batch batch = {0};
+	struct xf_error error;
+
+	begun_count = 0;
+	begin_fails = true;
+	l->settings.begun = begun;
+	opened(l);
+	assert_false(xf_spool_has_begun(l->spool));
+	assert_int_equal(xf_spool_read(l->spool, 0, 10, 1000, &batch, &error), XF_OK);
+	assert_int_equal(batch.count, 0);
+	ledger_close(l);
+	assert_int_not_equal(access(place->path, F_OK), 0);
+
+	opened(l);
+	ledger_hush(true);
+	append(l, 3, 10);
+	assert_int_equal(l->durable, 0);
+	assert_true(numbers_of(l).failed);
+	assert_int_equal(xf_spool_lane(l->spool, 0), 0);
+	begin_fails = false;
+	for (uint64_t until = xf_now_ms() + XF_WAIT_MS; numbers_of(l).failed && xf_now_ms() < until;)
+		xf_sleep_ms(1);
+	ledger_hush(false);
+	assert_true(xf_spool_has_begun(l->spool));
+	append(l, 7, 10);
+	assert_int_equal(l->durable, 7);
+	assert_int_equal(xf_spool_lane(l->spool, 3), 1);
+	checked(l);
+	ledger_close(l);
+
+	begun_count = 0;
+	opened(l); /* there is something */
+	assert_true(xf_spool_has_begun(l->spool));
+	assert_int_equal(l->found.messages, 7);
+	checked(l);
+	assert_int_equal(begun_count, 0);
+	xf_spool_batch_fini(&batch);
+}
+
 int
 main(void)
 {
@@ -462,6 +542,8 @@ main(void)
 		cmocka_unit_test_setup_teardown(spool_has_one_owner, setup, teardown),
 		cmocka_unit_test_setup_teardown(threads_work_side_by_side, setup, teardown),
 		cmocka_unit_test_setup_teardown(many_records_cost_little, setup, teardown),
+		cmocka_unit_test_setup_teardown(lane_stands_until_it_is_removed, setup, teardown),
+		cmocka_unit_test_setup_teardown(spool_begins_with_the_first_append, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
