@@ -90,6 +90,52 @@ sinks_check(struct xf_places *places, const struct xf_conf_route *route)
 	free(patterns);
 }
 
+/* ---- Spools ------------------------------------------------------------------ */
+
+static void
+spool_refuse(struct xf_loading *l, const struct xf_conf_endpoint *sink, const char *kind, const char *owner, const char *where)
+{
+	xf_report_error(l->report, sink->spool_place,
+	                "%s '%s': %s: 'spool' without 'when_down: spool', so nothing would ever be in it", kind, owner, where);
+}
+
+static void
+sink_spool_check(struct xf_loading *l, const struct xf_conf_route *route, const struct xf_conf_endpoint *sink, const char *where)
+{
+	if (sink->spool_place.line != 0 && xf_conf_when_down(route, sink) != XF_WHEN_DOWN_SPOOL)
+		spool_refuse(l, sink, "route", route->name, where);
+}
+
+static void
+spools_check(struct xf_loading *l, const struct xf_conf_route *route)
+{
+	static const char *const words[] = {[XF_TO_ALL] = "all", [XF_TO_SPLIT] = "split"};
+
+	if (route->dead_letter != NULL && route->dead_letter->spool_place.line != 0 &&
+	    route->dead_letter->when_down != XF_WHEN_DOWN_SPOOL)
+		spool_refuse(l, route->dead_letter, "route", route->name, "dead_letter");
+	for (size_t i = 0; i < route->sink_count; i++)
+		sink_spool_check(l, route, &route->sinks[i],
+		                 route->to == XF_TO_SINK ? "to" : xf_arena_format(l->arena, "to: %s[%zu]", words[route->to], i));
+}
+
+/* A side has a spool where one of the routes needs it. */
+static void
+sides_spool_check(struct xf_loading *l, const struct xf_conf_migration *m, const struct writers *writers)
+{
+	static const char *const names[] = {"old", "new"};
+
+	for (unsigned side = 0; side < 2; side++) {
+		const struct xf_conf_endpoint *sink = &m->sides[side];
+		bool spools = sink->spool_place.line == 0 || sink->when_down == XF_WHEN_DOWN_SPOOL;
+
+		for (size_t i = 0; i < writers->count; i++)
+			spools = spools || xf_conf_when_down(&l->routes[writers->routes[i]], sink) == XF_WHEN_DOWN_SPOOL;
+		if (!spools)
+			spool_refuse(l, sink, "migration", m->name, names[side]);
+	}
+}
+
 /* ---- Keys ------------------------------------------------------------------- */
 
 /* A source of ROUTE whose messages have no id that outlives a redelivery, or NULL. */
@@ -229,6 +275,7 @@ migration_check(struct xf_places *places, size_t index, const struct writers *wr
 		                  "migration '%s' is not used by any route; expected one with 'to: {migration: %s}'",
 		                  m->name, m->name);
 	sides_check(places, m, writers);
+	sides_spool_check(l, m, writers);
 	for (size_t i = 0; i < writers->count; i++) {
 		const struct xf_conf_route *route = &l->routes[writers->routes[i]];
 
@@ -283,6 +330,7 @@ xf_conf_check(struct xf_loading *loading)
 		const struct xf_conf_route *route = &loading->routes[r];
 
 		sinks_check(&places, route);
+		spools_check(loading, route);
 		copies_check(loading, route);
 		if (loading->route_notes[r].dedupe)
 			dedupe_check(loading, route);

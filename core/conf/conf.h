@@ -79,6 +79,7 @@ enum xf_when_down {
 	XF_WHEN_DOWN_WAIT,
 	XF_WHEN_DOWN_DROP,
 	XF_WHEN_DOWN_SPOOL,
+	XF_WHEN_DOWN_UNSAID, /* at a migration's side: as each route needs it, xf_conf_when_down() */
 };
 
 /* How a message stands in a broker that carries no headers. */
@@ -96,8 +97,9 @@ struct xf_conf_endpoint {
 	struct xf_template *template; /* sink: never NULL; source: NULL */
 	enum xf_when_down when_down;
 	bool accept_spooled;             /* source: what it brings is settled once it stands in a spool of its own */
-	uint64_t spool_max_size;         /* of the source's spool, or of WHEN_DOWN_SPOOL: bytes */
+	uint64_t spool_max_size;         /* of the source's spool, or of a sink that spools: bytes */
 	bool spool_drops;                /* what finds it full is dropped; else it waits */
+	struct xf_conf_place spool_place; /* sink: where it says something of its spool; line 0: nowhere */
 	enum xf_envelope envelope;
 	bool subject_escape;             /* source: foreign names are escaped; sink: such subjects are turned back */
 	uint32_t connections;            /* sink: its lanes are spread over so many; at least 1 */
@@ -224,10 +226,12 @@ const struct xf_conf_endpoint *xf_conf_unmarked(const struct xf_conf *conf, cons
 /* What struct xf_host.option promises. */
 const struct xf_value *xf_config_option(const struct xf_config *config, uint32_t row);
 
-/* The promise of a way from SOURCE to SINK in words, DESIGN "Promises": "at least once", ... Static. */
-const char *xf_conf_promise(const struct xf_conf_endpoint *source, const struct xf_conf_endpoint *sink);
+/* What becomes of a message of ROUTE for SINK, one of its own or a side of its migration, that the sink cannot take. Where that is
+ * not said, it waits; of a source that cannot be held back it goes to a spool. Never UNSAID. */
+enum xf_when_down xf_conf_when_down(const struct xf_conf_route *route, const struct xf_conf_endpoint *sink);
 
-/* The same of one way of a route: from its source number SOURCE to its sink number SINK, or to its migration's side. */
+/* The promise of one way of a route in words, DESIGN "Promises": from its source number SOURCE to its sink number SINK, or to its
+ * migration's side: "at least once", ... Static. */
 const char *xf_conf_way_promise(const struct xf_conf_route *route, size_t source, size_t sink);
 
 /* Of the route as a whole: that of its weakest way, without copies that nobody waits for. */

@@ -191,9 +191,9 @@ split_read(struct xf_loading *l, struct xf_conf_route *route, const struct xf_ya
 
 /* ---- The kinds -------------------------------------------------------------- */
 
-void
-xf_destination_read(struct xf_loading *l, struct xf_conf_route *route, const struct xf_yaml *node,
-                    const struct xf_yaml *key, const char *route_scope)
+static void
+destination_read(struct xf_loading *l, struct xf_conf_route *route, const struct xf_yaml *node,
+                 const struct xf_yaml *key, const char *route_scope)
 {
 	const char *scope = xf_arena_format(l->arena, "%sto: ", route_scope);
 	struct xf_endpoint_setting setting = {.kind = XF_ENDPOINT_SINK, .scope = scope, .route = route->name};
@@ -216,4 +216,16 @@ xf_destination_read(struct xf_loading *l, struct xf_conf_route *route, const str
 		setting.name = sink_name(l, route, 0);
 		xf_sink_read(l, node, &setting, sink, NULL);
 	}
+}
+
+void
+xf_destination_read(struct xf_loading *l, struct xf_conf_route *route, const struct xf_yaml *node,
+                    const struct xf_yaml *key, const char *scope)
+{
+	struct xf_conf_endpoint *sinks;
+
+	destination_read(l, route, node, key, scope);
+	sinks = (struct xf_conf_endpoint *)route->sinks;
+	for (size_t i = 0; i < route->sink_count; i++)
+		sinks[i].when_down = xf_conf_when_down(route, &sinks[i]);
 }

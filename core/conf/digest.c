@@ -101,7 +101,7 @@ endpoint_digest(struct xf_buffer *out, const struct xf_conf_endpoint *ep, const 
 	put_template(out, ep->template);
 	put_number(out, ep->when_down);
 	put_number(out, ep->accept_spooled);
-	put_number(out, ep->accept_spooled || ep->when_down == XF_WHEN_DOWN_SPOOL ? ep->spool_max_size : 0);
+	put_number(out, ep->spool_max_size);
 	put_number(out, ep->spool_drops);
 	put_number(out, ep->envelope);
 	put_number(out, ep->subject_escape);

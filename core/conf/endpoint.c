@@ -250,9 +250,8 @@ sink_spool_read(struct xf_loading *l, struct xf_conf_endpoint *ep, const struct 
 	const struct xf_yaml *node = xf_config_node(core, SINK_SPOOL);
 	const struct xf_config *config;
 
-	if (node != NULL && ep->when_down != XF_WHEN_DOWN_SPOOL && xf_config_node(core, SINK_IN_PLACE) == NULL)
-		xf_report_error(l->report, xf_config_key_place(core, SINK_SPOOL),
-		                "%s'spool' without 'when_down: spool', so nothing would ever be in it", scope);
+	if (node != NULL && xf_config_node(core, SINK_IN_PLACE) == NULL)
+		ep->spool_place = xf_config_key_place(core, SINK_SPOOL);
 	config = spool_read(l, ep, node, spool_rows, scope);
 	if (config == NULL)
 		return;
@@ -286,7 +285,9 @@ sink_core_read(struct xf_loading *l, struct xf_conf_endpoint *ep, const struct x
                const struct xf_endpoint_setting *setting, uint32_t *weight)
 {
 	ep->connections = (uint32_t)xf_config_option(core, ENDPOINT_CONNECTIONS)->i64;
-	ep->when_down = (enum xf_when_down)xf_config_option(core, SINK_WHEN_DOWN)->i64;
+	ep->when_down = XF_WHEN_DOWN_UNSAID;
+	if (xf_config_node(core, SINK_WHEN_DOWN) != NULL)
+		ep->when_down = (enum xf_when_down)xf_config_option(core, SINK_WHEN_DOWN)->i64;
 	sink_spool_read(l, ep, core, setting->scope);
 	sink_subject_read(l, ep, core, setting->scope);
 	if (xf_config_node(core, SINK_IN_PLACE) != NULL)

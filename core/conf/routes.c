@@ -197,6 +197,8 @@ dead_letter_read(struct xf_loading *l, struct xf_conf_route *route, const struct
 		return;
 	sink = xf_arena_alloc(l->arena, sizeof(*sink));
 	xf_sink_read(l, node, &setting, sink, NULL);
+	if (sink->when_down == XF_WHEN_DOWN_UNSAID)
+		sink->when_down = XF_WHEN_DOWN_WAIT;
 	route->dead_letter = sink;
 }
 

@@ -28,14 +28,29 @@ static const char *const promise_words[] = {
 	[PROMISE_STANDS] = "stands there already; nothing is published",
 };
 
-static enum promise
-promise_of(const struct xf_conf_endpoint *source, const struct xf_conf_endpoint *sink)
+enum xf_when_down
+xf_conf_when_down(const struct xf_conf_route *route, const struct xf_conf_endpoint *sink)
 {
+	bool any = route->to == XF_TO_ALL && route->require == XF_REQUIRE_ANY; /* what one cannot take another does */
+
+	if (sink->when_down != XF_WHEN_DOWN_UNSAID)
+		return sink->when_down;
+	for (size_t i = 0; i < route->source_count && !any && !sink->in_place; i++)
+		if (route->sources[i].traits & XF_TRAIT_LOSSY && !route->sources[i].accept_spooled)
+			return XF_WHEN_DOWN_SPOOL;
+	return XF_WHEN_DOWN_WAIT;
+}
+
+static enum promise
+promise_of(const struct xf_conf_route *route, const struct xf_conf_endpoint *source, const struct xf_conf_endpoint *sink)
+{
+	enum xf_when_down when_down = xf_conf_when_down(route, sink);
+
 	if (sink->traits & XF_TRAIT_EPHEMERAL)
 		return PROMISE_EPHEMERAL;
 	if (source->traits & XF_TRAIT_LOSSY)
-		return source->accept_spooled || sink->when_down == XF_WHEN_DOWN_SPOOL ? PROMISE_LOSSY_SPOOLED : PROMISE_LOSSY;
-	if (sink->when_down == XF_WHEN_DOWN_DROP)
+		return source->accept_spooled || when_down == XF_WHEN_DOWN_SPOOL ? PROMISE_LOSSY_SPOOLED : PROMISE_LOSSY;
+	if (when_down == XF_WHEN_DOWN_DROP)
 		return PROMISE_WHILE_UP;
 	return sink->traits & XF_TRAIT_DEDUP ? PROMISE_DEDUP : PROMISE_ONCE;
 }
@@ -51,13 +66,7 @@ promise_of_way(const struct xf_conf_route *route, size_t source, size_t sink)
 		return PROMISE_ANY;
 	if (route->to == XF_TO_ALL && route->require == XF_REQUIRE_FIRST && sink > 0)
 		return PROMISE_COPY;
-	return promise_of(&route->sources[source], to);
-}
-
-const char *
-xf_conf_promise(const struct xf_conf_endpoint *source, const struct xf_conf_endpoint *sink)
-{
-	return promise_words[promise_of(source, sink)];
+	return promise_of(route, &route->sources[source], to);
 }
 
 const char *

@@ -98,7 +98,7 @@ routes:
     old   cache (redis)  {subject}, in place
     new   jet (nats)  {subject}
     old promise: stands there already; nothing is published
-    new promise: what the broker delivered, bounded; overflow is dropped and counted
+    new promise: what the broker delivered, at least once, as long as the spool has room
 END
 "$tool" validate -c c.yaml >text.got 2>/dev/null
 same text

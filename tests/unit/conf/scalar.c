@@ -125,16 +125,53 @@ test_words(void **state)
 static void
 test_promises(void **state)
 {
-	struct xf_conf_endpoint queue = {.traits = XF_TRAIT_IDS}, pubsub = {.traits = XF_TRAIT_LOSSY};
-	struct xf_conf_endpoint stream = {.traits = XF_TRAIT_DEDUP}, channel = {.traits = XF_TRAIT_EPHEMERAL};
-	struct xf_conf_endpoint list = {.traits = 0};
+	enum { QUEUE, PUBSUB };
+	static const struct xf_conf_endpoint sources[] = {{.traits = XF_TRAIT_IDS}, {.traits = XF_TRAIT_LOSSY}};
+	enum { LIST, STREAM, CHANNEL, UNSAID, DROP };
+	static const struct xf_conf_endpoint sinks[] = {
+		{.traits = 0},
+		{.traits = XF_TRAIT_DEDUP},
+		{.traits = XF_TRAIT_EPHEMERAL},
+		{.when_down = XF_WHEN_DOWN_UNSAID},
+		{.when_down = XF_WHEN_DOWN_DROP},
+	};
+	const struct xf_conf_route route = {.to = XF_TO_SPLIT, .sources = sources, .source_count = 2, .sinks = sinks, .sink_count = 5};
 
 	(void)state;
-	assert_string_equal(xf_conf_promise(&queue, &list), "at least once");
-	assert_memory_equal(xf_conf_promise(&queue, &stream), "at least once; dup", 18);
-	assert_memory_equal(xf_conf_promise(&pubsub, &stream), "what the broker delivered", 25);
-	assert_memory_equal(xf_conf_promise(&queue, &channel), "as the broker", 13);
-	assert_memory_equal(xf_conf_promise(&pubsub, &channel), "as the broker", 13);
+	assert_string_equal(xf_conf_way_promise(&route, QUEUE, LIST), "at least once");
+	assert_memory_equal(xf_conf_way_promise(&route, QUEUE, STREAM), "at least once; dup", 18);
+	assert_memory_equal(xf_conf_way_promise(&route, PUBSUB, STREAM), "what the broker delivered, bounded", 34);
+	assert_memory_equal(xf_conf_way_promise(&route, QUEUE, CHANNEL), "as the broker", 13);
+	assert_memory_equal(xf_conf_way_promise(&route, PUBSUB, CHANNEL), "as the broker", 13);
+	assert_memory_equal(xf_conf_way_promise(&route, PUBSUB, UNSAID), "what the broker delivered, at least once", 40);
+	assert_memory_equal(xf_conf_way_promise(&route, PUBSUB, DROP), "what the broker delivered, bounded", 34);
+}
+
+/* What is not said goes by the sources. */
+static void
+test_when_down(void **state)
+{
+	struct xf_conf_endpoint sources[] = {{.traits = XF_TRAIT_IDS}, {.traits = XF_TRAIT_LOSSY}};
+	struct xf_conf_endpoint sink = {.when_down = XF_WHEN_DOWN_UNSAID};
+	struct xf_conf_route route = {.sources = sources, .source_count = 2, .sinks = &sink, .sink_count = 1};
+
+	(void)state;
+	assert_int_equal(xf_conf_when_down(&route, &sink), XF_WHEN_DOWN_SPOOL);
+	route.source_count = 1;
+	assert_int_equal(xf_conf_when_down(&route, &sink), XF_WHEN_DOWN_WAIT);
+	route.source_count = 2;
+	sources[1].accept_spooled = true;
+	assert_int_equal(xf_conf_when_down(&route, &sink), XF_WHEN_DOWN_WAIT);
+	sources[1].accept_spooled = false;
+	route.to = XF_TO_ALL;
+	assert_int_equal(xf_conf_when_down(&route, &sink), XF_WHEN_DOWN_SPOOL);
+	route.require = XF_REQUIRE_ANY;
+	assert_int_equal(xf_conf_when_down(&route, &sink), XF_WHEN_DOWN_WAIT);
+	route.require = XF_REQUIRE_ALL;
+	sink.in_place = true;
+	assert_int_equal(xf_conf_when_down(&route, &sink), XF_WHEN_DOWN_WAIT);
+	sink.when_down = XF_WHEN_DOWN_DROP;
+	assert_int_equal(xf_conf_when_down(&route, &sink), XF_WHEN_DOWN_DROP);
 }
 
 int
@@ -142,7 +179,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_numbers), cmocka_unit_test(test_percent),  cmocka_unit_test(test_addresses),
-		cmocka_unit_test(test_words),   cmocka_unit_test(test_promises),
+		cmocka_unit_test(test_words),   cmocka_unit_test(test_promises), cmocka_unit_test(test_when_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
