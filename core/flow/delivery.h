@@ -82,6 +82,7 @@ struct xf_delivery {
 	uint16_t unconfirmed; /* legs that must still confirm */
 	uint16_t out;         /* legs that exist */
 	uint16_t copies_due;  /* of unconfirmed: copies */
+	uint8_t legs;         /* that it was dispatched with */
 	uint8_t copied;       /* sinks, as bits, that have a copy which must confirm */
 	uint8_t stored;       /* sinks, as bits, that have confirmed it */
 	bool waived;          /* its copies need not confirm any more */

@@ -556,7 +556,7 @@ change_follow(const struct xf_flow *flow, const struct xf_migration *migration, 
 		const struct xf_route *route = flow->routes[i];
 
 		for (size_t s = 0; route->migration == migration && s < route->source_count; s++) {
-			if (!xf_route_source_decides(route, s))
+			if (!xf_route_source_decides(route, s) || xf_route_source_rests(&route->sources[s]))
 				continue;
 			xf_inbox_ring(&xf_inlet_runner(route->sources[s].inlet)->inbox);
 			while (xf_inlet_knobs_version(route->sources[s].inlet) != version && xf_now_ms() < until)

@@ -28,6 +28,8 @@
 
 #define DUPLICATE_RETRY_MS 1000
 #define LETTERS_TURN 64
+#define LOSSY_WAIT_MS 1000 /* what waits longer for room may cost the connection */
+#define LOSSY_HUNG_MS 500  /* a sink that has confirmed nothing by then: better twice than never */
 
 struct xf_inlet {
 	struct xf_runner runner; /* first */
@@ -43,6 +45,7 @@ struct xf_inlet {
 	struct xf_way *way;
 	uint64_t now_ms;
 	uint32_t credit; /* left for emit in this turn */
+	uint64_t full_at; /* since when a source that cannot be held back has found no room; 0: it has */
 	struct xf_delivery *late_first, *late_last; /* came while held, of a source that cannot be: not accepted yet */
 	uint32_t late;
 
@@ -299,11 +302,46 @@ message_is_copy(const struct xf_inlet *inlet, const struct xf_incoming *message)
 	return false;
 }
 
+static void legs_take(struct xf_inlet *inlet);
+
+/*
+ * A source that cannot be held back brings more than there is room for: that goes to the spools, which takes a commit or two. So long
+ * it waits here, in what its broker and the network keep for it.
+ */
+static bool
+lossy_has_room(struct xf_inlet *inlet)
+{
+	struct xf_way *way = inlet->way;
+	uint64_t waited;
+
+	if (!xf_way_is_full(way, route_open(inlet))) {
+		inlet->full_at = 0;
+		return true;
+	}
+	if (inlet->full_at == 0)
+		inlet->full_at = xf_now_ms();
+	while (xf_way_is_full(way, route_open(inlet))) {
+		waited = xf_now_ms() - inlet->full_at;
+		if (!xf_way_spools(way) || atomic_load_explicit(&inlet->hold, memory_order_relaxed) || waited >= LOSSY_WAIT_MS)
+			return false;
+		xf_way_press(way, waited >= LOSSY_HUNG_MS ? XF_ASIDE_ALL : XF_ASIDE_QUEUED);
+		if (xf_way_out(way) == 0)
+			return false;
+		xf_sleep_ms(1);
+		xf_way_look(way);
+		legs_take(inlet);
+		xf_way_follow(way);
+		xf_way_flush(way);
+	}
+	inlet->now_ms = way->now_ms;
+	inlet->full_at = 0;
+	return true;
+}
+
 /* What is done with it is said to the source later, by a settlement. Returns true where the payload was adopted. */
 static bool
 message_accept(struct xf_inlet *inlet, const struct xf_incoming *message)
 {
-	const struct xf_conf_route *route = inlet->way->setup.route;
 	const char *wrong = NULL;
 	struct xf_incoming read;
 	struct xf_error error;
@@ -326,8 +364,7 @@ message_accept(struct xf_inlet *inlet, const struct xf_incoming *message)
 		settlement_add(inlet, message->handle, XF_SETTLE_ACK, 0);
 		return false;
 	}
-	if (inlet->lossy && (inlet->closed || route_open(inlet) >= route->max_in_flight ||
-	                     xf_maker_bytes(&inlet->way->maker) >= route->max_in_flight_bytes)) {
+	if (inlet->lossy && (inlet->closed || !lossy_has_room(inlet))) {
 		message_drop(inlet, message->handle);
 		return false;
 	}
@@ -763,7 +800,7 @@ xf_inlet_create(char *name, const struct xf_inlet_setup *setup, struct xf_error 
 	const struct xf_conf_endpoint *source = setup->source;
 	struct xf_endpoint_info *info = &inlet->runner.info;
 
-	if (xf_runner_init(&inlet->runner, &inlet_runner_ops, &inlet_calls, name, source, error) != XF_OK) {
+	if (xf_runner_init(&inlet->runner, &inlet_runner_ops, &inlet_calls, name, source, setup->late, error) != XF_OK) {
 		free(inlet);
 		return NULL;
 	}

@@ -22,6 +22,7 @@ struct xf_inlet_setup {
 	const struct xf_conf_endpoint *source;
 	bool read_back; /* it reads a spool, or dead letters: what comes was accepted before */
 	bool counted;   /* and counted then */
+	bool late;      /* its runner is started late, if ever */
 	void *shared; /* the transport's */
 	struct xf_letters *letters;
 	struct xf_seen *seen;       /* NULL: duplicates are not looked for */

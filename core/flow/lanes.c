@@ -119,6 +119,13 @@ lane_spooled(const struct xf_lanes *lanes, const struct xf_lane *lane, unsigned 
 	return lanes->sinks[sink].spools && lanes->ops->spooled(lanes->context, sink, lane->bucket) > 0;
 }
 
+/* Nothing may move elsewhere that a restart would find here behind it. */
+static bool
+lane_spool_stands(const struct xf_lanes *lanes, const struct xf_lane *lane, unsigned sink)
+{
+	return lanes->sinks[sink].spools && lanes->ops->spool_stands(lanes->context, sink, lane->bucket);
+}
+
 static struct xf_lane_held *held_get(struct xf_lanes *lanes, struct xf_lane *lane);
 
 /* What of a migration's lane was left in the spool of the other side comes first: the lane is on its way from there. */
@@ -127,7 +134,7 @@ lane_find_spooled(struct xf_lanes *lanes, struct xf_lane *lane)
 {
 	unsigned other = lane->sink ^ 1u;
 
-	if (lanes->destination.to != XF_TO_MIGRATION || !lane_spooled(lanes, lane, other))
+	if (lanes->destination.to != XF_TO_MIGRATION || !lane_spool_stands(lanes, lane, other))
 		return;
 	lane->sink = (uint8_t)other;
 	held_get(lanes, lane)->moving_since = lanes->now_ms;
@@ -212,6 +219,16 @@ lane_holds(const struct xf_lane *lane, unsigned sink)
 	return lane->held != NULL && lane->held->at[sink].list.first != NULL;
 }
 
+static unsigned
+sink_of_pipe(const struct xf_lanes *lanes, unsigned pipe)
+{
+	unsigned sink = 0;
+
+	while (pipe - lanes->sinks[sink].pipe >= lanes->sinks[sink].pipes)
+		sink++;
+	return sink;
+}
+
 static bool
 lane_is_up(const struct xf_lanes *lanes, const struct xf_lane *lane, unsigned sink)
 {
@@ -289,6 +306,12 @@ held_remove(struct xf_lanes *lanes, struct xf_lane *lane, struct xf_leg *leg)
 	if (list->last == leg)
 		list->last = before;
 	leg_unhold(lanes, leg);
+}
+
+bool
+xf_lanes_pipe_spools(const struct xf_lanes *lanes, unsigned pipe)
+{
+	return lanes->sinks[sink_of_pipe(lanes, pipe)].spools;
 }
 
 /* ---- Deliveries and legs ------------------------------------------------------------- */
@@ -501,7 +524,7 @@ static enum course
 lane_course(const struct xf_lanes *lanes, const struct xf_lane *lane, unsigned sink)
 {
 	const struct xf_lanes_sink *at = &lanes->sinks[sink];
-	bool up = lane_is_up(lanes, lane, sink);
+	bool aside = lanes->aside >> lane->at[sink].pipe & 1, up = lane_is_up(lanes, lane, sink) && !aside;
 
 	if (lanes->shut)
 		return COURSE_WAIT;
@@ -511,7 +534,7 @@ lane_course(const struct xf_lanes *lanes, const struct xf_lane *lane, unsigned s
 		return up && lanes->ops->spooled_all(lanes->context, sink) <= SPOOL_NEARLY_EMPTY ? COURSE_WAIT : COURSE_SPOOL;
 	if (up)
 		return COURSE_SINK;
-	return lanes->now_ms - at->down_at >= SPOOL_AFTER_MS ? COURSE_SPOOL : COURSE_WAIT;
+	return aside || lanes->now_ms - at->down_at >= SPOOL_AFTER_MS ? COURSE_SPOOL : COURSE_WAIT;
 }
 
 static void
@@ -617,6 +640,7 @@ delivery_dispatch(struct xf_lanes *lanes, struct xf_lane *lane, struct xf_delive
 	struct xf_legs_plan plan = xf_destination_legs(&lanes->destination, lane->sink);
 	unsigned count = 1;
 
+	delivery->legs = 1;
 	if (delivery->replayed > 1 + XF_SPOOLED_AUTHORITY) {
 		leg_make(lanes, &delivery->leg, delivery, delivery->replayed_to, XF_NEED_IT,
 		         delivery->replayed == 1 + XF_SPOOLED_COPY);
@@ -634,16 +658,19 @@ delivery_dispatch(struct xf_lanes *lanes, struct xf_lane *lane, struct xf_delive
 		*leg = (struct xf_leg){.sink = 0};
 		leg_make(lanes, leg, delivery, sink, plan.further_need, plan.copies);
 	}
+	delivery->legs = (uint8_t)count;
 	/* The delivery cannot go while one of them is not yet started: that is counted in out. */
 	for (unsigned i = 0; i < count; i++)
 		leg_start(lanes, lane, xf_delivery_leg(delivery, i), now_ms);
 }
 
-/* Whether what comes for a lane that moves goes behind what the side that it leaves has spooled: there may be much of that. */
+/* Whether what comes for a lane that moves goes behind what the side that it leaves has spooled: there may be much of that. Not
+ * where the other side has spooled something of the lane, too, which nobody there would wait for. */
 static bool
 lane_follows_spooled(const struct xf_lanes *lanes, const struct xf_lane *lane)
 {
 	return lane->held->waiting_first == NULL && lane_spooled(lanes, lane, lane->sink) &&
+	       !lane_spooled(lanes, lane, lane->target) &&
 	       lane_flows(lanes, lane, lane->sink) == COURSE_SPOOL;
 }
 
@@ -823,7 +850,7 @@ lane_cross_held(struct xf_lanes *lanes, struct xf_lane *lane)
 static void
 lane_try(struct xf_lanes *lanes, struct xf_lane *lane, uint64_t now_ms)
 {
-	if (!lane_moves(lane) || lane->at[lane->sink].under_way > 0 || lane_spooled(lanes, lane, lane->sink))
+	if (!lane_moves(lane) || lane->at[lane->sink].under_way > 0 || lane_spool_stands(lanes, lane, lane->sink))
 		return;
 	if (lane_holds(lane, lane->sink)) {
 		if (lane_is_up(lanes, lane, lane->sink))
@@ -844,7 +871,7 @@ lane_aim(struct xf_lanes *lanes, struct xf_lane *lane, uint8_t target, uint64_t 
 		return;
 	}
 	if (lane->at[lane->sink].under_way == 0 && !lane_holds(lane, lane->sink) &&
-	    !lane_spooled(lanes, lane, lane->sink)) {
+	    !lane_spool_stands(lanes, lane, lane->sink)) {
 		lane->sink = target;
 		return;
 	}
@@ -927,7 +954,7 @@ xf_lanes_set(struct xf_lanes *lanes, uint32_t percent, enum xf_mirror mirror, ui
 }
 
 /*
- * Takes an authority leg back from the sink it is under way to. What the plugin may have of it is given up: it
+ * Takes a leg back from the sink it is under way to. What the plugin may have of it is given up: it
  * returns later, and is only freed then. Another leg stands in for it among the held ones.
  */
 static void
@@ -940,6 +967,8 @@ leg_recall(struct xf_lanes *lanes, struct xf_lane *lane, struct xf_leg *leg)
 	stand_in->delivery = delivery;
 	stand_in->sink = leg->sink;
 	stand_in->need = leg->need;
+	stand_in->copy = leg->copy;
+	stand_in->role = leg->role;
 	stand_in->attempts = leg->attempts;
 	stand_in->failures = leg->failures;
 	stand_in->maybe = leg->maybe;
@@ -948,7 +977,8 @@ leg_recall(struct xf_lanes *lanes, struct xf_lane *lane, struct xf_leg *leg)
 	leg->abandoned = true;
 	leg->need = XF_NEED_NOT;
 	lane->at[leg->sink].under_way--;
-	delivery->authority = stand_in;
+	if (delivery->authority == leg)
+		delivery->authority = stand_in;
 	delivery->out++;
 	leg_hold(lanes, lane, stand_in);
 }
@@ -971,10 +1001,54 @@ xf_lanes_force(struct xf_lanes *lanes, uint64_t now_ms)
 		if (!lane_moves(lane))
 			continue;
 		/* What is spooled is forced by those who read it back; it is soon gone, and comes first. */
-		if (lane_spooled(lanes, lane, lane->sink))
+		if (lane_spool_stands(lanes, lane, lane->sink))
 			continue;
 		lane_cross_held(lanes, lane);
 		lane_open(lanes, lane, now_ms);
+	}
+}
+
+static bool
+leg_is_on(const struct xf_leg *leg, unsigned pipe)
+{
+	return !leg_is_gone(leg) && !leg->held && !leg->to_spool && !leg->abandoned && leg->pipe == pipe;
+}
+
+/* The leg of DELIVERY that is under way by PIPE, or NULL. (A copy that was taken back once is not found any more: it is waited for.) */
+static struct xf_leg *
+leg_by_pipe(struct xf_delivery *delivery, unsigned pipe)
+{
+	if (delivery->authority != NULL && leg_is_on(delivery->authority, pipe))
+		return delivery->authority;
+	for (unsigned i = 0; i < delivery->legs; i++)
+		if (leg_is_on(xf_delivery_leg(delivery, i), pipe))
+			return xf_delivery_leg(delivery, i);
+	return NULL;
+}
+
+void
+xf_lanes_aside(struct xf_lanes *lanes, unsigned pipe, enum xf_aside aside, uint64_t now_ms)
+{
+	unsigned sink = sink_of_pipe(lanes, pipe);
+
+	lanes->now_ms = now_ms;
+	lanes->aside = aside != XF_ASIDE_NOTHING ? lanes->aside | 1u << pipe : lanes->aside & ~(1u << pipe);
+	/* From the newest on: each is held before the one that was taken back last. */
+	for (struct xf_delivery *delivery = lanes->newest; aside != XF_ASIDE_NOTHING && delivery != NULL; delivery = delivery->older) {
+		struct xf_leg *leg = leg_by_pipe(delivery, pipe);
+
+		if (leg != NULL && (aside == XF_ASIDE_ALL || atomic_load(&leg->state) == XF_LEG_QUEUED))
+			leg_recall(lanes, delivery->lane, leg);
+	}
+	for (struct xf_lane_held *held = lanes->holders, *next; held != NULL; held = next) {
+		struct xf_lane *lane = held->lane;
+
+		next = held->next;
+		if (lane->at[sink].pipe != pipe)
+			continue;
+		lane_resume(lanes, lane, sink, UINT64_MAX);
+		lane_try(lanes, lane, now_ms);
+		held_tidy(lanes, lane);
 	}
 }
 
@@ -1078,10 +1152,8 @@ xf_lanes_returned(struct xf_lanes *lanes, struct xf_leg *leg, uint64_t now_ms)
 void
 xf_lanes_pipe(struct xf_lanes *lanes, unsigned pipe, bool up, uint64_t now_ms)
 {
-	unsigned sink = 0;
+	unsigned sink = sink_of_pipe(lanes, pipe);
 
-	while (pipe - lanes->sinks[sink].pipe >= lanes->sinks[sink].pipes)
-		sink++;
 	lanes->now_ms = now_ms;
 	if (!up)
 		lanes->sinks[sink].down_at = now_ms;

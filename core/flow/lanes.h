@@ -13,6 +13,7 @@
  *   outage     the sink gives back all it has; everything is held until it is up
  *   spool      or, a moment later, goes to its spool, in order; so does what comes next, until the spool has nothing
  *              of the lane any more, which is read back by an inlet of its own (replay.h)
+ *   aside      the sink is up and takes nothing, or not enough: what it has not confirmed is taken back and goes to its spool
  *   hand-over  a lane that moves lets its messages wait until nothing is under way or held at the
  *              sink that it leaves, nor in its spool, then opens at the other
  *   forced     does not wait: what the sink that is left has not confirmed goes to the other
@@ -78,8 +79,10 @@ struct xf_lanes_ops {
 	/* Hands LEG to its sink by its pipe, or with to_spool set to its sink's spool; it comes back by xf_lanes_returned(),
 	 * exactly once. */
 	void (*send)(void *context, struct xf_leg *leg);
-	/* What the spool of a sink that has one holds of BUCKET, with what is on its way there; and of all. */
+	/* What the spool of a sink that has one holds of BUCKET, with what is on its way there; whether a crash might leave some of that
+	 * to be found, if it was delivered or not; and how much of all it holds. */
 	uint32_t (*spooled)(void *context, unsigned sink, uint16_t bucket);
+	bool (*spool_stands)(void *context, unsigned sink, uint16_t bucket);
 	uint64_t (*spooled_all)(void *context, unsigned sink);
 	/* Every leg that must confirm has: settle. Once per delivery. */
 	void (*settle)(void *context, struct xf_delivery *delivery);
@@ -96,6 +99,7 @@ struct xf_lanes {
 	char *pages[XF_BUCKETS / XF_LANE_PAGE];
 	uint32_t lane_size;                    /* in a page */
 	uint32_t up;                           /* pipes, as bits */
+	uint32_t aside;                        /* likewise: nothing goes by them, but to the spool of their sink */
 	struct xf_lane_held *holders;          /* all lanes with a held structure */
 	struct xf_delivery *oldest, *newest;   /* open deliveries, by acceptance */
 	uint64_t sequence;
@@ -130,6 +134,7 @@ void xf_lanes_init(struct xf_lanes *lanes, const struct xf_lanes_ops *ops, void 
 void xf_lanes_add_sink(struct xf_lanes *lanes, unsigned pipes, bool drop_when_down);
 /* The sink added last has a spool. */
 void xf_lanes_add_spool(struct xf_lanes *lanes, bool drops, uint64_t now_ms);
+bool xf_lanes_pipe_spools(const struct xf_lanes *lanes, unsigned pipe); /* whether that of its sink's is one that has */
 /* Every leg is back. What is still open is released, not settled. */
 void xf_lanes_fini(struct xf_lanes *lanes);
 
@@ -153,6 +158,16 @@ void xf_lanes_returned(struct xf_lanes *lanes, struct xf_leg *leg, uint64_t now_
 /* A pipe came up or went down. When it is down all of its legs are on their way back; up is told only once
  * they have been returned. */
 void xf_lanes_pipe(struct xf_lanes *lanes, unsigned pipe, bool up, uint64_t now_ms);
+
+/* How much of what a sink that spools has not confirmed goes to its spool instead, although the sink is up. */
+enum xf_aside {
+	XF_ASIDE_NOTHING,
+	XF_ASIDE_QUEUED, /* what its plugin has not been offered: the rest is confirmed soon, and then what follows it goes */
+	XF_ASIDE_ALL,    /* that, too: it may be stored twice */
+};
+
+/* What is sent next goes to the spool, and so does what PIPE has of that. The sink is to be asked for what it has queued. */
+void xf_lanes_aside(struct xf_lanes *lanes, unsigned pipe, enum xf_aside aside, uint64_t now_ms);
 
 /* The knobs of the migration. Lanes head for their newest authority. Where the mirror is not required any more, no
  * delivery waits for its copies. */

@@ -50,7 +50,7 @@ outlets_create(struct xf_route *route, struct xf_error *error)
 		                                     conf, transport->shared, error);
 		if (route->outlets[i] == NULL)
 			return XF_FAILED;
-		if (conf->when_down != XF_WHEN_DOWN_SPOOL)
+		if (xf_conf_when_down(route->conf, conf) != XF_WHEN_DOWN_SPOOL)
 			continue;
 		route->spoolers[i] = xf_spooler_use(route->open_spoolers, route->holder->conf->server.data_dir,
 		                                    route->outlets[i]->name, conf, error);
@@ -175,7 +175,7 @@ static struct xf_route_source *
 reader_kept(struct xf_route *from, const struct xf_route *route, size_t index)
 {
 	if (from == NULL || from->conf->source_count != route->conf->source_count || index >= from->source_count ||
-	    from->sources[index].reads != route->sources[index].reads)
+	    from->sources[index].reads != route->sources[index].reads || xf_route_source_rests(&from->sources[index]))
 		return NULL;
 	return &from->sources[index];
 }
@@ -191,6 +191,7 @@ reader_create(struct xf_route *route, const struct xf_route_setup *setup, struct
 		.source = &replay_conf,
 		.read_back = true,
 		.counted = true,
+		.late = !xf_spooler_has_begun(spooler),
 		.shared = spooler,
 		.letters = setup->letters,
 	};
@@ -341,7 +342,10 @@ xf_route_start_sinks(struct xf_route *route)
 static void
 source_start(struct xf_route_source *source)
 {
-	xf_runner_start(xf_inlet_runner(source->inlet));
+	if (source->reads != NULL)
+		xf_spooler_serve(source->reads, xf_inlet_runner(source->inlet));
+	else
+		xf_runner_start(xf_inlet_runner(source->inlet));
 }
 
 void
@@ -358,13 +362,19 @@ xf_route_drain(struct xf_route *route)
 		xf_inlet_drain(route->sources[i].inlet);
 }
 
+static bool
+source_drained(const struct xf_route_source *source)
+{
+	return xf_route_source_rests(source) || xf_inlet_drained(source->inlet);
+}
+
 bool
 xf_route_drained(const struct xf_route *route)
 {
 	bool drained = true;
 
 	for (size_t i = 0; i < route->source_count; i++)
-		drained = drained && xf_inlet_drained(route->sources[i].inlet);
+		drained = drained && source_drained(&route->sources[i]);
 	return drained;
 }
 
@@ -377,9 +387,15 @@ is_kept(const struct xf_route *new, size_t index)
 void
 xf_route_end_sources(struct xf_route *route, const struct xf_route *new)
 {
-	for (size_t i = 0; i < route->source_count; i++)
-		if (!is_kept(new, i))
-			xf_runner_end(xf_inlet_runner(route->sources[i].inlet));
+	for (size_t i = 0; i < route->source_count; i++) {
+		struct xf_route_source *source = &route->sources[i];
+
+		if (is_kept(new, i))
+			continue;
+		if (source->reads != NULL)
+			xf_spooler_serve_end(source->reads, xf_inlet_runner(source->inlet));
+		xf_runner_end(xf_inlet_runner(source->inlet));
+	}
 }
 
 void
@@ -482,12 +498,10 @@ xf_route_left(const struct xf_route *old, const struct xf_route *new)
 	bool left = true;
 
 	for (size_t i = 0; i < old->source_count; i++) {
-		const struct xf_inlet *inlet = old->sources[i].inlet;
-
 		if (is_kept(new, i))
-			left = left && xf_inlet_quiet(inlet);
+			left = left && xf_inlet_quiet(old->sources[i].inlet);
 		else if (!is_lossy(old, i))
-			left = left && xf_inlet_drained(inlet);
+			left = left && source_drained(&old->sources[i]);
 	}
 	return left;
 }
@@ -510,7 +524,7 @@ xf_route_lossy_take_over(struct xf_route *new, struct xf_route *old)
 			xf_inlet_drain(old->sources[i].inlet);
 	until = xf_now_ms() + LOSSY_WAIT_MS;
 	for (size_t i = 0; i < old->source_count; i++)
-		while (!is_kept(new, i) && !xf_inlet_drained(old->sources[i].inlet) && xf_now_ms() < until)
+		while (!is_kept(new, i) && !source_drained(&old->sources[i]) && xf_now_ms() < until)
 			xf_sleep_ms(1);
 }
 
@@ -592,7 +606,7 @@ bool
 xf_route_was_up(const struct xf_route *route)
 {
 	for (size_t i = 0; i < route->source_count; i++)
-		if (!xf_inlet_was_up(route->sources[i].inlet))
+		if (!xf_route_source_rests(&route->sources[i]) && !xf_inlet_was_up(route->sources[i].inlet))
 			return false;
 	if (any_is_enough(route->conf))
 		return outlets_up(route) > 0;

@@ -71,6 +71,13 @@ xf_route_source_decides(const struct xf_route *route, size_t index)
 	return route->sources[index].accepts == NULL && !route->sources[index].replays;
 }
 
+/* It reads a spool in which there was nothing yet: it has no thread. */
+static inline bool
+xf_route_source_rests(const struct xf_route_source *source)
+{
+	return source->reads != NULL && !xf_runner_has_started(xf_inlet_runner(source->inlet));
+}
+
 void xf_route_start_sinks(struct xf_route *route);
 void xf_route_start_sources(struct xf_route *route);
 

@@ -69,13 +69,24 @@ runner_main(void *argument)
 	return NULL;
 }
 
-enum xf_status
-xf_runner_init(struct xf_runner *runner, const struct xf_runner_ops *ops, const struct xf_endpoint_calls *calls,
-               char *name, const struct xf_conf_endpoint *conf, struct xf_error *error)
+static enum xf_status
+thread_make(struct xf_runner *runner, struct xf_error *error)
 {
-	size_t len = strlen(name);
+	size_t len = strlen(runner->name);
 	char shown[16];
 
+	if (xf_thread_create(&runner->thread, runner_main, runner, error) != XF_OK)
+		return XF_FAILED;
+	runner->has_thread = true;
+	snprintf(shown, sizeof(shown), "%s", len < sizeof(shown) ? runner->name : runner->name + len - sizeof(shown) + 1);
+	pthread_setname_np(runner->thread, shown);
+	return XF_OK;
+}
+
+enum xf_status
+xf_runner_init(struct xf_runner *runner, const struct xf_runner_ops *ops, const struct xf_endpoint_calls *calls,
+               char *name, const struct xf_conf_endpoint *conf, bool late, struct xf_error *error)
+{
 	runner->endpoint = (struct xf_endpoint){calls, name};
 	runner->ops = ops;
 	runner->name = name;
@@ -84,10 +95,8 @@ xf_runner_init(struct xf_runner *runner, const struct xf_runner_ops *ops, const 
 	if (xf_inbox_init(&runner->inbox, error) != XF_OK)
 		goto free_name;
 	pthread_mutex_init(&runner->reason_lock, NULL);
-	if (xf_thread_create(&runner->thread, runner_main, runner, error) != XF_OK)
+	if (!late && thread_make(runner, error) != XF_OK)
 		goto close_inbox;
-	snprintf(shown, sizeof(shown), "%s", len < sizeof(shown) ? name : name + len - sizeof(shown) + 1);
-	pthread_setname_np(runner->thread, shown);
 	return XF_OK;
 
 close_inbox:
@@ -105,7 +114,8 @@ xf_runner_fini(struct xf_runner *runner)
 	XF_ASSERT(!runner->running);
 	if (!atomic_load(&runner->started)) {
 		xf_runner_end(runner);
-		pthread_join(runner->thread, NULL);
+		if (runner->has_thread)
+			pthread_join(runner->thread, NULL);
 	}
 	xf_inbox_fini(&runner->inbox);
 	pthread_mutex_destroy(&runner->reason_lock);
@@ -120,10 +130,27 @@ xf_runner_start(struct xf_runner *runner)
 	xf_inbox_ring(&runner->inbox);
 }
 
+enum xf_status
+xf_runner_start_late(struct xf_runner *runner, struct xf_error *error)
+{
+	if (!runner->has_thread && thread_make(runner, error) != XF_OK) {
+		xf_error_prefix(error, "'%s'", runner->name);
+		return XF_FAILED;
+	}
+	xf_runner_start(runner);
+	return XF_OK;
+}
+
+bool
+xf_runner_has_started(const struct xf_runner *runner)
+{
+	return atomic_load(&runner->started);
+}
+
 void
 xf_runner_call(struct xf_runner *runner)
 {
-	atomic_store(&runner->called, runner->running);
+	atomic_store(&runner->called, atomic_load(&runner->running));
 	xf_inbox_ring(&runner->inbox);
 }
 

@@ -26,8 +26,9 @@ struct xf_runner {
 	struct xf_endpoint endpoint; /* first: what the plugin knows it by */
 	const struct xf_runner_ops *ops;
 	struct xf_inbox inbox;
-	pthread_t thread; /* from init on; until start it waits, and touches nothing but its inbox */
-	bool running; /* the control thread's: started, and not joined */
+	pthread_t thread; /* until start it waits, and touches nothing but its inbox */
+	bool has_thread;  /* from init on, or where it is started late */
+	_Atomic bool running; /* started, and not joined */
 	_Atomic bool started;
 	_Atomic bool stopping;
 	_Atomic bool called; /* to come by its loop; it takes this back */
@@ -50,14 +51,17 @@ struct xf_runner {
 };
 
 /* NAME is taken. Has all that a start needs, so that none can fail: where a descriptor or a thread is missing this does, with
- * the reason and nothing to be given back. */
+ * the reason and nothing to be given back. LATE: without a thread, for xf_runner_start_late(). */
 enum xf_status xf_runner_init(struct xf_runner *runner, const struct xf_runner_ops *ops,
-                              const struct xf_endpoint_calls *calls, char *name, const struct xf_conf_endpoint *conf,
+                              const struct xf_endpoint_calls *calls, char *name, const struct xf_conf_endpoint *conf, bool late,
                               struct xf_error *error);
 void xf_runner_fini(struct xf_runner *runner);
 
 /* [control] */
 void xf_runner_start(struct xf_runner *runner);
+/* On a thread of another's, which the control thread excludes when it ends this one. Fails where there is no thread to be had. */
+enum xf_status xf_runner_start_late(struct xf_runner *runner, struct xf_error *error);
+bool xf_runner_has_started(const struct xf_runner *runner); /* [any] */
 /* A plugin may keep the thread for ever: whoever asks for something waits no longer than it has patience. */
 void xf_runner_call(struct xf_runner *runner);
 bool xf_runner_answered(const struct xf_runner *runner); /* has come by its loop since it was called */

@@ -39,6 +39,7 @@ struct xf_sink {
 	_Atomic uint32_t out; /* tokens taken and not completed */
 	_Atomic uint32_t gate;
 	_Atomic bool refuses; /* has failed a leg in this generation: lanes are looked at */
+	_Atomic bool sweeps;  /* there is something recalled in the queue */
 	_Atomic bool stopped; /* nobody looks into the inbox any more: whoever sends takes it back */
 	uint32_t generation;
 	bool publishing; /* the plugin is in publish(): its state takes effect after it */
@@ -142,6 +143,29 @@ queue_take_inbox(struct xf_sink *sink)
 	sink->queue_last = (struct xf_leg *)first->last;
 }
 
+static void
+queue_sweep(struct xf_sink *sink)
+{
+	struct returning returning = {NULL, NULL, NULL};
+	struct xf_leg *leg = sink->queue_first, *next;
+
+	sink->queue_first = sink->queue_last = NULL;
+	for (; leg != NULL; leg = next) {
+		next = (struct xf_leg *)leg->node.next;
+		if (atomic_load_explicit(&leg->state, memory_order_acquire) == XF_LEG_RECALLED) {
+			leg_bounce(&returning, leg, false);
+			continue;
+		}
+		leg->node.next = NULL;
+		if (sink->queue_last != NULL)
+			sink->queue_last->node.next = &leg->node;
+		else
+			sink->queue_first = leg;
+		sink->queue_last = leg;
+	}
+	returning_flush(&returning);
+}
+
 /* What the inlet's thread has written is in its processor's cache: all of a small message is asked for at once, while
  * the one before it is dealt with. It lies behind its leg (inlet.c). */
 static void
@@ -230,6 +254,13 @@ sink_complete_rest(struct xf_sink *sink)
 }
 
 static void
+inlets_ring(struct xf_sink *sink)
+{
+	for (size_t i = 0; i < sink->inlet_count; i++)
+		xf_inbox_ring(&sink->inlets[i]->inbox);
+}
+
+static void
 gate_set(struct xf_sink *sink, bool up)
 {
 	bool was_up = atomic_load_explicit(&sink->gate, memory_order_relaxed) & 1;
@@ -243,8 +274,7 @@ gate_set(struct xf_sink *sink, bool up)
 		atomic_store(&sink->refuses, false); /* nothing is out any more, and nothing queued is let through */
 	}
 	atomic_store(&sink->gate, xf_gate(sink->generation, up));
-	for (size_t i = 0; i < sink->inlet_count; i++)
-		xf_inbox_ring(&sink->inlets[i]->inbox);
+	inlets_ring(sink);
 }
 
 static void
@@ -261,7 +291,8 @@ sink_state(struct xf_endpoint *endpoint, uint32_t state, const char *reason)
 {
 	struct xf_sink *sink = (struct xf_sink *)endpoint;
 
-	xf_runner_state(&sink->runner, state, reason);
+	if (xf_runner_state(&sink->runner, state, reason))
+		inlets_ring(sink);
 	if (state > XF_STATE_BLOCKED)
 		return;
 	sink->up = state != XF_STATE_DOWN;
@@ -467,6 +498,8 @@ sink_turn(struct xf_runner *runner, struct xf_work *work)
 
 	sink->ops->work(runner->instance, work);
 	queue_take_inbox(sink);
+	if (atomic_load_explicit(&sink->sweeps, memory_order_relaxed) && atomic_exchange(&sink->sweeps, false))
+		queue_sweep(sink);
 	if (!(atomic_load_explicit(&sink->gate, memory_order_relaxed) & 1)) {
 		queue_bounce(sink);
 		return false;
@@ -505,7 +538,7 @@ xf_sink_create(char *name, const char *route, const char *server, const struct x
 	struct xf_sink *sink = xf_alloc(sizeof(*sink));
 	struct xf_endpoint_info *info = &sink->runner.info;
 
-	if (xf_runner_init(&sink->runner, &sink_runner_ops, &sink_calls, name, conf, error) != XF_OK) {
+	if (xf_runner_init(&sink->runner, &sink_runner_ops, &sink_calls, name, conf, false, error) != XF_OK) {
 		free(sink);
 		return NULL;
 	}
@@ -582,6 +615,13 @@ uint32_t
 xf_sink_gate(const struct xf_sink *sink)
 {
 	return atomic_load_explicit(&sink->gate, memory_order_acquire);
+}
+
+void
+xf_sink_sweep(struct xf_sink *sink)
+{
+	atomic_store(&sink->sweeps, true);
+	xf_inbox_ring(&sink->runner.inbox);
 }
 
 uint32_t

@@ -49,6 +49,8 @@ void xf_sink_send(struct xf_sink *sink, struct xf_leg *first, struct xf_leg *las
 
 /* [any] An inlet reads it before it takes its inbox, so all legs that came back before are there. */
 uint32_t xf_sink_gate(const struct xf_sink *sink);
+/* What was recalled and its plugin was not offered comes back now, not when its turn comes. */
+void xf_sink_sweep(struct xf_sink *sink);
 
 /* [any] */
 uint32_t xf_sink_state(const struct xf_sink *sink);

@@ -17,8 +17,9 @@ struct xf_spooler {
 	char *name;
 	unsigned users;
 	struct xf_spool *spool;
-	pthread_mutex_t lock; /* guards reader */
+	pthread_mutex_t lock; /* guards the rest */
 	struct xf_endpoint *reader;
+	struct xf_runner *waiting; /* to be started once there is something to read; NULL: nobody */
 };
 
 /* A leg on its way to the disk. */
@@ -27,6 +28,57 @@ struct item {
 	struct xf_leg *leg;
 	char bytes[];
 };
+
+/* ---- Who reads it --------------------------------------------------------------------------------------- */
+
+static enum xf_status
+reader_start_locked(struct xf_spooler *spooler, struct xf_error *error)
+{
+	if (spooler->waiting != NULL && xf_runner_start_late(spooler->waiting, error) != XF_OK)
+		return XF_FAILED;
+	spooler->waiting = NULL;
+	return XF_OK;
+}
+
+/* [the spool's writer] */
+static enum xf_status
+reader_start(void *context, struct xf_error *error)
+{
+	struct xf_spooler *spooler = context;
+	enum xf_status status;
+
+	pthread_mutex_lock(&spooler->lock);
+	status = reader_start_locked(spooler, error);
+	pthread_mutex_unlock(&spooler->lock);
+	return status;
+}
+
+bool
+xf_spooler_has_begun(const struct xf_spooler *spooler)
+{
+	return xf_spool_has_begun(spooler->spool);
+}
+
+void
+xf_spooler_serve(struct xf_spooler *spooler, struct xf_runner *runner)
+{
+	struct xf_error error;
+
+	pthread_mutex_lock(&spooler->lock);
+	spooler->waiting = runner;
+	if (xf_spool_has_begun(spooler->spool) && reader_start_locked(spooler, &error) != XF_OK)
+		xf_log(XF_LOG_ERROR, spooler->name, "what is in the spool is not read yet: %s", error.text);
+	pthread_mutex_unlock(&spooler->lock);
+}
+
+void
+xf_spooler_serve_end(struct xf_spooler *spooler, const struct xf_runner *runner)
+{
+	pthread_mutex_lock(&spooler->lock);
+	if (spooler->waiting == runner)
+		spooler->waiting = NULL;
+	pthread_mutex_unlock(&spooler->lock);
+}
 
 /* ---- On its way ------------------------------------------------------------------------------------- */
 
@@ -90,6 +142,7 @@ static void
 legs_return(void *context, struct xf_spool_write *first)
 {
 	struct xf_spooler *spooler = context;
+	struct xf_error error;
 	bool durable = false;
 
 	for (struct xf_spool_write *write = first, *next; write != NULL; write = next) {
@@ -109,6 +162,7 @@ legs_return(void *context, struct xf_spool_write *first)
 	if (!durable)
 		return;
 	pthread_mutex_lock(&spooler->lock);
+	reader_start_locked(spooler, &error); /* where there was no thread to be had for it */
 	if (spooler->reader != NULL)
 		xf_runner_wake(spooler->reader);
 	pthread_mutex_unlock(&spooler->lock);
@@ -169,6 +223,7 @@ spooler_open(const char *data_dir, const char *name, const struct xf_conf_endpoi
 			.name = spooler->name,
 			.bytes_max = sink->spool_max_size,
 			.written = legs_return,
+			.begun = reader_start,
 			.context = spooler,
 		}, &found, error);
 	free(path);
@@ -269,6 +324,12 @@ uint32_t
 xf_spooler_lane(const struct xf_spooler *spooler, uint16_t bucket)
 {
 	return xf_spool_lane(spooler->spool, bucket);
+}
+
+bool
+xf_spooler_lane_stands(const struct xf_spooler *spooler, uint16_t bucket)
+{
+	return xf_spool_lane_stands(spooler->spool, bucket);
 }
 
 uint64_t

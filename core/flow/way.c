@@ -7,6 +7,7 @@
 #include "base/counter.h"
 #include "base/memory.h"
 
+#define BLOCKED_MS 500 /* then what a sink has not confirmed goes to its spool: most are shorter */
 #define REPLAY_MAX 2048 /* messages that are read back at once */
 
 /* ---- What the lanes call ----------------------------------------------------------------------- */
@@ -53,6 +54,12 @@ lanes_spooled(void *context, unsigned sink, uint16_t bucket)
 	return xf_spooler_lane(((struct xf_way *)context)->setup.spoolers[sink], bucket);
 }
 
+static bool
+lanes_spool_stands(void *context, unsigned sink, uint16_t bucket)
+{
+	return xf_spooler_lane_stands(((struct xf_way *)context)->setup.spoolers[sink], bucket);
+}
+
 static uint64_t
 lanes_spooled_all(void *context, unsigned sink)
 {
@@ -84,6 +91,7 @@ lanes_release(void *context, struct xf_delivery *delivery)
 static const struct xf_lanes_ops lanes_ops = {
 	.send = lanes_send,
 	.spooled = lanes_spooled,
+	.spool_stands = lanes_spool_stands,
 	.spooled_all = lanes_spooled_all,
 	.settle = lanes_settle,
 	.refused = lanes_refused,
@@ -130,6 +138,46 @@ pipe_follow(struct xf_way *way, unsigned i)
 		xf_lanes_pipe(&way->lanes, i, true, way->now_ms);
 }
 
+/* A sink that takes nothing more, or not enough for a source that cannot wait. */
+static void
+aside_follow(struct xf_way *way, unsigned i)
+{
+	struct xf_pipe *pipe = &way->pipes[i];
+	bool blocked = xf_sink_state(pipe->sink) == XF_STATE_BLOCKED;
+	enum xf_aside aside = way->pressed;
+
+	if (!blocked)
+		pipe->blocked_at = 0;
+	else if (pipe->blocked_at == 0)
+		pipe->blocked_at = way->now_ms;
+	if (blocked && (way->pressed != XF_ASIDE_NOTHING || way->now_ms - pipe->blocked_at >= BLOCKED_MS))
+		aside = XF_ASIDE_ALL;
+	if (aside == pipe->aside)
+		return;
+	pipe->aside = aside;
+	xf_lanes_aside(&way->lanes, i, aside, way->now_ms);
+	if (aside != XF_ASIDE_NOTHING)
+		xf_sink_sweep(pipe->sink);
+	way->tick_at = 0;
+}
+
+static void
+asides_follow(struct xf_way *way)
+{
+	for (unsigned i = 0; i < way->lanes.pipe_count; i++)
+		if (way->pipes[i].spools)
+			aside_follow(way, i);
+}
+
+void
+xf_way_press(struct xf_way *way, enum xf_aside aside)
+{
+	way->pressed = aside;
+	xf_way_flush(way); /* or what is recalled would be sent behind what asks for it */
+	asides_follow(way);
+	xf_way_flush(way);
+}
+
 static void
 knobs_follow(struct xf_way *way)
 {
@@ -167,6 +215,10 @@ xf_way_follow(struct xf_way *way)
 
 	for (unsigned i = 0; i < way->lanes.pipe_count; i++)
 		pipe_follow(way, i);
+	if (way->pressed != XF_ASIDE_NOTHING && 2 * way->lanes.open < xf_way_open_max(way) &&
+	    2 * xf_maker_bytes(&way->maker) < way->setup.route->max_in_flight_bytes)
+		way->pressed = XF_ASIDE_NOTHING;
+	asides_follow(way);
 	knobs_follow(way);
 	if (way->lanes.holders != NULL && way->now_ms >= way->tick_at) {
 		tick = xf_lanes_tick(&way->lanes, way->now_ms);
@@ -203,7 +255,15 @@ xf_way_flush(struct xf_way *way)
 uint64_t
 xf_way_wants(const struct xf_way *way)
 {
-	return way->lanes.holders != NULL ? way->tick_at : UINT64_MAX;
+	uint64_t at = way->lanes.holders != NULL ? way->tick_at : UINT64_MAX;
+
+	for (unsigned i = 0; i < way->lanes.pipe_count; i++) {
+		const struct xf_pipe *pipe = &way->pipes[i];
+
+		if (pipe->blocked_at != 0 && pipe->aside != XF_ASIDE_ALL && pipe->blocked_at + BLOCKED_MS < at)
+			at = pipe->blocked_at + BLOCKED_MS;
+	}
+	return at;
 }
 
 struct xf_delivery *
@@ -261,6 +321,24 @@ xf_way_open_max(const struct xf_way *way)
 	                                                                           : route->max_in_flight;
 }
 
+bool
+xf_way_spools(const struct xf_way *way)
+{
+	bool spools = false;
+
+	for (unsigned i = 0; i < way->lanes.pipe_count; i++)
+		spools = spools || way->pipes[i].spools;
+	return spools;
+}
+
+bool
+xf_way_is_full(const struct xf_way *way, uint64_t open)
+{
+	const struct xf_conf_route *route = way->setup.route;
+
+	return open >= route->max_in_flight || xf_maker_bytes(&way->maker) >= route->max_in_flight_bytes;
+}
+
 uint32_t
 xf_way_out(const struct xf_way *way)
 {
@@ -306,7 +384,7 @@ lanes_fill(struct xf_way *way, const struct xf_destination *destination)
 	for (unsigned sink = 0; sink < destination->sink_count; sink++) {
 		const struct xf_conf_endpoint *conf = setup->sink_conf[sink];
 
-		xf_lanes_add_sink(lanes, xf_sink_connections(conf), conf->when_down == XF_WHEN_DOWN_DROP);
+		xf_lanes_add_sink(lanes, xf_sink_connections(conf), xf_conf_when_down(route, conf) == XF_WHEN_DOWN_DROP);
 		if (setup->spoolers[sink] != NULL && !setup->replays)
 			xf_lanes_add_spool(lanes, conf->spool_drops, way->now_ms);
 	}
@@ -335,6 +413,7 @@ xf_way_create(const struct xf_way_setup *setup, struct xf_runner *runner, const 
 	way->pipes = xf_alloc_array(lanes->pipe_count, sizeof(*way->pipes));
 	for (unsigned i = 0; i < lanes->pipe_count && setup->accepts == NULL; i++) {
 		way->pipes[i].sink = setup->sinks[i];
+		way->pipes[i].spools = xf_lanes_pipe_spools(lanes, i);
 		xf_sink_attach(setup->sinks[i], runner, route->order != XF_ORDER_NONE);
 	}
 	lanes->retry = route->retry;

@@ -45,6 +45,9 @@ struct xf_pipe {
 	uint32_t generation;
 	uint32_t out; /* legs sent and not back */
 	struct xf_leg *first, *last; /* to be pushed */
+	bool spools;         /* its sink has a spool */
+	enum xf_aside aside; /* as the lanes were told */
+	uint64_t blocked_at; /* when the sink was first seen to be blocked; 0: it is not */
 };
 
 /* The way to the spool of a sink. */
@@ -66,6 +69,7 @@ struct xf_way {
 	struct xf_draft draft; /* of the message at hand */
 	uint64_t now_ms;
 	uint64_t tick_at; /* when the lanes want to be looked at */
+	enum xf_aside pressed;
 	uint32_t knobs_version;
 	uint16_t forces;
 	uint32_t moving_told; /* what the migration knows of lanes.moving_count */
@@ -89,6 +93,8 @@ void xf_way_returned(struct xf_way *way, struct xf_leg *leg, uint64_t now_ns);
 void xf_way_follow(struct xf_way *way);
 /* Pushes what is to be sent. */
 void xf_way_flush(struct xf_way *way);
+/* There is no room for what comes, and it cannot wait: so much of what has a spool to go to goes there, until there is room again. */
+void xf_way_press(struct xf_way *way, enum xf_aside aside);
 
 /* When it wants to be followed again at the latest; UINT64_MAX: when something comes. */
 uint64_t xf_way_wants(const struct xf_way *way);
@@ -106,6 +112,11 @@ void xf_way_unmake(struct xf_way *from, struct xf_delivery *delivery, struct xf_
 
 /* How many messages may be open at once. */
 uint32_t xf_way_open_max(const struct xf_way *way);
+
+bool xf_way_spools(const struct xf_way *way);
+
+/* Whether it has as much as it may. */
+bool xf_way_is_full(const struct xf_way *way, uint64_t open);
 
 /* Legs that are out: sent and not back; and of those the ones that a spool has, which come back by themselves. */
 uint32_t xf_way_out(const struct xf_way *way);

@@ -1,6 +1,7 @@
 /*
  * What an inlet lets in and how it ends, by a source and a sink that do as each test says: bounds in bytes, keys out of
- * payloads, ids that were seen, what cannot be held back, what a spool held, a sink that goes down while it is handed messages, a drain in the middle of a turn.
+ * payloads, ids that were seen, what cannot be held back, what a spool held, what goes to one, a sink that goes down while it is handed messages, a drain
+ * in the middle of a turn.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -38,12 +39,18 @@ static struct world {
 	_Atomic uint32_t emitted, acked, rejected, retried, released;
 
 	/* the sink */
+	_Atomic uint32_t state; /* XF_STATE_* */
+	_Atomic uint32_t window; /* how many it takes at once */
 	_Atomic bool keeps; /* completes nothing */
 	_Atomic bool refuses;
 	_Atomic uint32_t falls; /* times to go down when it is handed something */
 	bool down;
 	uint64_t out[OUT_MAX];
+	int64_t out_numbers[OUT_MAX];
 	uint32_t out_count;
+	_Atomic uint32_t last_number; /* the highest that was stored */
+	_Atomic uint32_t passed_over; /* the next was not stored before it */
+	_Atomic uint32_t again;       /* stored once more */
 	uint64_t ttl[4]; /* of the first */
 	uint32_t ttl_count;
 	_Atomic uint32_t stored;
@@ -100,6 +107,7 @@ source_emit(void)
 	struct xf_incoming message = world.message;
 
 	message.handle = world.emitted++;
+	message.time_ms = world.emitted;
 	if (message.release != NULL)
 		message.payload = message.release_context = xf_alloc(message.payload_size);
 	assert_int_equal(world.host->emit(world.source, &message, sizeof(message), 1), 1);
@@ -164,12 +172,25 @@ sink_create(const struct xf_host *host, struct xf_endpoint *endpoint, void *shar
 	return 0;
 }
 
+/* Times number the messages, as they were emitted. */
+static void
+number_store(int64_t number)
+{
+	if (number > (int64_t)world.last_number + 1)
+		world.passed_over++;
+	else if (number <= world.last_number)
+		world.again++;
+	if (number > world.last_number)
+		world.last_number = (uint32_t)number;
+}
+
 static void
 out_complete(void)
 {
 	for (uint32_t i = 0; i < world.out_count; i++) {
 		struct xf_result result = {.token = world.out[i], .code = world.refuses ? XF_RESULT_REJECTED : XF_RESULT_STORED};
 
+		number_store(world.out_numbers[i]);
 		world.host->complete(world.sink, &result, 1);
 	}
 	world.stored += world.refuses ? 0 : world.out_count;
@@ -181,10 +202,10 @@ sink_work(void *instance, struct xf_work *work)
 {
 	(void)instance;
 	work->timeout_ms = 1;
-	world.host->state(world.sink, XF_STATE_UP, NULL);
-	if (!world.keeps)
+	if (!world.keeps || world.state == XF_STATE_DOWN)
 		out_complete();
-	work->room = OUT_MAX - world.out_count;
+	world.host->state(world.sink, world.state, NULL);
+	work->room = world.state == XF_STATE_UP && world.window > world.out_count ? world.window - world.out_count : 0;
 }
 
 static uint32_t
@@ -199,6 +220,7 @@ sink_publish(void *instance, const struct xf_outgoing *messages, uint32_t stride
 	for (uint32_t i = 0; i < count; i++) {
 		const struct xf_outgoing *message = (const void *)((const char *)messages + (size_t)i * stride);
 
+		world.out_numbers[world.out_count] = message->time_ms;
 		world.out[world.out_count++] = message->token;
 		if (world.ttl_count < sizeof(world.ttl) / sizeof(world.ttl[0]))
 			world.ttl[world.ttl_count++] = message->ttl_ms;
@@ -259,6 +281,8 @@ setup_make(struct setup *setup)
 
 	memset(setup, 0, sizeof(*setup));
 	memset(&world, 0, sizeof(world));
+	world.state = XF_STATE_UP;
+	world.window = OUT_MAX;
 	world.message = (struct xf_incoming){.subject = {"orders", 6}, .payload = "{}", .payload_size = 2};
 	snprintf(setup->folder, sizeof(setup->folder), "/tmp/xf-inlet-XXXXXX");
 	assert_non_null(mkdtemp(setup->folder));
@@ -311,7 +335,7 @@ setup_end(struct setup *setup)
 
 	xf_flow_route_status(setup->flow, 0, &status);
 	assert_int_equal(status.in_flight_bytes, 0);
-	assert_int_equal(status.legs[0].accepted, status.legs[0].confirmed + status.legs[0].refused);
+	assert_int_equal(status.legs[0].accepted, status.legs[0].confirmed + status.legs[0].refused + status.legs[0].spooled);
 	assert_int_equal(status.sources[0].violations, 0);
 	assert_int_equal(status.legs[0].sink.violations, 0);
 	xf_route_status_fini(&status);
@@ -679,6 +703,165 @@ a_spool_comes_to_its_end(void **state)
 	setup_end(&setup);
 }
 
+/* ---- Into a spool --------------------------------------------------------------------------------- */
+
+static bool
+spool_is_made(const struct setup *setup)
+{
+	char *path = xf_format("%s/spools/r.to/records.db", setup->folder);
+	bool made = access(path, F_OK) == 0;
+
+	free(path);
+	return made;
+}
+
+static void
+lossy_make(struct setup *setup)
+{
+	setup_make(setup);
+	setup->source.traits = XF_TRAIT_LOSSY;
+	setup->sink.when_down = XF_WHEN_DOWN_UNSAID;
+	setup->sink.spool_max_size = 64 << 20;
+	setup->route.max_in_flight = 100;
+	world.lossy = true;
+}
+
+static void
+all_is_stored_in_order(struct setup *setup, uint32_t count)
+{
+	assert_becomes(&world.stored, count);
+	assert_int_equal(overflow_get(setup), 0);
+	assert_int_equal(world.passed_over, 0);
+	assert_int_equal(world.last_number, count);
+}
+
+/* Nothing is made on disk, and no thread, until something is needed of it. */
+static void
+what_cannot_be_held_back_is_spooled(void **state)
+{
+	struct setup setup;
+
+	(void)state;
+	lossy_make(&setup);
+	setup_start(&setup);
+	world.to_emit = 50;
+	assert_becomes(&world.stored, 50);
+	assert_true(xf_flow_ready(setup.flow));
+	assert_false(spool_is_made(&setup));
+	assert_int_equal(xf_flow_drain(setup.flow, 10000), 0);
+	setup_end(&setup);
+
+	lossy_make(&setup);
+	world.state = XF_STATE_DOWN;
+	setup_start(&setup);
+	world.to_emit = 20000;
+	assert_becomes(&world.acked, 20000);
+	assert_true(spool_is_made(&setup));
+	assert_int_equal(leg_get(&setup).spooled, 20000);
+	world.state = XF_STATE_UP;
+	all_is_stored_in_order(&setup, 20000);
+	assert_int_equal(world.again, 0);
+	assert_int_equal(xf_flow_drain(setup.flow, 10000), 0);
+	setup_end(&setup);
+}
+
+/* One that is up and has taken what it does not confirm: that is waited for, and all behind it goes to the spool. */
+static void
+a_sink_too_slow_for_what_cannot_be_held_back_has_it_spooled(void **state)
+{
+	struct setup setup;
+
+	(void)state;
+	lossy_make(&setup);
+	world.window = 7;
+	world.keeps = true;
+	setup_start(&setup);
+	world.to_emit = 90;
+	assert_becomes(&world.emitted, 90);
+	nap_ms(50);
+	world.to_emit = 500;
+	nap_ms(200);
+	world.keeps = false;
+	assert_becomes(&world.last_number, 590);
+	assert_int_equal(overflow_get(&setup), 0);
+	assert_int_equal(world.passed_over, 0);
+	assert_true(world.again <= world.window); /* where this machine has taken a nap of its own */
+	assert_true(leg_get(&setup).spooled > 0);
+	setup_fini(&setup);
+}
+
+/* One that hangs, and nobody knows yet: what it has taken may be there twice, and nothing is lost. */
+static void
+a_sink_that_hangs_has_it_spooled(void **state)
+{
+	struct setup setup;
+
+	(void)state;
+	lossy_make(&setup);
+	world.window = 7;
+	world.keeps = true;
+	setup_start(&setup);
+	world.to_emit = 1000;
+	assert_becomes(&world.emitted, 1000);
+	assert_int_equal(overflow_get(&setup), 0);
+	assert_int_equal(world.last_number, 0);
+	world.keeps = false;
+	assert_becomes(&world.last_number, 1000);
+	assert_int_equal(world.passed_over, 0);
+	setup_fini(&setup);
+}
+
+/* Where there is room neither in memory nor in the spool, it is dropped and counted. */
+static void
+a_full_spool_drops_what_cannot_be_held_back(void **state)
+{
+	struct setup setup;
+
+	(void)state;
+	lossy_make(&setup);
+	setup.sink.spool_max_size = 1 << 16;
+	world.state = XF_STATE_DOWN;
+	setup_start(&setup);
+	world.to_emit = 5000;
+	assert_becomes(&world.emitted, 5000);
+	assert_int_not_equal(overflow_get(&setup), 0);
+	world.state = XF_STATE_UP;
+	assert_becomes(&world.stored, 5000 - (uint32_t)overflow_get(&setup));
+	setup_fini(&setup);
+}
+
+/* What it has taken and not confirmed is there twice at most; it may be minutes before it says. */
+static void
+a_blocked_sink_has_a_spool(void **state)
+{
+	struct setup setup;
+
+	(void)state;
+	setup_make(&setup);
+	setup.sink.when_down = XF_WHEN_DOWN_SPOOL;
+	setup.sink.spool_max_size = 64 << 20;
+	setup.route.max_in_flight = 100;
+	world.window = 10;
+	world.keeps = true;
+	setup_start(&setup);
+	world.to_emit = 500;
+	assert_becomes(&world.emitted, 100);
+	world.state = XF_STATE_BLOCKED;
+	assert_becomes(&world.acked, 500);
+	assert_int_equal(leg_get(&setup).spooled, 500);
+	assert_int_equal(world.stored, 0);
+	world.state = XF_STATE_UP;
+	world.keeps = false;
+	assert_becomes(&world.stored, 510);
+	assert_int_equal(world.passed_over, 0);
+	assert_int_equal(world.last_number, 500);
+	assert_int_equal(world.again, 10);
+	world.to_emit = 1; /* and all is as before */
+	assert_becomes(&world.acked, 501);
+	assert_becomes(&world.stored, 511);
+	setup_fini(&setup);
+}
+
 int
 main(void)
 {
@@ -693,6 +876,11 @@ main(void)
 		cmocka_unit_test(an_id_is_stored_once),
 		cmocka_unit_test(made_ids_are_not_remembered),
 		cmocka_unit_test(a_spool_comes_to_its_end),
+		cmocka_unit_test(what_cannot_be_held_back_is_spooled),
+		cmocka_unit_test(a_sink_too_slow_for_what_cannot_be_held_back_has_it_spooled),
+		cmocka_unit_test(a_sink_that_hangs_has_it_spooled),
+		cmocka_unit_test(a_full_spool_drops_what_cannot_be_held_back),
+		cmocka_unit_test(a_blocked_sink_has_a_spool),
 	};
 
 	xf_log_setup(XF_LOG_ERROR, false);
