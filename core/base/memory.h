@@ -8,6 +8,7 @@
 #ifndef XF_BASE_MEMORY_H
 #define XF_BASE_MEMORY_H
 
+#include <stdarg.h>
 #include <stddef.h>
 
 /* Zeroed. The caller frees with free(). */
@@ -22,5 +23,6 @@ char *xf_strndup(const char *text, size_t len);
 
 /* A formatted copy on the heap. */
 char *xf_format(const char *format, ...) __attribute__((format(printf, 1, 2)));
+char *xf_vformat(const char *format, va_list args) __attribute__((format(printf, 1, 0)));
 
 #endif

@@ -98,11 +98,10 @@ char *
 xf_arena_format(struct xf_arena *arena, const char *format, ...)
 {
 	va_list args;
-	char *text = NULL, *copy;
+	char *text, *copy;
 
 	va_start(args, format);
-	if (vasprintf(&text, format, args) < 0)
-		abort(); /* as memory.h does */
+	text = xf_vformat(format, args);
 	va_end(args);
 	copy = xf_arena_copy(arena, text, strlen(text));
 	free(text);

@@ -98,14 +98,13 @@ text_clean(char *text)
 static void
 finding_add(struct xf_report *report, struct xf_conf_place place, bool warning, const char *format, va_list args)
 {
-	char *text = NULL;
+	char *text;
 
 	if (!warning)
 		report->errors++;
 	if (report->count >= KEPT_MAX)
 		return;
-	if (vasprintf(&text, format, args) < 0)
-		abort();
+	text = xf_vformat(format, args);
 	text_clean(text);
 	if (report->count == report->size) {
 		size_t size = report->size ? report->size * 2 : 16;

@@ -208,8 +208,10 @@ json_each(struct xf_str *cursor, struct xf_str *element)
 void *
 need(void *memory)
 {
-	if (memory == NULL)
+	if (memory == NULL) {
+		fprintf(stderr, "nats: out of memory\n");
 		abort();
+	}
 	return memory;
 }
 
