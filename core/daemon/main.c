@@ -30,6 +30,7 @@
 #include "flow/flow.h"
 #include "host/catalogue.h"
 
+#define WATCH_MS 1000
 #define CONFIG_DEFAULT "/etc/crossfade/crossfade.yaml"
 
 enum {
@@ -107,7 +108,7 @@ signals_open(struct xf_error *error)
 
 /* Until SIGTERM or SIGINT. */
 static void
-signals_wait(int signals, struct xf_reloader *reloader)
+signals_wait(int signals, struct xf_flow *flow, struct xf_reloader *reloader)
 {
 	struct pollfd fd = {.fd = signals, .events = POLLIN};
 	uint32_t watchdog_ms = xf_notify_watchdog_ms();
@@ -115,9 +116,10 @@ signals_wait(int signals, struct xf_reloader *reloader)
 	for (;;) {
 		struct signalfd_siginfo info;
 
-		poll(&fd, 1, watchdog_ms > 0 ? (int)watchdog_ms : -1);
+		poll(&fd, 1, watchdog_ms > 0 && watchdog_ms < WATCH_MS ? (int)watchdog_ms : WATCH_MS);
 		if (watchdog_ms > 0)
 			xf_notify("WATCHDOG=1");
+		xf_flow_watch(flow);
 		if (read(signals, &info, sizeof(info)) != sizeof(info))
 			continue;
 		if (info.ssi_signo == SIGHUP) {
@@ -173,7 +175,7 @@ flow_serve(const struct xf_conf *conf, struct xf_catalogue *catalogue, struct xf
 	/* Ready to be asked; whether every broker is there, which /readyz tells, must not fail the unit. */
 	xf_notify("READY=1\nSTATUS=serving %zu routes", conf->route_count);
 
-	signals_wait(signals, reloader);
+	signals_wait(signals, flow, reloader);
 
 	xf_notify("STOPPING=1\nSTATUS=draining");
 	xf_admin_draining(admin);

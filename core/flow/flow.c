@@ -274,6 +274,16 @@ xf_flow_leave(struct xf_flow *flow)
 	pthread_rwlock_unlock(&flow->parts_lock);
 }
 
+void
+xf_flow_watch(struct xf_flow *flow)
+{
+	if (pthread_rwlock_tryrdlock(&flow->parts_lock) != 0)
+		return; /* a reload has it, and the caller has signals to wait for */
+	for (size_t i = 0; i < flow->route_count; i++)
+		xf_route_watch(flow->routes[i]);
+	xf_flow_leave(flow);
+}
+
 const struct xf_conf *
 xf_flow_conf(const struct xf_flow *flow)
 {

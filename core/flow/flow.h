@@ -65,6 +65,9 @@ struct xf_letters *xf_flow_letters(const struct xf_flow *flow);
 enum xf_status xf_flow_redeliver(struct xf_flow *flow, uint64_t number, const char *route, int64_t before_ms, uint64_t *count,
                                  struct xf_error *error);
 
+/* [control] Says which plugins do not come back from a call; to be called every second or so. */
+void xf_flow_watch(struct xf_flow *flow);
+
 /* Every source has subscribed and every sink in use connected once; true from then on until drain. */
 bool xf_flow_ready(struct xf_flow *flow);
 

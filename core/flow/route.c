@@ -432,6 +432,15 @@ xf_route_call(struct xf_route *route)
 		xf_runner_call(runner);
 }
 
+void
+xf_route_watch(struct xf_route *route)
+{
+	struct xf_runner *runner;
+
+	for (size_t next = 0; (runner = runner_next(route, &next)) != NULL;)
+		xf_runner_watch(runner);
+}
+
 const struct xf_runner *
 xf_route_absent(const struct xf_route *route)
 {

@@ -94,6 +94,7 @@ void xf_route_end_sinks(struct xf_route *route);
  * asks every thread to come by its loop; after an end; and after going over.
  */
 void xf_route_call(struct xf_route *route);
+void xf_route_watch(struct xf_route *route); /* as xf_runner_watch() */
 const struct xf_runner *xf_route_absent(const struct xf_route *route);
 const struct xf_runner *xf_route_not_ended(struct xf_route *route);
 const struct xf_runner *xf_route_not_over(struct xf_route *route);

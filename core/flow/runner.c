@@ -54,6 +54,7 @@ runner_main(void *argument)
 
 	if (!runner_begins(runner))
 		return NULL;
+	atomic_store_explicit(&runner->turn_ms, xf_now_ms(), memory_order_relaxed);
 	runner->ops->start(runner);
 	while (!atomic_load_explicit(&runner->stopping, memory_order_relaxed)) {
 		struct xf_work work = {.struct_size = sizeof(work), .ready = ready, .fd = -1, .timeout_ms = 1000};
@@ -61,7 +62,9 @@ runner_main(void *argument)
 
 		if (atomic_load_explicit(&runner->called, memory_order_relaxed))
 			atomic_store(&runner->called, false);
+		atomic_store_explicit(&runner->turn_ms, xf_now_ms(), memory_order_relaxed);
 		busy = runner->ops->turn(runner, &work);
+		atomic_store_explicit(&runner->turn_ms, 0, memory_order_relaxed);
 		ready = runner_wait(runner, &work, busy);
 	}
 	runner->ops->stop(runner);
@@ -219,6 +222,22 @@ xf_runner_state(struct xf_runner *runner, uint32_t state, const char *reason)
 }
 
 void
+xf_runner_watch(struct xf_runner *runner)
+{
+	uint64_t since = atomic_load_explicit(&runner->turn_ms, memory_order_relaxed);
+	bool hangs = since != 0 && since + XF_HANGS_MS <= xf_now_ms() && atomic_load(&runner->state) == XF_STATE_UP;
+
+	if (hangs == atomic_load_explicit(&runner->hangs, memory_order_relaxed))
+		return;
+	atomic_store_explicit(&runner->hangs, hangs, memory_order_relaxed);
+	if (hangs)
+		xf_log(XF_LOG_ERROR, runner->name, "plugin '%s' does not come back from a call; it has the thread for %d s now",
+		       runner->conf->transport->plugin, XF_HANGS_MS / 1000);
+	else
+		xf_log(XF_LOG_WARN, runner->name, "plugin '%s' has come back", runner->conf->transport->plugin);
+}
+
+void
 xf_runner_sight(struct xf_endpoint *endpoint, const struct xf_sight *sight)
 {
 	struct xf_runner *runner = (struct xf_runner *)endpoint;
@@ -259,4 +278,8 @@ xf_runner_status(struct xf_runner *runner, struct xf_endpoint_status *status)
 	status->sight = runner->sight;
 	status->sight_age_ms = runner->sight_ms != 0 ? xf_now_ms() - runner->sight_ms : 0;
 	pthread_mutex_unlock(&runner->reason_lock);
+	if (status->state == XF_STATE_UP && atomic_load_explicit(&runner->hangs, memory_order_relaxed)) {
+		status->state = XF_STATE_BLOCKED;
+		snprintf(status->reason, sizeof(status->reason), "the plugin does not come back from a call");
+	}
 }

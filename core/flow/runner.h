@@ -13,6 +13,8 @@
 #include "flow/status.h"
 #include "host/host.h"
 
+#define XF_HANGS_MS 10000 /* no call of a plugin that is UP takes so long, whatever its broker does */
+
 struct xf_runner;
 
 struct xf_runner_ops {
@@ -33,6 +35,8 @@ struct xf_runner {
 	_Atomic bool stopping;
 	_Atomic bool called; /* to come by its loop; it takes this back */
 	_Atomic bool ended;
+	_Atomic uint64_t turn_ms; /* when the turn that it is at began; 0: it waits */
+	_Atomic bool hangs; /* its plugin has kept it for XF_HANGS_MS, which is said */
 
 	const struct xf_conf_endpoint *conf;
 	char *name;
@@ -74,6 +78,10 @@ bool xf_runner_state(struct xf_runner *runner, uint32_t state, const char *reaso
 
 /* [io] As calls->sight. */
 void xf_runner_sight(struct xf_endpoint *endpoint, const struct xf_sight *sight);
+
+/* [control] Says when a plugin does not come back, and when it has; to be called every second or so. Meanwhile its state is
+ * BLOCKED for who looks, where the plugin said UP. */
+void xf_runner_watch(struct xf_runner *runner);
 
 /* [any] */
 void xf_runner_wake(struct xf_endpoint *endpoint);
