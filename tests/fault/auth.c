@@ -122,23 +122,6 @@ teardown(void **state)
 	return 0;
 }
 
-/* Lines of the log that are warnings about LINE. */
-static unsigned
-warnings(struct world *w, int line)
-{
-	char *path = xf_format("%s/log", xf_server_dir(w->server)), *about = xf_format(" warning %s-", names[line]), text[1024];
-	FILE *log = fopen(path, "r");
-	unsigned count = 0;
-
-	assert_non_null(log);
-	while (fgets(text, sizeof(text), log) != NULL)
-		count += strstr(text, about) != NULL;
-	fclose(log);
-	free(path);
-	free(about);
-	return count;
-}
-
 static void
 test_login_refused(void **state)
 {
@@ -150,7 +133,7 @@ test_login_refused(void **state)
 	for (int i = 0; i < LINES; i++) {
 		carry_delivers(w->server, names[i], RATE);
 		before[i] = proxy_accepted(w->proxies[i]);
-		said[i] = warnings(w, i);
+		said[i] = carry_warnings(w->server, names[i]);
 	}
 	CTL(w, REDIS, "ACL", "DELUSER", "app"); /* with its connections */
 	users_set(w, "{user: other, password: two}");
@@ -165,7 +148,7 @@ test_login_refused(void **state)
 	for (int i = 0; i < LINES; i++) {
 		uint64_t attempts = proxy_accepted(w->proxies[i]) - before[i];
 
-		said[i] = warnings(w, i) - said[i];
+		said[i] = carry_warnings(w->server, names[i]) - said[i];
 		printf("%s: %u attempts to connect in some %d s, %u warnings\n", names[i], (unsigned)attempts, WATCH_MS / 1000, said[i]);
 		assert_true(attempts <= ATTEMPTS_MAX);
 		assert_true(said[i] <= SAID_MAX);
@@ -211,7 +194,7 @@ test_subject_forbidden(void **state)
 	unsigned said;
 
 	carry_delivers(w->server, "nats", RATE);
-	said = warnings(w, NATS);
+	said = carry_warnings(w->server, "nats");
 	users_set(w, "{user: app, password: one, permissions: {publish: {deny: auth}}}");
 	carry_wait_string(w->server, "nats", "sinks.0.state", "blocked");
 	carry_wait_string(w->server, "nats", "sinks.0.reason", "Permissions Violation");
@@ -226,7 +209,7 @@ test_subject_forbidden(void **state)
 	users_set(w, APP);
 	xf_server_wait_string(w->server, "/api/v1/routes/nats-out", "sources.0.state", "up");
 	carry_delivers(w->server, "nats", RATE);
-	said = warnings(w, NATS) - said;
+	said = carry_warnings(w->server, "nats") - said;
 	printf("nats: %u warnings about what is forbidden\n", said);
 	assert_true(said <= 2 * SAID_MAX);
 }

@@ -184,6 +184,7 @@ test_what_may_expire(void **state)
 	xf_server_wait_settled(server, "expire", EXPIRING);
 	while (xf_server_number(server, route, "sinks.0.spool.messages") > 0)
 		xf_sleep_ms(10);
+	assert_true(xf_server_number(server, route, "sinks.0.spool.oldest_seconds") == 0);
 	assert_int_equal(xf_server_stop(server), 0);
 	assert_int_equal(rabbit_count(queue, "expire-to"), EXPIRING);
 	rabbit_close(&queue);

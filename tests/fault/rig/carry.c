@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -102,6 +103,22 @@ carry_wait_string(struct xf_server *server, const char *name, const char *field,
 
 	xf_server_wait_string(server, path, field, part);
 	free(path);
+}
+
+unsigned
+carry_warnings(struct xf_server *server, const char *name)
+{
+	char *path = xf_format("%s/log", xf_server_dir(server)), *about = xf_format(" warning %s-", name), text[1024];
+	FILE *log = fopen(path, "r");
+	unsigned count = 0;
+
+	assert_non_null(log);
+	while (fgets(text, sizeof(text), log) != NULL)
+		count += strstr(text, about) != NULL;
+	fclose(log);
+	free(path);
+	free(about);
+	return count;
 }
 
 static bool

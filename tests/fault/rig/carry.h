@@ -37,6 +37,9 @@ void carry_delivers(struct xf_server *server, const char *name, double count);
 void carry_wait_number(struct xf_server *server, const char *name, const char *field, double least);
 void carry_wait_string(struct xf_server *server, const char *name, const char *field, const char *part);
 
+/* Lines of the server's log that are warnings about NAME-in or NAME-out. */
+unsigned carry_warnings(struct xf_server *server, const char *name);
+
 /* Stops the generator and waits until all that it sent is settled and delivered. Prints the sums: nothing is lost, refused, damaged,
  * under another id, or behind a later one of its key. FIGURES say which fault it was and how long it took; they are kept with the sums. */
 void carry_finish(struct xf_server *server, const char *name, struct figures *figures);

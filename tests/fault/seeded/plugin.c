@@ -6,6 +6,7 @@
  *   swap    the next one of its key goes before it
  *   flip    a bit of its last byte is turned
  *   repeat  it is there twice
+ *   hang    the call that brings it comes back after a while
  *   early   all are confirmed, kept back for a while, and forgotten when the sink stops
  *
  * Threads: the sink's and the source's meet at the broker's lock.
@@ -15,13 +16,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <crossfade/transport.h>
 
 #define EARLY_MS 200
+#define HANG_S 13 /* longer than a plugin may be at work before that is said */
 #define ROOM 1024
 
-enum fault { NONE, DROP, SWAP, FLIP, REPEAT, EARLY };
+enum fault { NONE, DROP, SWAP, FLIP, REPEAT, HANG, EARLY };
 
 struct message {
 	struct message *next;
@@ -149,7 +152,7 @@ key_is_same(const struct message *a, const struct message *b)
 
 /* ---- The broker --------------------------------------------------------------------------------- */
 
-static const char *const fault_names[] = {"none", "drop", "swap", "flip", "repeat", "early", NULL};
+static const char *const fault_names[] = {"none", "drop", "swap", "flip", "repeat", "hang", "early", NULL};
 
 static const struct xf_option fault = {
 	.struct_size = sizeof(struct xf_option),
@@ -296,6 +299,8 @@ sink_publish(void *instance, const struct xf_outgoing *messages, uint32_t stride
 	struct sink *s = instance;
 	struct broker *b = s->broker;
 
+	if (b->fault == HANG && s->count < b->every / 2 && s->count + count >= b->every / 2)
+		sleep(HANG_S); /* once */
 	pthread_mutex_lock(&b->lock);
 	for (uint32_t i = 0; i < count; i++)
 		store_locked(s, message_copy((const void *)((const char *)messages + (size_t)i * stride)));
