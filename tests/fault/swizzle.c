@@ -27,7 +27,7 @@
 #define RATE (2000 / XF_SCALE)
 #define DELAY_MS 5
 #define SECONDS_SHORT 8
-#define SECONDS_LONG 300
+#define SECONDS_LONG 1800
 #define FIXED_SEED 31
 
 enum action {
