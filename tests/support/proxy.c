@@ -59,6 +59,7 @@ struct connection {
 	struct connection *next;
 	int ends[2];              /* that a way leads to: the broker's, then the client's; -1: closed */
 	struct stream streams[2]; /* by enum proxy_way */
+	bool stranded;            /* it swallows, whatever the proxy does */
 	bool swallowed;           /* something of it was, be it the end */
 };
 
@@ -222,13 +223,20 @@ accept_locked(struct proxy *p)
 
 /* ---- Moving bytes ------------------------------------------------------------------ */
 
-/* How many bytes the stream may read now. */
-static size_t
-stream_room_locked(const struct proxy *p, const struct stream *s, uint64_t now_ns)
+static bool
+swallows_locked(const struct proxy *p, const struct connection *c)
 {
+	return p->swallowing || c->stranded;
+}
+
+/* How many bytes the connection's stream that WAY may read now. */
+static size_t
+stream_room_locked(const struct proxy *p, const struct connection *c, int way, uint64_t now_ns)
+{
+	const struct stream *s = &c->streams[way];
 	size_t room = s->held < HELD_MAX ? HELD_MAX - s->held : 0, share;
 
-	if (p->swallowing || p->bytes_per_second == 0)
+	if (swallows_locked(p, c) || p->bytes_per_second == 0)
 		return room;
 	if (s->free_ns > now_ns + AHEAD_MS * 1000000ull)
 		return 0;
@@ -241,7 +249,7 @@ stream_room_locked(const struct proxy *p, const struct stream *s, uint64_t now_n
 static bool
 stream_reads_locked(const struct proxy *p, const struct connection *c, int way, uint64_t now_ns)
 {
-	return c->ends[!way] >= 0 && !c->streams[way].over && stream_room_locked(p, &c->streams[way], now_ns) > 0;
+	return c->ends[!way] >= 0 && !c->streams[way].over && stream_room_locked(p, c, way, now_ns) > 0;
 }
 
 static void
@@ -255,12 +263,12 @@ stream_read_locked(struct proxy *p, struct connection *c, int way, uint64_t now_
 
 	if (!stream_reads_locked(p, c, way, now_ns))
 		return;
-	room = stream_room_locked(p, s, now_ns);
+	room = stream_room_locked(p, c, way, now_ns);
 	n = recv(c->ends[!way], bytes, room < sizeof(bytes) ? room : sizeof(bytes), 0);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
-	c->swallowed |= p->swallowing;
-	if (n < 0 && !p->swallowing) {
+	c->swallowed |= swallows_locked(p, c);
+	if (n < 0 && !swallows_locked(p, c)) {
 		connection_cut(c);
 		return;
 	}
@@ -268,7 +276,7 @@ stream_read_locked(struct proxy *p, struct connection *c, int way, uint64_t now_
 		s->over = true;
 		return;
 	}
-	if (p->swallowing)
+	if (swallows_locked(p, c))
 		return;
 	if (s->free_ns < now_ns)
 		s->free_ns = now_ns;
@@ -346,7 +354,7 @@ connection_work_locked(struct proxy *p, struct connection *c)
 
 	for (int way = 0; way < 2; way++)
 		stream_read_locked(p, c, way, now_ns);
-	if (p->swallowing)
+	if (swallows_locked(p, c))
 		return;
 	for (int way = 0; way < 2; way++)
 		stream_write_locked(p, c, way, now_ns / 1000000);
@@ -376,9 +384,9 @@ connection_polls_locked(const struct proxy *p, const struct connection *c, struc
 			events |= POLLIN;
 		else if (!c->streams[!end].over && *wait_ms > 5) /* it may read again before long */
 			*wait_ms = 5;
-		if (!p->swallowing && out->full)
+		if (!swallows_locked(p, c) && out->full)
 			events |= POLLOUT;
-		if (!p->swallowing && !out->full && out->first != NULL) {
+		if (!swallows_locked(p, c) && !out->full && out->first != NULL) {
 			uint64_t now_ms = now_ns / 1000000, due = out->first->due_ms;
 			int left = due > now_ms ? (int)(due - now_ms) : 0;
 
@@ -521,6 +529,7 @@ proxy_clean(struct proxy *p)
 	p->swallowing = false;
 	p->left[0] = p->left[1] = UINT64_MAX;
 	for (struct connection *c = p->connections; c != NULL; c = c->next) {
+		c->stranded = false;
 		if (c->swallowed)
 			connection_cut(c);
 		for (int way = 0; way < 2; way++) {
@@ -555,17 +564,35 @@ proxy_slow(struct proxy *p, unsigned bytes_per_second)
 	unlock_and_wake(p);
 }
 
+/* What is under way does not arrive. */
+static void
+under_way_swallow_locked(struct connection *c)
+{
+	for (int way = 0; way < 2; way++)
+		if (c->streams[way].held > 0) {
+			stream_clear(&c->streams[way]);
+			c->swallowed = true;
+		}
+}
+
 void
 proxy_swallow(struct proxy *p)
 {
 	pthread_mutex_lock(&p->lock);
 	p->swallowing = true;
 	for (struct connection *c = p->connections; c != NULL; c = c->next)
-		for (int way = 0; way < 2; way++)
-			if (c->streams[way].held > 0) {
-				stream_clear(&c->streams[way]);
-				c->swallowed = true;
-			}
+		under_way_swallow_locked(c);
+	unlock_and_wake(p);
+}
+
+void
+proxy_strand(struct proxy *p)
+{
+	pthread_mutex_lock(&p->lock);
+	for (struct connection *c = p->connections; c != NULL; c = c->next) {
+		c->stranded = true;
+		under_way_swallow_locked(c);
+	}
 	unlock_and_wake(p);
 }
 

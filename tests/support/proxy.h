@@ -43,6 +43,9 @@ void proxy_slow(struct proxy *proxy, unsigned bytes_per_second);
  * and the broker does not learn of them. */
 void proxy_swallow(struct proxy *proxy);
 
+/* Those that are open now are half-open, as by proxy_swallow(). New ones are not, so a client can be there twice. */
+void proxy_strand(struct proxy *proxy);
+
 /* Nobody listens. What is open goes on. */
 void proxy_refuse(struct proxy *proxy);
 

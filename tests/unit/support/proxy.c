@@ -246,6 +246,25 @@ what_is_swallowed_is_never_heard(void **state)
 }
 
 static void
+a_stranded_connection_has_a_successor(void **state)
+{
+	struct world *w = *state;
+	int fd = client_through(w), next;
+
+	both_talk(w, fd);
+	proxy_strand(w->proxy);
+	client_say(fd, "question");
+	shutdown(fd, SHUT_WR);
+	assert_false(peer_gone(w->broker, 50));
+	next = client_through(w);
+	both_talk(w, next);
+	proxy_clean(w->proxy);
+	client_is_reset(fd);
+	both_talk(w, next);
+	close(next);
+}
+
+static void
 a_connection_ends_at_a_byte(void **state)
 {
 	struct world *w = *state;
@@ -299,6 +318,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(a_slow_link_is_felt, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_cut_resets_both_ends, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_is_swallowed_is_never_heard, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_stranded_connection_has_a_successor, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_connection_ends_at_a_byte, setup, teardown),
 		cmocka_unit_test_setup_teardown(nobody_listens, setup, teardown),
 	};
