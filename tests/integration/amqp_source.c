@@ -14,6 +14,7 @@
 
 #include "broker.h"
 #include "harness.h"
+#include "proxy.h"
 #include "wait.h"
 
 #define WAIT_MS XF_WAIT_MS
@@ -46,9 +47,9 @@ transport(void)
 	return harness_open("amqp", OPTIONS(url, "heartbeat=5s", "confirm_timeout=10s"));
 }
 
-/* Puts COUNT numbers into QUEUE, with SIZE bytes each if that is more than the number. */
+/* Puts numbers from FIRST on into QUEUE, with SIZE bytes each if that is more than the number. */
 static void
-fill(struct harness *h, const char *queue, unsigned count, size_t size)
+fill_from(struct harness *h, const char *queue, unsigned first, unsigned count, size_t size)
 {
 	struct harness_endpoint *sink = harness_sink(h, "fill", NULL, OPTIONS("declare=true"));
 	char *payload = calloc(1, size + 32);
@@ -58,7 +59,7 @@ fill(struct harness *h, const char *queue, unsigned count, size_t size)
 	harness_hold(sink, true);
 	for (i = 0; i < count; i++) {
 		struct xf_outgoing message = {.subject = {queue, strlen(queue)}, .payload = payload};
-		int len = snprintf(payload, 32, "%u", i);
+		int len = snprintf(payload, 32, "%u", first + i);
 
 		message.payload_size = size > (size_t)len ? size : (size_t)len;
 		message.id = message.dedup_id = (struct xf_str){payload, (uint64_t)len};
@@ -69,6 +70,12 @@ fill(struct harness *h, const char *queue, unsigned count, size_t size)
 	assert_int_equal(harness_completed_as(sink, XF_RESULT_STORED), count);
 	harness_destroy(&sink);
 	free(payload);
+}
+
+static void
+fill(struct harness *h, const char *queue, unsigned count, size_t size)
+{
+	fill_from(h, queue, 0, count, size);
 }
 
 static unsigned
@@ -301,6 +308,73 @@ test_broker_killed(void **state)
 	harness_close(&h);
 }
 
+static void
+assert_in_order(struct harness_endpoint *source, size_t first, size_t count)
+{
+	assert_true(harness_wait_received(source, first + count, WAIT_MS));
+	for (size_t i = 0; i < count; i++)
+		assert_int_equal(number(source, first + i), i);
+}
+
+/* The broker still has the consumer of a process that is gone, and what that holds: whoever comes after it waits, and then
+ * gets that first. */
+static void
+test_successor_waits(void **state)
+{
+	struct harness *h = transport(), *behind;
+	struct proxy *line = proxy_create(xf_broker_url(broker));
+	struct harness_endpoint *source;
+	char through[160];
+
+	(void)state;
+	snprintf(through, sizeof(through), "url=%s", proxy_url(line));
+	behind = harness_open("amqp", OPTIONS(through));
+	fill(h, "order", 300, 0);
+	source = harness_source(behind, "source", "order", NULL);
+	assert_true(harness_wait_received(source, 300, WAIT_MS));
+	proxy_strand(line);
+	harness_destroy(&source);
+
+	source = harness_source(behind, "source", "order", NULL);
+	assert_true(harness_wait_state(source, XF_STATE_BLOCKED, WAIT_MS));
+	assert_non_null(strstr(harness_state_reason(source), "queue 'order' has another consumer"));
+	fill_from(h, "order", 300, 300, 0);
+	proxy_clean(line);
+	assert_in_order(source, 0, 600);
+	harness_settle_range(source, 0, 600, XF_SETTLE_ACK);
+	assert_true(harness_wait_settled(source, WAIT_MS));
+	harness_destroy(&source);
+	assert_left(h, "order", 0);
+	harness_close(&behind);
+	proxy_destroy(&line);
+	harness_close(&h);
+}
+
+/* A line that is dead without a word: the source waits until the broker has noticed, too. */
+static void
+test_half_open_keeps_order(void **state)
+{
+	struct harness *h = transport(), *behind;
+	struct proxy *line = proxy_create(xf_broker_url(broker));
+	struct harness_endpoint *source;
+	char through[160];
+
+	(void)state;
+	snprintf(through, sizeof(through), "url=%s", proxy_url(line));
+	behind = harness_open("amqp", OPTIONS(through, "heartbeat=2s"));
+	fill(h, "half", 300, 0);
+	source = harness_source(behind, "source", "half", NULL);
+	assert_true(harness_wait_received(source, 300, WAIT_MS));
+	proxy_strand(line);
+	assert_true(harness_wait_state(source, XF_STATE_BLOCKED, WAIT_MS));
+	fill_from(h, "half", 300, 300, 0);
+	assert_in_order(source, 300, 600);
+	harness_destroy(&source);
+	harness_close(&behind);
+	proxy_destroy(&line);
+	harness_close(&h);
+}
+
 /* Start and stop at once, with messages under way: nothing leaks, nothing is lost. */
 static void
 test_starts_and_stops(void **state)
@@ -332,6 +406,7 @@ main(void)
 		cmocka_unit_test(test_consumes_all),         cmocka_unit_test(test_bounds),
 		cmocka_unit_test(test_large),                cmocka_unit_test(test_settles_out_of_order),
 		cmocka_unit_test(test_retries_after_delay),  cmocka_unit_test(test_queue_comes_and_goes),
+		cmocka_unit_test(test_successor_waits),      cmocka_unit_test(test_half_open_keeps_order),
 		cmocka_unit_test(test_starts_and_stops),     cmocka_unit_test(test_broker_killed),
 	};
 

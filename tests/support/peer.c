@@ -339,19 +339,30 @@ peer_amqp_send(struct peer *peer, unsigned channel, uint32_t method, const char 
 	xf_buffer_fini(&payload);
 }
 
-unsigned
-peer_amqp_expect(struct peer *peer, uint32_t method)
+uint32_t
+peer_amqp_next(struct peer *peer, unsigned *channel)
 {
 	for (;;) {
 		const uint8_t *head = peer_bytes(peer, 7), *payload;
-		unsigned channel = (unsigned)number_read(head + 1, 2), type = head[0];
+		unsigned type = head[0];
 		size_t size = number_read(head + 3, 4);
 
+		*channel = (unsigned)number_read(head + 1, 2);
 		payload = peer_bytes(peer, size + 1);
 		assert_int_equal(payload[size], 0xCE);
-		if (type == 1 && number_read(payload, 4) == method)
-			return channel;
+		if (type == 1)
+			return (uint32_t)number_read(payload, 4);
 	}
+}
+
+unsigned
+peer_amqp_expect(struct peer *peer, uint32_t method)
+{
+	unsigned channel;
+
+	while (peer_amqp_next(peer, &channel) != method)
+		;
+	return channel;
 }
 
 void

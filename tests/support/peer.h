@@ -76,6 +76,9 @@ void peer_amqp_header(struct peer *peer, unsigned channel, uint64_t size);
 /* Sends a frame of a body, or of anything. */
 void peer_amqp_frame(struct peer *peer, unsigned type, unsigned channel, const void *payload, size_t size);
 
+/* The next method. */
+uint32_t peer_amqp_next(struct peer *peer, unsigned *channel);
+
 /* Reads up to METHOD, and passes over all before it; returns its channel. */
 unsigned peer_amqp_expect(struct peer *peer, uint32_t method);
 

@@ -13,6 +13,11 @@
  * here. Between the two a message can be on its way, in no count. So lag is 0 only when two looks in a row, with no
  * delivery between them, found nothing.
  *
+ * Order: after a crash or a lost connection the broker may still have the old consumer, and what that holds goes back into
+ * the queue, to its place, only with it. Whoever consumes before gets later messages first. So basic.consume waits while
+ * somebody else consumes: until the broker must have noticed, since it does not tell whose a consumer is. Those that were
+ * there beside this one are others', and not waited for again: who shares a queue has no order there.
+ *
  * Threads: all calls on the endpoint's thread.
  */
 #include "acks.h"
@@ -39,7 +44,8 @@
 
 enum phase {
 	PHASE_AWAY,    /* not connected */
-	PHASE_SETUP,   /* everything up to basic.consume was sent */
+	PHASE_LOOKING, /* everything before basic.consume was sent; that waits for a consumer from before to go */
+	PHASE_SETUP,   /* basic.consume was sent */
 	PHASE_READY,   /* consuming */
 	PHASE_CLOSING, /* channel.close was sent; nothing before its answer counts */
 	PHASE_WAITING, /* channel closed; set up again at retry_at_ms */
@@ -70,7 +76,8 @@ struct source {
 	char *tag;                       /* the consumer's */
 
 	enum phase phase;
-	uint64_t phase_until_ms; /* SETUP, CLOSING: an answer is due */
+	uint64_t phase_until_ms; /* LOOKING: it waits no longer; SETUP, CLOSING: an answer is due */
+	uint64_t others;         /* consumers beside this one, at the last look while it consumed */
 	uint64_t retry_at_ms;
 	uint32_t retry_ms;
 
@@ -124,6 +131,22 @@ channel_forget(struct source *source)
 	assembly_clear(&source->assembly);
 }
 
+static void
+consume_send(struct source *source, uint64_t now)
+{
+	codec_write_consume(&source->wire.out, WIRE_CHANNEL, settings_str(source->topology.queue), settings_str(source->tag));
+	source->phase = PHASE_SETUP;
+	source->phase_until_ms = now + source->wire.settings.confirm_timeout_ms;
+}
+
+/* A line that is dead at this end only, or whose other end fell silent with its machine, is given up by RabbitMQ after three
+ * heartbeats at most; of a process that was killed it hears at once. */
+static uint64_t
+notice_ms(const struct wire *wire)
+{
+	return 3 * (uint64_t)(wire->heartbeat_ms > 0 ? wire->heartbeat_ms : wire->settings.heartbeat_ms);
+}
+
 /* All in one go; the broker answers in order, or closes the channel at what it refuses. */
 static void
 channel_setup(struct source *source, uint64_t now)
@@ -133,9 +156,13 @@ channel_setup(struct source *source, uint64_t now)
 	codec_write_channel_open(out, WIRE_CHANNEL);
 	codec_write_qos(out, WIRE_CHANNEL, (uint16_t)source->acks.size);
 	topology_write(&source->topology, out, WIRE_CHANNEL);
-	codec_write_consume(out, WIRE_CHANNEL, settings_str(source->topology.queue), settings_str(source->tag));
-	source->phase = PHASE_SETUP;
-	source->phase_until_ms = now + source->wire.settings.confirm_timeout_ms;
+	if (source->topology.queue[0] == '\0') { /* the broker names a new one */
+		consume_send(source, now);
+		return;
+	}
+	source->phase = PHASE_LOOKING;
+	source->phase_until_ms = now + notice_ms(&source->wire);
+	sight_hurry(&source->sight, now);
 }
 
 static void
@@ -594,6 +621,21 @@ assembly_feed(struct source *source, const struct codec_frame *frame)
 		wire_fail(&source->wire, "the broker sent a method within a delivery");
 }
 
+/* A look at the queue is over before this one consumes. What is refused here, consuming will tell of. */
+static void
+others_judge(struct source *source)
+{
+	uint64_t now = source->host->now_ms();
+
+	if (source->sight.found == 0 || source->sight.consumers <= source->others) {
+		consume_send(source, now);
+		return;
+	}
+	wire_state(&source->wire, XF_STATE_BLOCKED, "queue '%s' has another consumer, perhaps this one's own from before; waits "
+	           "until that is gone, for up to %" PRIu64 " s", source->queue, notice_ms(&source->wire) / 1000);
+	sight_hurry(&source->sight, now + LOOK_AGAIN_MS);
+}
+
 /* A look at the queue is over, with so many deliveries read that wait for credit. */
 static void
 sight_report(struct source *source, uint32_t waiting)
@@ -608,8 +650,14 @@ sight_report(struct source *source, uint32_t waiting)
 		.consumers = seen->consumers,
 	};
 
+	if (source->phase == PHASE_LOOKING) {
+		others_judge(source);
+		return;
+	}
 	if (seen->found == 0)
 		return;
+	if (source->phase == PHASE_READY)
+		source->others = seen->consumers > 0 ? seen->consumers - 1 : 0;
 	if (lag == 0 && source->empty_at != source->delivered) {
 		source->empty_at = source->delivered;
 		sight_hurry(&source->sight, source->host->now_ms() + LOOK_AGAIN_MS);
@@ -892,12 +940,17 @@ source_tend(struct source *source, struct xf_work *work, uint64_t now)
 
 	if (source->phase == PHASE_WAITING && now >= source->retry_at_ms)
 		channel_setup(source, now);
+	if (source->phase == PHASE_LOOKING && now >= source->phase_until_ms)
+		consume_send(source, now);
 	if ((source->phase == PHASE_SETUP || source->phase == PHASE_CLOSING) && now >= source->phase_until_ms)
 		wire_fail(wire, "the broker has not answered for %u ms", source->wire.settings.confirm_timeout_ms);
 	if (source_consuming(source)) {
 		acks_tend(source, now);
 		wire_call_at(work, now, acks_due(&source->acks, now));
 		wire_call_at(work, now, sight_tick(&source->sight, now));
+	} else if (source->phase == PHASE_LOOKING) {
+		wire_call_at(work, now, sight_tick(&source->sight, now));
+		wire_call_at(work, now, source->phase_until_ms);
 	} else if (source->phase == PHASE_WAITING) {
 		wire_call_at(work, now, source->retry_at_ms);
 	}

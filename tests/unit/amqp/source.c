@@ -15,9 +15,12 @@
 #include "peer.h"
 #include "server.h"
 
+#define CHANNEL_OPEN PEER_AMQP(20, 10)
 #define CHANNEL_OPEN_OK PEER_AMQP(20, 11)
 #define CHANNEL_CLOSE PEER_AMQP(20, 40)
 #define CHANNEL_CLOSE_OK PEER_AMQP(20, 41)
+#define QUEUE_DECLARE PEER_AMQP(50, 10)
+#define QUEUE_DECLARE_OK PEER_AMQP(50, 11)
 #define BASIC_QOS_OK PEER_AMQP(60, 11)
 #define BASIC_CONSUME PEER_AMQP(60, 20)
 #define BASIC_CONSUME_OK PEER_AMQP(60, 21)
@@ -29,19 +32,55 @@ struct bench {
 	struct peer *peer;
 	struct harness *harness;
 	struct harness_endpoint *source;
+	unsigned consumers; /* that a look at the queue finds */
+	unsigned looks;     /* that were answered */
 };
 
+/* Reads up to METHOD, and answers every look at the queue until then, that one among them. */
 static void
-consume_answer(struct peer *peer)
+expect(struct bench *bench, uint32_t method)
 {
-	peer_amqp_expect(peer, BASIC_CONSUME);
-	peer_amqp_send(peer, 1, CHANNEL_OPEN_OK, "l", "");
-	peer_amqp_send(peer, 1, BASIC_QOS_OK, "");
-	peer_amqp_send(peer, 1, BASIC_CONSUME_OK, "s", "c");
+	uint32_t next;
+
+	do {
+		unsigned channel;
+
+		next = peer_amqp_next(bench->peer, &channel);
+		if (next == CHANNEL_OPEN)
+			peer_amqp_send(bench->peer, channel, CHANNEL_OPEN_OK, "l", "");
+		if (next == QUEUE_DECLARE) {
+			peer_amqp_send(bench->peer, channel, QUEUE_DECLARE_OK, "sdd", "q", 0u, bench->consumers);
+			assert_true(++bench->looks < 100); /* it does not look for ever */
+		}
+	} while (next != method);
 }
 
 static void
-bench_up(struct bench *bench)
+consumed(struct bench *bench)
+{
+	peer_amqp_send(bench->peer, 1, BASIC_QOS_OK, "");
+	peer_amqp_send(bench->peer, 1, BASIC_CONSUME_OK, "s", "c");
+	assert_true(harness_wait_state(bench->source, XF_STATE_UP, XF_WAIT_MS));
+}
+
+static void
+consume_answer(struct bench *bench)
+{
+	expect(bench, BASIC_CONSUME);
+	consumed(bench);
+}
+
+/* As after RabbitMQ's consumer_timeout, or when it refuses an ack: on the same connection it begins anew. */
+static void
+channel_close(struct bench *bench)
+{
+	peer_amqp_send(bench->peer, 1, CHANNEL_CLOSE, "wsd", 406u, "PRECONDITION_FAILED - timed out", 0u);
+	expect(bench, CHANNEL_CLOSE_OK);
+	assert_true(harness_wait_state(bench->source, XF_STATE_BLOCKED, XF_WAIT_MS));
+}
+
+static void
+connect(struct bench *bench)
 {
 	char url[64];
 
@@ -50,8 +89,14 @@ bench_up(struct bench *bench)
 	bench->harness = harness_open("amqp", OPTIONS(url, "heartbeat=10m"));
 	bench->source = harness_source(bench->harness, "r/from", "q", NULL);
 	peer_amqp_welcome(bench->peer, 600);
-	consume_answer(bench->peer);
-	assert_true(harness_wait_state(bench->source, XF_STATE_UP, XF_WAIT_MS));
+}
+
+static void
+bench_up(struct bench *bench)
+{
+	*bench = (struct bench){0};
+	connect(bench);
+	consume_answer(bench);
 }
 
 static void
@@ -84,25 +129,23 @@ test_cancelled(void **state)
 	assert_true(harness_wait_received(bench.source, 2, XF_WAIT_MS));
 	peer_amqp_send(bench.peer, 1, BASIC_CANCEL, "sb", "c", 1u);
 	deliver(bench.peer, 3, "too late");
-	peer_amqp_expect(bench.peer, CHANNEL_CLOSE);
+	expect(&bench, CHANNEL_CLOSE);
 	assert_true(harness_wait_state(bench.source, XF_STATE_BLOCKED, XF_WAIT_MS));
 	harness_settle(bench.source, 0, XF_SETTLE_ACK, 0);
 	peer_amqp_send(bench.peer, 1, CHANNEL_CLOSE_OK, "");
-	consume_answer(bench.peer);
-	assert_true(harness_wait_state(bench.source, XF_STATE_UP, XF_WAIT_MS));
+	consume_answer(&bench);
 	harness_settle(bench.source, 1, XF_SETTLE_ACK, 0);
 	deliver(bench.peer, 1, "three");
 	assert_true(harness_wait_received(bench.source, 3, XF_WAIT_MS));
 	assert_string_equal(harness_message(bench.source, 2)->in.payload, "three");
 	harness_settle(bench.source, 2, XF_SETTLE_ACK, 0);
 	/* the first and only one */
-	peer_amqp_expect(bench.peer, BASIC_ACK);
+	expect(&bench, BASIC_ACK);
 	assert_false(peer_gone(bench.peer, 300));
 	assert_int_equal(harness_state_count(bench.source, XF_STATE_DOWN), 0);
 	bench_down(&bench);
 }
 
-/* As after RabbitMQ's consumer_timeout, or when it refuses an ack: on the same connection it begins anew. */
 static void
 test_channel_closed(void **state)
 {
@@ -112,11 +155,8 @@ test_channel_closed(void **state)
 	bench_up(&bench);
 	deliver(bench.peer, 1, "one");
 	peer_amqp_send(bench.peer, 1, BASIC_DELIVER, "sqbss", "c", (uint64_t)2, 0u, "", "q"); /* and never the rest of it */
-	peer_amqp_send(bench.peer, 1, CHANNEL_CLOSE, "wsd", 406u, "PRECONDITION_FAILED - timed out", 0u);
-	peer_amqp_expect(bench.peer, CHANNEL_CLOSE_OK);
-	assert_true(harness_wait_state(bench.source, XF_STATE_BLOCKED, XF_WAIT_MS));
-	consume_answer(bench.peer);
-	assert_true(harness_wait_state(bench.source, XF_STATE_UP, XF_WAIT_MS));
+	channel_close(&bench);
+	consume_answer(&bench);
 	deliver(bench.peer, 1, "again");
 	assert_true(harness_wait_received(bench.source, 2, XF_WAIT_MS));
 	assert_string_equal(harness_message(bench.source, 1)->in.payload, "again");
@@ -151,6 +191,58 @@ test_pieces(void **state)
 	bench_down(&bench);
 }
 
+/* What its own consumer from before holds comes first, so that is waited for. */
+static void
+test_consumer_from_before(void **state)
+{
+	struct bench bench = {.consumers = 1};
+
+	(void)state;
+	connect(&bench);
+	expect(&bench, QUEUE_DECLARE);
+	assert_true(harness_wait_state(bench.source, XF_STATE_BLOCKED, XF_WAIT_MS));
+	assert_non_null(strstr(harness_state_reason(bench.source), "queue 'q' has another consumer"));
+	expect(&bench, QUEUE_DECLARE);
+	expect(&bench, QUEUE_DECLARE);
+	bench.consumers = 0;
+	consume_answer(&bench);
+	bench_down(&bench);
+}
+
+/* One that stays is somebody else's: it is not waited for when the channel begins anew, but for one more it is. */
+static void
+test_others_consume(void **state)
+{
+	struct bench bench = {.consumers = 1};
+	unsigned channel;
+
+	(void)state;
+	connect(&bench);
+	for (int i = 0; i < 4; i++) { /* three heartbeats in all, never two without an answer */
+		expect(&bench, QUEUE_DECLARE);
+		expect(&bench, QUEUE_DECLARE);
+		harness_clock_advance(9 * 60 * 1000);
+	}
+	bench.consumers = 2;
+	consume_answer(&bench);
+	expect(&bench, QUEUE_DECLARE);
+
+	bench.consumers = 1;
+	channel_close(&bench);
+	expect(&bench, QUEUE_DECLARE);
+	assert_int_equal(peer_amqp_next(bench.peer, &channel), BASIC_CONSUME);
+	bench.consumers = 2;
+	consumed(&bench);
+	expect(&bench, QUEUE_DECLARE);
+
+	channel_close(&bench);
+	expect(&bench, QUEUE_DECLARE);
+	expect(&bench, QUEUE_DECLARE);
+	bench.consumers = 1;
+	consume_answer(&bench);
+	bench_down(&bench);
+}
+
 int
 main(void)
 {
@@ -158,6 +250,8 @@ main(void)
 		cmocka_unit_test(test_cancelled),
 		cmocka_unit_test(test_channel_closed),
 		cmocka_unit_test(test_pieces),
+		cmocka_unit_test(test_consumer_from_before),
+		cmocka_unit_test(test_others_consume),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
