@@ -254,23 +254,22 @@ across_count(const struct ledger *ledger)
 	return count;
 }
 
-/* Of KEY. */
+/* Of KEY: those behind a later one, on the one side that has them. */
 static uint64_t
 strayed_count(const struct ledger *ledger, uint32_t key)
 {
-	uint32_t last[2] = {0, 0};
+	uint32_t first[2] = {UINT32_MAX, UINT32_MAX}; /* place of the later ones */
 	uint64_t count = 0;
 
-	for (uint32_t number = key; number < ledger->count; number += ledger->keys) {
-		int side = side_of(ledger, number);
-		uint32_t place;
+	for (uint32_t i = (ledger->count - 1 - key) / ledger->keys + 1; i-- > 0;)
+		for (int side = OLD; side <= NEW; side++) {
+			uint32_t number = key + i * ledger->keys, place = ledger->marks[side][number].place;
 
-		if (side < 0)
-			continue;
-		place = ledger->marks[side][number].place;
-		count += place < last[side];
-		last[side] = place > last[side] ? place : last[side];
-	}
+			if (place == 0)
+				continue;
+			count += place > first[side] && side_of(ledger, number) == side;
+			first[side] = place < first[side] ? place : first[side];
+		}
 	return count;
 }
 

@@ -41,7 +41,7 @@ struct ledger_sum {
 	uint64_t lost;          /* on no side */
 	uint64_t both;          /* on both, neither a copy */
 	uint64_t reordered[2];  /* first seen behind a later one of its key, on its side */
-	uint64_t strayed;       /* the same among those that stand on one side alone: what is on both has no order across them */
+	uint64_t strayed;       /* of those reordered: on that side alone, so none that was sent to both by force */
 	uint64_t across;        /* stored by one side before the other stored its predecessor */
 	uint64_t corrupted;     /* no stamp, checksum, id, key or mark is wrong */
 	uint64_t unexpected;    /* intact, but nobody sent it */
