@@ -25,13 +25,14 @@ static const char *const end_names[ENDS] = {[WRITER] = "sink", [READER] = "sourc
 int
 rig_setup(void **state)
 {
+	static const char *const durable[] = {"--appendonly", "yes", "--appendfsync", "no", NULL};
 	struct rig *rig = xf_alloc(sizeof(*rig));
 
 	for (int i = 0; i < LINES; i++) {
 		struct line *line = &rig->lines[i];
 
 		line->name = names[i];
-		line->broker = xf_broker_start(kinds[i], NULL);
+		line->broker = xf_broker_start(kinds[i], i == REDIS ? durable : NULL); /* the others are as they are */
 		line->in = xf_format("/api/v1/routes/%s-in", line->name);
 		line->out = xf_format("/api/v1/routes/%s-out", line->name);
 		line->load = xf_format("/api/v1/transports/%s-load", line->name);

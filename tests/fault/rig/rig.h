@@ -52,7 +52,7 @@ struct rig {
 	uint64_t since;    /* when it began */
 };
 
-/* For cmocka: the brokers and the proxies. */
+/* For cmocka: the brokers, which keep what they confirmed when they are killed, and the proxies. */
 int rig_setup(void **state);
 int rig_teardown(void **state);
 
