@@ -257,8 +257,6 @@ batch_take(struct xf_spool *s, struct batch *batch)
 		if (write->result == XF_SPOOL_DURABLE) {
 			write->seq = s->next + batch->count++;
 			batch->bytes += write->bytes.len + XF_SPOOL_RECORD_COST;
-		} else if (write->result == XF_SPOOL_FULL) {
-			xf_count(&s->refused, 1);
 		}
 		batch->last = write;
 		s->waiting = (struct xf_spool_write *)write->node.next;
@@ -285,8 +283,10 @@ batch_tell(struct xf_spool *s, struct batch *batch)
 	if (batch->first == NULL)
 		return;
 	for (struct xf_spool_write *w = batch->first; w != NULL; w = (struct xf_spool_write *)w->node.next)
-		if (w->result != XF_SPOOL_DURABLE)
+		if (w->result != XF_SPOOL_DURABLE) {
 			atomic_fetch_sub(&s->lanes[w->lane % XF_SPOOL_LANES], 1);
+			xf_count(&s->refused, w->result != XF_SPOOL_TOO_LARGE);
+		}
 	s->written(s->context, batch->first);
 }
 

@@ -145,7 +145,7 @@ struct xf_spool_numbers {
 	uint64_t commits;
 	uint64_t commit_us; /* the last one's */
 	uint64_t commit_us_max;
-	uint64_t refused;  /* writes, for want of room */
+	uint64_t refused;  /* writes, for want of room here or on the disk, or since it fails */
 	uint64_t failures; /* of the disk */
 	uint64_t damaged;  /* records that reading passed over */
 	bool failed;       /* nothing can be appended */

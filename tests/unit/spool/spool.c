@@ -509,6 +509,7 @@ spool_begins_with_the_first_append(void **state)
 	append(l, 3, 10);
 	assert_int_equal(l->durable, 0);
 	assert_true(numbers_of(l).failed);
+	assert_int_equal(numbers_of(l).refused, 3);
 	assert_int_equal(xf_spool_lane(l->spool, 0), 0);
 	begin_fails = false;
 	for (uint64_t until = xf_now_ms() + XF_WAIT_MS; numbers_of(l).failed && xf_now_ms() < until;)
