@@ -907,6 +907,13 @@ xf_inlet_redeliver(struct xf_inlet *inlet, const uint64_t *numbers, size_t count
 	xf_inbox_ring(&inlet->runner.inbox);
 }
 
+void
+xf_inlet_redeliver_for(struct xf_inlet *inlet, struct xf_inlet *before)
+{
+	xf_redelivery_move(&inlet->redelivery, &before->redelivery);
+	xf_inbox_ring(&inlet->runner.inbox);
+}
+
 bool
 xf_inlet_drained(const struct xf_inlet *inlet)
 {

@@ -39,6 +39,7 @@ void xf_inlet_pause(struct xf_inlet *inlet, bool paused);
 void xf_inlet_drain(struct xf_inlet *inlet);
 /* Dead letters of its route, by their numbers, come in again as it has room for them. */
 void xf_inlet_redeliver(struct xf_inlet *inlet, const uint64_t *numbers, size_t count);
+void xf_inlet_redeliver_for(struct xf_inlet *inlet, struct xf_inlet *before); /* what BEFORE was asked for and has not taken */
 /* Takes nothing in any more, and nothing is in flight but what waits for the other side of a migration, which its broker has. */
 bool xf_inlet_drained(const struct xf_inlet *inlet);
 uint64_t xf_inlet_in_flight(const struct xf_inlet *inlet);

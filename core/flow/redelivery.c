@@ -60,6 +60,25 @@ xf_redelivery_add(struct xf_redelivery *redelivery, const uint64_t *numbers, siz
 	pthread_mutex_unlock(&redelivery->lock);
 }
 
+void
+xf_redelivery_move(struct xf_redelivery *to, struct xf_redelivery *from)
+{
+	uint64_t *wanted;
+	size_t first, count;
+
+	pthread_mutex_lock(&from->lock);
+	wanted = from->wanted;
+	first = from->first;
+	count = from->count;
+	from->wanted = NULL;
+	from->first = from->count = 0;
+	atomic_store(&from->any, false);
+	pthread_mutex_unlock(&from->lock);
+	if (count > 0)
+		xf_redelivery_add(to, wanted + first, count);
+	free(wanted);
+}
+
 bool
 xf_redelivery_next(struct xf_redelivery *redelivery, uint64_t *number)
 {

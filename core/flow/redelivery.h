@@ -30,6 +30,9 @@ void xf_redelivery_fini(struct xf_redelivery *redelivery);
 /* [any] What is wanted already is wanted once. */
 void xf_redelivery_add(struct xf_redelivery *redelivery, const uint64_t *numbers, size_t count);
 
+/* [any] What FROM has not come to is TO's. */
+void xf_redelivery_move(struct xf_redelivery *to, struct xf_redelivery *from);
+
 /* The next one that is wanted; false: there is none. */
 bool xf_redelivery_next(struct xf_redelivery *redelivery, uint64_t *number);
 /* That letter, made by WAY. NULL: there is none any more, or with REASON, to be freed, it can go nowhere. Blocks on the disk. */

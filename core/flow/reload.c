@@ -9,6 +9,8 @@
  * called: one that its plugin keeps refuses the reload. Then new sinks connect while the old ones work; then the routes that
  * change are left, which settles what is under way; and only then each takes over (route.h).
  *
+ * A drain that comes meanwhile cuts short what waits for the sake of order and of connections.
+ *
  * From there on there is no way back, and none waits for ever: a thread that came when it was called, and does not end, is left
  * with its route. What of it is under way comes over if it ever ends.
  */
@@ -198,6 +200,8 @@ routes_answer(struct reload *reload, struct xf_error *error)
 			xf_route_call(reload->moves[i].old);
 	for (size_t i = 0; i < reload->count; i++) {
 		while (is_left(&reload->moves[i]) && (absent = xf_route_absent(reload->moves[i].old)) != NULL) {
+			if (atomic_load(&reload->flow->draining))
+				return xf_error_set(error, "this server is stopping");
 			if (xf_now_ms() >= until)
 				return runner_refuses(absent, "cannot be stopped", error);
 			xf_sleep_ms(1);
@@ -282,7 +286,8 @@ sinks_connect(struct reload *reload)
 		if (reload->moves[i].new != NULL && reload->moves[i].new != reload->moves[i].old)
 			xf_route_start_sinks(reload->moves[i].new);
 	for (size_t i = 0; i < reload->count; i++)
-		while (is_changed(&reload->moves[i]) && !xf_route_sinks_up(reload->moves[i].new) && xf_now_ms() < until)
+		while (is_changed(&reload->moves[i]) && !xf_route_sinks_up(reload->moves[i].new) && xf_now_ms() < until &&
+		       !atomic_load(&reload->flow->draining))
 			xf_sleep_ms(2);
 }
 
@@ -331,6 +336,7 @@ moves_wait(const struct reload *reload, bool lossy, bool (*done)(struct move *mo
 static void
 routes_leave(struct reload *reload, bool lossy)
 {
+	uint64_t until = xf_now_ms() + LEAVE_WAIT_MS;
 	struct move *move;
 
 	for (size_t i = 0; (move = move_next(reload, lossy, &i)) != NULL;) {
@@ -339,7 +345,9 @@ routes_leave(struct reload *reload, bool lossy)
 		else
 			xf_route_drain(move->old);
 	}
-	moves_wait(reload, lossy, move_left, LEAVE_WAIT_MS);
+	for (size_t i = 0; (move = move_next(reload, lossy, &i)) != NULL;)
+		while (!move_left(move) && xf_now_ms() < until && !atomic_load(&reload->flow->draining))
+			xf_sleep_ms(1);
 }
 
 static void
@@ -349,7 +357,7 @@ routes_go_over(struct reload *reload, bool lossy)
 
 	for (size_t i = 0; (move = move_next(reload, lossy, &i)) != NULL;) {
 		if (move->new != NULL)
-			xf_route_lossy_take_over(move->new, move->old);
+			xf_route_lossy_take_over(move->new, move->old, &reload->flow->draining);
 		xf_route_end_sources(move->old, move->new);
 	}
 	moves_wait(reload, lossy, move_ended, reload->flow->patience_ms);

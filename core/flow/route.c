@@ -517,7 +517,7 @@ xf_route_left(const struct xf_route *old, const struct xf_route *new)
 
 /* For a moment both are there, and a message may come through both. */
 void
-xf_route_lossy_take_over(struct xf_route *new, struct xf_route *old)
+xf_route_lossy_take_over(struct xf_route *new, struct xf_route *old, const _Atomic bool *hurries)
 {
 	uint64_t until = xf_now_ms() + LOSSY_WAIT_MS;
 
@@ -525,7 +525,7 @@ xf_route_lossy_take_over(struct xf_route *new, struct xf_route *old)
 		if (is_kept(new, i) || !is_lossy(new, i))
 			continue;
 		source_start(&new->sources[i]);
-		while (!xf_inlet_was_up(new->sources[i].inlet) && xf_now_ms() < until)
+		while (!xf_inlet_was_up(new->sources[i].inlet) && xf_now_ms() < until && !atomic_load(hurries))
 			xf_sleep_ms(5);
 	}
 	for (size_t i = 0; i < old->source_count; i++)
@@ -533,7 +533,7 @@ xf_route_lossy_take_over(struct xf_route *new, struct xf_route *old)
 			xf_inlet_drain(old->sources[i].inlet);
 	until = xf_now_ms() + LOSSY_WAIT_MS;
 	for (size_t i = 0; i < old->source_count; i++)
-		while (!is_kept(new, i) && !source_drained(&old->sources[i]) && xf_now_ms() < until)
+		while (!is_kept(new, i) && !source_drained(&old->sources[i]) && xf_now_ms() < until && !atomic_load(hurries))
 			xf_sleep_ms(1);
 }
 
@@ -555,6 +555,8 @@ xf_route_go_over(struct xf_route *old, struct xf_route *new)
 void
 xf_route_take_over(struct xf_route *new, struct xf_route *old)
 {
+	if (!new->sources[0].kept)
+		xf_inlet_redeliver_for(new->sources[0].inlet, old->sources[0].inlet);
 	for (size_t i = 0; i < new->source_count; i++) {
 		struct xf_route_source *source = &new->sources[i];
 

@@ -102,13 +102,13 @@ const struct xf_runner *xf_route_not_over(struct xf_route *route);
 /*
  * The steps of taking over, for NEW made with `from` OLD; sinks of NEW run. leave: nothing new comes in through what is
  * kept, and what is not kept drains. left: that is done. lossy_take_over: of sources that cannot be held back the new ones
- * start and the old ones drain; waits for some seconds. Then what is not kept ends. go_over: whatever is still open goes the new
+ * start and the old ones drain; waits for some seconds, unless it HURRIES. Then what is not kept ends. go_over: whatever is still open goes the new
  * way, as soon as its sources come back to their loops. take_over, which does not wait: what is kept is NEW's, and the other
  * new sources start; OLD is to be destroyed once its threads have ended and nothing goes over any more.
  */
 void xf_route_leave(struct xf_route *old, const struct xf_route *new);
 bool xf_route_left(const struct xf_route *old, const struct xf_route *new);
-void xf_route_lossy_take_over(struct xf_route *new, struct xf_route *old);
+void xf_route_lossy_take_over(struct xf_route *new, struct xf_route *old, const _Atomic bool *hurries);
 void xf_route_go_over(struct xf_route *old, struct xf_route *new);
 void xf_route_take_over(struct xf_route *new, struct xf_route *old);
 

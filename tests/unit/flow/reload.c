@@ -1109,6 +1109,79 @@ a_drain_does_not_wait_for_what_waits(void **state)
 	world_fini(60000, 10);
 }
 
+#define FROM_TO(SOURCE, SINK) "routes: [{name: r, from: {transport: " SOURCE "}, to: {transport: " SINK "}}]"
+
+static void *
+reload_error_run(void *error)
+{
+	const struct xf_conf *conf = conf_make(FROM_TO("s", "b"));
+	struct xf_reload_report report;
+
+	if (xf_flow_reload(world.flow, conf, &report, error) != XF_OK)
+		xf_conf_destroy(&conf);
+	xf_reload_report_fini(&report);
+	return NULL;
+}
+
+static void *
+drain_run(void *left)
+{
+	*(uint64_t *)left = xf_flow_drain(world.flow, 0);
+	return NULL;
+}
+
+/* A server that is to stop does not first wait for what a reload waits for. */
+static void
+a_drain_cuts_a_reload_short(void **state)
+{
+	struct xf_error error = {{0}};
+	struct xf_runner *source;
+	pthread_t reloads, drains;
+	uint64_t left;
+
+	(void)state;
+	world_make(FROM_TO("s", "a"));
+	world_start();
+	world.flow->patience_ms = PATIENCE_S * 1000;
+	source = xf_inlet_runner(world.flow->routes[0]->sources[0].inlet);
+	end_of("s")->stuck = true;
+	assert_comes_true(&end_of("s")->is_stuck);
+	assert_int_equal(pthread_create(&reloads, NULL, reload_error_run, &error), 0);
+	while (xf_runner_answered(source))
+		nap_ms(1);
+	assert_int_equal(pthread_create(&drains, NULL, drain_run, &left), 0);
+	pthread_join(reloads, NULL);
+	assert_string_equal(error.text, "this server is stopping");
+	end_of("s")->stuck = false;
+	pthread_join(drains, NULL);
+	assert_int_equal(left, 0);
+	world_fini(0, 0);
+}
+
+/* Letters that are to go out again go by the source that comes after the one that was asked. */
+static void
+what_is_to_be_delivered_again_is_handed_on(void **state)
+{
+	struct xf_error error;
+	uint64_t count;
+
+	(void)state;
+	world_make(FROM_TO("s", "a"));
+	end_of("a")->code = XF_RESULT_REJECTED;
+	world_start();
+	end_of("s")->to_emit = 10;
+	assert_becomes(&end_of("s")->rejected, 10);
+	end_of("a")->code = XF_RESULT_STORED;
+	xf_flow_route_pause(world.flow, 0, true, "test");
+	assert_int_equal(xf_flow_redeliver(world.flow, 0, "r", INT64_MAX, &count, &error), XF_OK);
+	assert_int_equal(count, 10);
+	assert_int_equal(reload(FROM_TO("t", "a")), XF_OK);
+	assert_int_equal(end_of("a")->stored, 0);
+	xf_flow_route_pause(world.flow, 0, false, "test");
+	assert_becomes(&end_of("a")->stored, 10);
+	world_fini(10000, 0);
+}
+
 static uint64_t
 rejected_of_route(void)
 {
@@ -1237,6 +1310,8 @@ main(void)
 		cmocka_unit_test(a_spool_follows_its_sink),
 		cmocka_unit_test(a_change_during_a_reload_fits_both),
 		cmocka_unit_test(a_drain_does_not_wait_for_what_waits),
+		cmocka_unit_test(a_drain_cuts_a_reload_short),
+		cmocka_unit_test(what_is_to_be_delivered_again_is_handed_on),
 		cmocka_unit_test(what_was_refused_is_told_once),
 		cmocka_unit_test(a_route_promises_what_its_weakest_sink_does),
 		cmocka_unit_test(the_last_of_several_is_dropped),
