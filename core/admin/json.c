@@ -202,6 +202,29 @@ route_state(const struct xf_route_status *route)
 	return route->paused ? "paused" : "ok";
 }
 
+static cJSON *
+handler_json(const struct xf_handler_status *handler)
+{
+	uint64_t ended = handler->passed + handler->dropped + handler->failed + handler->delayed + handler->refused +
+	                 handler->cancelled;
+	cJSON *object = cJSON_CreateObject();
+
+	add_text(object, "name", handler->name);
+	add_text(object, "plugin", handler->plugin);
+	add_text(object, "state", handler->threaded ? xf_state_word(handler->state) : "up");
+	add_text(object, "reason", handler->threaded ? handler->reason : "");
+	add_count(object, "taken", handler->taken);
+	add_count(object, "held", handler->taken > ended ? handler->taken - ended : 0);
+	add_count(object, "passed", handler->passed);
+	add_count(object, "dropped", handler->dropped);
+	add_count(object, "failed", handler->failed);
+	add_count(object, "delayed", handler->delayed);
+	add_count(object, "refused", handler->refused);
+	add_count(object, "cancelled", handler->cancelled);
+	add_count(object, "violations", handler->violations);
+	return object;
+}
+
 cJSON *
 xf_json_route(const struct xf_route_status *route)
 {
@@ -228,6 +251,9 @@ xf_json_route(const struct xf_route_status *route)
 	list = cJSON_AddArrayToObject(object, "sources");
 	for (size_t i = 0; i < route->source_count; i++)
 		cJSON_AddItemToArray(list, endpoint_json(&route->sources[i]));
+	list = cJSON_AddArrayToObject(object, "handlers");
+	for (size_t i = 0; i < route->handler_count; i++)
+		cJSON_AddItemToArray(list, handler_json(&route->handlers[i]));
 	list = cJSON_AddArrayToObject(object, "sinks");
 	for (size_t i = 0; i < route->leg_count; i++)
 		cJSON_AddItemToArray(list, leg_json(&route->legs[i], xf_side_word(route, i)));

@@ -53,6 +53,19 @@ static const struct row route_rows[] = {
 	 FIELD(xf_route_status, in_flight_bytes)},
 };
 
+static const struct row handler_rows[] = {
+	{"taken_total", "counter", "Messages that the handler was given.", COUNT, FIELD(xf_handler_status, taken)},
+	{"passed_total", "counter", "Messages that went on, changed or not.", COUNT, FIELD(xf_handler_status, passed)},
+	{"dropped_total", "counter", "Messages that the handler ended.", COUNT, FIELD(xf_handler_status, dropped)},
+	{"failed_total", "counter", "Attempts that failed.", COUNT, FIELD(xf_handler_status, failed)},
+	{"delayed_total", "counter", "Messages put off without a failed attempt.", COUNT, FIELD(xf_handler_status, delayed)},
+	{"refused_total", "counter", "Messages refused for good.", COUNT, FIELD(xf_handler_status, refused)},
+	{"cancelled_total", "counter", "Messages taken back, for their time was up or for a reload.", COUNT,
+	 FIELD(xf_handler_status, cancelled)},
+	{"violations_total", "counter", "Promises of the plugin interface that the plugin broke.", COUNT,
+	 FIELD(xf_handler_status, violations)},
+};
+
 static const struct row endpoint_rows[] = {
 	{"endpoint_was_up", "gauge", "1 once the endpoint has been up.", BOOLEAN,
 	 FIELD(xf_endpoint_status, was_up)},
@@ -242,6 +255,27 @@ render_routes(const struct xf_snapshot *snapshot, struct xf_buffer *out)
 	for (size_t i = 0; i < snapshot->route_count; i++)
 		histogram(out, "route_handover_seconds", &snapshot->routes[i].handover, route_labels,
 			  &snapshot->routes[i], 0);
+}
+
+static void
+render_handlers(const struct xf_snapshot *snapshot, struct xf_buffer *out)
+{
+	for (size_t r = 0; r < ROWS(handler_rows); r++) {
+		const struct row *row = &handler_rows[r];
+
+		family(out, "handler_", row->name, row->type, row->help);
+		for (size_t i = 0; i < snapshot->route_count; i++)
+			for (size_t j = 0; j < snapshot->routes[i].handler_count; j++) {
+				const struct xf_handler_status *handler = &snapshot->routes[i].handlers[j];
+
+				open_labels(out, "handler_", row->name);
+				route_labels(out, &snapshot->routes[i], 0);
+				label(out, "handler", handler->name);
+				label(out, "plugin", handler->plugin);
+				xf_buffer_puts(out, "} ");
+				number(out, row, handler);
+			}
+	}
 }
 
 static void
@@ -614,6 +648,7 @@ xf_metrics_render(const struct xf_snapshot *snapshot, struct xf_buffer *out)
 	render_process(snapshot, out);
 	render_routes(snapshot, out);
 	render_endpoints(snapshot, out);
+	render_handlers(snapshot, out);
 	render_sinks(snapshot, out);
 	render_sights(snapshot, out);
 	render_source_spools(snapshot, out);

@@ -13,16 +13,17 @@
 
 #include <stdbool.h>
 
-#include <crossfade/transport.h>
+#include <crossfade/handler.h>
 
 #include "base/error.h"
 #include "base/str.h"
 #include "conf/template.h"
 
-/* Finds the class NAME (or path) for a transport. NULL with the reason in ERROR, which may end in a
+/* Finds the class NAME (or path) for a transport, or a handler. NULL with the reason in ERROR, which may end in a
  * suggestion. Called while loading, on its thread. */
 struct xf_conf_catalogue {
 	const struct xf_transport_class *(*transport)(void *context, const char *name, struct xf_error *error);
+	const struct xf_handler_class *(*handler)(void *context, const char *name, struct xf_error *error);
 	/* server.plugin_dirs, once they are known and before the first look-up. Optional. */
 	void (*search)(void *context, const char *const *dirs, size_t count);
 	const struct xf_host *host; /* for the pure functions of a class */
@@ -129,6 +130,20 @@ struct xf_conf_migration {
 	struct xf_conf_place place;
 };
 
+#define XF_CONF_HANDLERS_MAX 16 /* of one route */
+
+/* One that works on a route's messages, at its place in the route's list. */
+struct xf_conf_handler {
+	const char *name;   /* "orders/filter"; with a number behind it where the route has several of that plugin */
+	const char *plugin;
+	const struct xf_handler_class *class;
+	const struct xf_config *options;
+	uint64_t timeout_ms; /* how long it may have a message; 0: for ever */
+	bool holds;          /* it may have one for longer than a call */
+	struct xf_digest digest;
+	struct xf_conf_place place;
+};
+
 #define XF_CONF_SINKS_MAX 8 /* of one route */
 #define XF_CONF_CONNECTIONS_MAX 32 /* of all of them together */
 
@@ -171,6 +186,8 @@ struct xf_conf_route {
 	size_t sink_count;                         /* 1 to XF_CONF_SINKS_MAX; 0 with a migration */
 	const uint32_t *weights;                   /* of TO_SPLIT: hundredths of a percent for each sink, 10000 together */
 	enum xf_require require;                   /* of TO_ALL */
+	const struct xf_conf_handler *handlers;    /* in their order */
+	size_t handler_count;
 	struct xf_template *key;                   /* without a migration; NULL: one ordered stream */
 	enum xf_order order;
 	uint32_t dedupe_count;     /* ids that are remembered; 0: duplicates are not looked for */

@@ -129,17 +129,34 @@ migration_digest(struct xf_buffer *out, struct xf_conf_migration *m)
 }
 
 static struct xf_digest
+handler_digest(struct xf_buffer *out, const struct xf_conf_handler *handler)
+{
+	put_text(out, handler->name);
+	put_text(out, handler->plugin);
+	xf_config_write(handler->options, out);
+	put_number(out, handler->timeout_ms);
+	put_number(out, handler->holds);
+	return digest_take(out);
+}
+
+static struct xf_digest
 route_digest(struct xf_buffer *out, struct xf_conf_route *route)
 {
 	struct xf_conf_endpoint *sources = (struct xf_conf_endpoint *)route->sources;
 	struct xf_conf_endpoint *sinks = (struct xf_conf_endpoint *)route->sinks;
+	struct xf_conf_handler *handlers = (struct xf_conf_handler *)route->handlers;
 
 	for (size_t i = 0; i < route->source_count; i++)
 		sources[i].digest =
 			endpoint_digest(out, &sources[i], route->name, i, route->source_count, route->max_in_flight);
 	for (size_t i = 0; i < route->sink_count; i++)
 		sinks[i].digest = endpoint_digest(out, &sinks[i], route->name, i, route->sink_count, 0);
+	for (size_t i = 0; i < route->handler_count; i++)
+		handlers[i].digest = handler_digest(out, &handlers[i]);
 	put_text(out, route->name);
+	put_number(out, route->handler_count);
+	for (size_t i = 0; i < route->handler_count; i++)
+		put_digest(out, handlers[i].digest);
 	put_number(out, route->source_count);
 	for (size_t i = 0; i < route->source_count; i++)
 		put_digest(out, sources[i].digest);

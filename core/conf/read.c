@@ -1,6 +1,9 @@
 #include "conf/read.h"
 
+#include <stdlib.h>
+
 #include "base/assert.h"
+#include "conf/file.h"
 #include "conf/scalar.h"
 
 const char *
@@ -128,6 +131,34 @@ xf_read_key_warn(struct xf_loading *l, const struct xf_template *template, const
 		                  "%s'key' is %s for every message, so all of them are one ordered stream; did you "
 		                  "mean a field like {header.NAME}?",
 		                  scope, xf_read_shown(l, node));
+}
+
+const struct xf_yaml *
+xf_read_plugin(struct xf_loading *l, const struct xf_yaml *map, const char *scope, const char *expected, const char **plugin)
+{
+	const struct xf_yaml_entry *entry = xf_yaml_entry(map, "plugin");
+
+	*plugin = NULL;
+	if (entry == NULL || entry->value->kind != XF_YAML_SCALAR || entry->value->null || entry->value->bad)
+		return NULL;
+	*plugin = entry->value->text.data;
+	if (strchr(*plugin, '/') != NULL) {
+		char *path = xf_file_resolve(entry->value->place.file, *plugin);
+
+		*plugin = xf_arena_copy(l->arena, path, strlen(path));
+		free(path);
+	}
+	if (**plugin != '\0')
+		return entry->value;
+	xf_report_error(l->report, entry->value->place, "%s'plugin' is ''; expected %s", scope, expected);
+	return NULL;
+}
+
+void
+xf_read_plugin_refuse(struct xf_loading *l, const struct xf_yaml *node, const char *scope, const struct xf_error *error)
+{
+	xf_report_error(l->report, node->place, "%s%s", scope,
+	                node->secret ? "no plugin '***'" : xf_report_redact(l->report, error->text));
 }
 
 void

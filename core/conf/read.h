@@ -44,6 +44,12 @@ struct xf_template *xf_read_constant(struct xf_loading *l, const char *text);
 void xf_read_key_warn(struct xf_loading *l, const struct xf_template *template, const struct xf_yaml *node,
                       const char *scope);
 
+/* What MAP says for `plugin`, in *PLUGIN with a path made absolute; NULL: nothing that can be looked up, which is reported where it is
+ * not a missing key. EXPECTED: what it should be. The other one reports that there is no such plugin, for the reason in ERROR. */
+const struct xf_yaml *xf_read_plugin(struct xf_loading *l, const struct xf_yaml *map, const char *scope, const char *expected,
+                                     const char **plugin);
+void xf_read_plugin_refuse(struct xf_loading *l, const struct xf_yaml *node, const char *scope, const struct xf_error *error);
+
 /* "no transport 'reids-a'; did you mean 'redis-a'?" */
 void xf_read_name_refuse(struct xf_loading *l, const struct xf_yaml *node, const char *scope, const char *what,
                          const struct xf_names *names);

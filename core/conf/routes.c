@@ -2,6 +2,7 @@
  * `routes`: where messages come from, where they go, and how they are worked on in between.
  */
 #include "conf/destination.h"
+#include "conf/handlers.h"
 #include "conf/sources.h"
 
 enum { ROUTES_MAX = 10000 };
@@ -21,6 +22,7 @@ enum {
 	ROUTE_RETRY,
 	ROUTE_MAX_DELIVER,
 	ROUTE_DEAD_LETTER,
+	ROUTE_HANDLERS,
 };
 
 enum { ATTEMPTS_MAX = 1000000 };
@@ -50,7 +52,7 @@ static const struct xf_option *const route_rows[] = {
 	XF_ROW(.type = XF_OPTION_NODE, .key = "retry"),
 	XF_ROW(.type = XF_OPTION_I64, .key = "max_deliver", .min = 1, .max = ATTEMPTS_MAX, .unit = "attempts"),
 	XF_ROW(.type = XF_OPTION_NODE, .key = "dead_letter"),
-	XF_LATER("handlers"),
+	XF_ROW(.type = XF_OPTION_NODE, .key = "handlers"),
 	XF_ELSEWHERE("accept", "at a source in 'from'"),
 	XF_ELSEWHERE("spool", "at a sink, or at a source"),
 	XF_ELSEWHERE("message_id", "at a source in 'from'"),
@@ -355,6 +357,7 @@ route_read(struct xf_loading *l, const struct xf_yaml *node)
 	order_read(l, route, config, scope);
 	retry_read(l, route, config, scope);
 	dead_letter_read(l, route, config, scope);
+	xf_handlers_read(l, route, xf_config_node(config, ROUTE_HANDLERS), scope);
 	connections_check(l, route, scope);
 	dedupe_read(l, route, config, scope);
 }

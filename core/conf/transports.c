@@ -1,10 +1,7 @@
 /*
  * `transports`: the settings of brokers, under names.
  */
-#include <stdlib.h>
-
 #include "conf/class.h"
-#include "conf/file.h"
 #include "conf/read.h"
 
 enum { TRANSPORTS_MAX = 1000 };
@@ -21,29 +18,15 @@ static const struct xf_option *const transport_rows[] = {
 static const struct xf_transport_class *
 class_find(struct xf_loading *l, const struct xf_yaml *map, const char *scope, const char **plugin)
 {
-	const struct xf_yaml_entry *entry = xf_yaml_entry(map, "plugin");
+	const struct xf_yaml *node = xf_read_plugin(l, map, scope, transport_rows[TRANSPORT_PLUGIN]->help, plugin);
 	const struct xf_transport_class *class;
 	struct xf_error error = {{0}};
 
-	*plugin = NULL;
-	if (entry == NULL || entry->value->kind != XF_YAML_SCALAR || entry->value->null || entry->value->bad)
+	if (node == NULL)
 		return NULL;
-	*plugin = entry->value->text.data;
-	if (strchr(*plugin, '/') != NULL) {
-		char *path = xf_file_resolve(entry->value->place.file, *plugin);
-
-		*plugin = xf_arena_copy(l->arena, path, strlen(path));
-		free(path);
-	}
-	if (**plugin == '\0') {
-		xf_report_error(l->report, entry->value->place, "%s'plugin' is ''; expected %s", scope,
-		                transport_rows[TRANSPORT_PLUGIN]->help);
-		return NULL;
-	}
 	class = l->catalogue->transport(l->catalogue->context, *plugin, &error);
 	if (class == NULL)
-		xf_report_error(l->report, entry->value->place, "%s%s", scope,
-		                entry->value->secret ? "no plugin '***'" : xf_report_redact(l->report, error.text));
+		xf_read_plugin_refuse(l, node, scope, &error);
 	return class;
 }
 

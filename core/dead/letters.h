@@ -20,7 +20,7 @@ struct xf_letters;
 struct xf_letter {
 	uint64_t number; /* given by the store, rising, never again to another; of one to be appended 0, or what it was before */
 	struct xf_str route;
-	struct xf_str sink; /* that refused it; empty: the core did, before any */
+	struct xf_str sink; /* that refused it; empty: the core did, or a handler, before any */
 	struct xf_str reason;
 	uint64_t attempts; /* to deliver it there */
 	int64_t first_ms;  /* when it came, wall clock */

@@ -25,6 +25,7 @@
 
 struct xf_lane;
 struct xf_chunk;
+struct xf_job;
 
 #define XF_SIDES 2 /* a migration's old and new */
 
@@ -90,6 +91,7 @@ struct xf_delivery {
 	uint8_t refused;      /* XF_REFUSED_* */
 	uint8_t replayed;     /* 1 + enum xf_spooled_role: it was one leg of a message, and goes on as that; 0: it is new */
 	uint8_t replayed_to;  /* the sink of that leg, if it has one of its own */
+	struct xf_job *job;   /* what handlers made it of, which is settled in its place; NULL: it is its source's */
 	uint64_t letter;      /* number of the dead letter that it is, whose store is its source; 0: it has its inlet's */
 	struct xf_leg leg;    /* the first */
 

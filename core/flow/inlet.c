@@ -3,7 +3,8 @@
  *
  *   1. take back the legs that came in, see which sinks went down or came up, and whether the migration's knobs were
  *      turned; the way decides what goes again, or elsewhere (way.h)
- *   2. have the plugin work: it emits, each message is accepted, and its legs are chained up per sink
+ *   2. have the plugin work: it emits, each message is accepted, goes through the route's handlers (chain.h), and its legs are
+ *      chained up per sink
  *   3. push the chains to the sinks, hand settlements to the plugin
  *
  * A reload gives the inlet another way: it is held first, which lets nothing new in, until nothing is open or the old sinks
@@ -21,6 +22,7 @@
 #include "base/subject.h"
 #include "flow/accept.h"
 #include "flow/arrival.h"
+#include "flow/chain.h"
 #include "flow/parking.h"
 #include "flow/redelivery.h"
 #include "flow/replay.h"
@@ -28,6 +30,7 @@
 
 #define DUPLICATE_RETRY_MS 1000
 #define LETTERS_TURN 64
+#define WORKED_ON "to" /* in a letter in the place of a sink, where none has it: handlers have */
 #define LOSSY_WAIT_MS 1000 /* what waits longer for room may cost the connection */
 #define LOSSY_HUNG_MS 500  /* a sink that has confirmed nothing by then: better twice than never */
 
@@ -42,6 +45,7 @@ struct xf_inlet {
 	bool all_subjects;
 	struct xf_arrival arrival;
 
+	struct xf_chain chain;
 	struct xf_way *way;
 	uint64_t now_ms;
 	uint32_t credit; /* left for emit in this turn */
@@ -83,6 +87,9 @@ settlements_flush(struct xf_inlet *inlet)
 	if (!xf_settlements_sync(&inlet->settlements)) {
 		/* Those whose other leg is still out. */
 		for (struct xf_delivery *at = inlet->way->lanes.oldest; at != NULL; at = at->newer)
+			if (at->refused == XF_REFUSED_KEPT)
+				at->refused = XF_REFUSED_UNSURE;
+		for (struct xf_job *at = inlet->chain.first; at != NULL; at = at->newer)
 			if (at->refused == XF_REFUSED_KEPT)
 				at->refused = XF_REFUSED_UNSURE;
 	}
@@ -134,13 +141,28 @@ id_leave(struct xf_inlet *inlet, const struct xf_delivery *delivery, bool done)
 
 /* One that was refused again its store has still. */
 static void
-letter_settle(struct xf_inlet *inlet, const struct xf_delivery *delivery)
+letter_settle(struct xf_inlet *inlet, uint64_t letter, uint8_t refused)
 {
-	if (delivery->refused == XF_REFUSED_NOT) {
+	if (refused == XF_REFUSED_NOT) {
 		xf_count(&inlet->acked, 1);
-		xf_redelivery_arrived(&inlet->redelivery, delivery->letter);
-	} else if (delivery->refused == XF_REFUSED_NOT_KEPT)
+		xf_redelivery_arrived(&inlet->redelivery, letter);
+	} else if (refused == XF_REFUSED_NOT_KEPT)
 		xf_count(&inlet->accepted, (uint64_t)-1);
+}
+
+static void
+source_settle(struct xf_inlet *inlet, uint64_t handle, uint8_t refused)
+{
+	if (refused == XF_REFUSED_NOT_KEPT)
+		hand_back(inlet, handle);
+	else if (refused == XF_REFUSED_KEPT)
+		settlement_add(inlet, handle, XF_SETTLE_REJECT, 0);
+	else if (refused == XF_REFUSED_UNSURE)
+		settlement_add(inlet, handle, XF_SETTLE_RETRY, XF_REJECT_RETRY_MS);
+	else {
+		xf_count(&inlet->acked, 1);
+		settlement_add(inlet, handle, XF_SETTLE_ACK, 0);
+	}
 }
 
 static void
@@ -148,21 +170,16 @@ way_settle(void *context, struct xf_delivery *delivery)
 {
 	struct xf_inlet *inlet = context;
 
+	if (delivery->job != NULL) {
+		xf_chain_settled(&inlet->chain, delivery->job, delivery->refused);
+		return;
+	}
 	if (delivery->letter != 0) {
-		letter_settle(inlet, delivery);
+		letter_settle(inlet, delivery->letter, delivery->refused);
 		return;
 	}
 	id_leave(inlet, delivery, delivery->refused == XF_REFUSED_NOT);
-	if (delivery->refused == XF_REFUSED_NOT_KEPT)
-		hand_back(inlet, delivery->handle);
-	else if (delivery->refused == XF_REFUSED_KEPT)
-		settlement_add(inlet, delivery->handle, XF_SETTLE_REJECT, 0);
-	else if (delivery->refused == XF_REFUSED_UNSURE)
-		settlement_add(inlet, delivery->handle, XF_SETTLE_RETRY, XF_REJECT_RETRY_MS);
-	else {
-		xf_count(&inlet->acked, 1);
-		settlement_add(inlet, delivery->handle, XF_SETTLE_ACK, 0);
-	}
+	source_settle(inlet, delivery->handle, delivery->refused);
 }
 
 static void
@@ -179,7 +196,9 @@ way_refused(void *context, struct xf_delivery *delivery, const struct xf_leg *le
 			.sink = xf_str(sink),
 			.reason = xf_str(reason),
 			.attempts = leg->failures > 0 ? leg->failures : leg->attempts + 1u,
-			.first_ms = xf_wall_ms() - (int64_t)(inlet->now_ms - delivery->accepted_ms),
+			.first_ms = xf_wall_ms() -
+			            (int64_t)(inlet->now_ms -
+			                      (delivery->job != NULL ? delivery->job->accepted_ms : delivery->accepted_ms)),
 			.reply = delivery->reply,
 			.content_type = delivery->content_type,
 			.message = {
@@ -209,6 +228,7 @@ message_reject(struct xf_inlet *inlet, const struct xf_incoming *message, const 
                const char *reason)
 {
 	const struct xf_letter letter = {
+		.sink = xf_str(inlet->way->setup.replays ? WORKED_ON : ""),
 		.reason = xf_str(reason),
 		.reply = message->reply,
 		.content_type = message->content_type,
@@ -224,28 +244,54 @@ message_reject(struct xf_inlet *inlet, const struct xf_incoming *message, const 
 static uint64_t
 route_open(const struct xf_inlet *inlet)
 {
-	return inlet->way->lanes.open + inlet->late + inlet->parking.count;
+	/* What handlers made of a message is open in the lanes, and what they have, not yet. */
+	return inlet->way->lanes.open + inlet->late + inlet->parking.count + inlet->chain.inside;
+}
+
+static uint64_t
+route_bytes(const struct xf_inlet *inlet)
+{
+	return xf_maker_bytes(&inlet->way->maker) + inlet->chain.bytes;
 }
 
 /* It came before, or the other side of a migration brought it. While that one is under way nobody knows whether it
  * will stand, so the broker keeps this one. */
 static bool
-message_is_duplicate(struct xf_inlet *inlet, const struct xf_delivery *delivery)
+message_is_duplicate(struct xf_inlet *inlet, struct xf_str id, bool id_made, uint64_t handle)
 {
 	enum xf_seen_verdict verdict = XF_SEEN_NEW;
 
-	if (inlet->seen != NULL && !delivery->id_made)
-		verdict = xf_seen_enter(inlet->seen, delivery->id, inlet->now_ms);
+	if (inlet->seen != NULL && !id_made)
+		verdict = xf_seen_enter(inlet->seen, id, inlet->now_ms);
 	if (verdict == XF_SEEN_NEW)
 		return false;
 	if (verdict == XF_SEEN_UNDER_WAY && !inlet->lossy) {
 		xf_count(&inlet->accepted, (uint64_t)-1);
-		settlement_add(inlet, delivery->handle, XF_SETTLE_RETRY, DUPLICATE_RETRY_MS);
+		settlement_add(inlet, handle, XF_SETTLE_RETRY, DUPLICATE_RETRY_MS);
 		return true;
 	}
 	xf_count(&inlet->duplicates, 1);
-	settlement_add(inlet, delivery->handle, XF_SETTLE_ACK, 0);
+	settlement_add(inlet, handle, XF_SETTLE_ACK, 0);
 	return true;
+}
+
+/* To the handlers, and on from there. */
+static void
+message_work(struct xf_inlet *inlet, const struct xf_incoming *message)
+{
+	struct xf_incoming known = *message;
+	struct xf_job *job;
+	char id[28];
+	bool made;
+
+	known.id = xf_maker_id(&inlet->way->maker, message, id);
+	made = known.id.data == id;
+	if (message_is_duplicate(inlet, known.id, made, message->handle))
+		return;
+	job = xf_chain_make(&inlet->chain, &known, false, inlet->now_ms);
+	if (inlet->seen != NULL && !made)
+		job->id = xf_strndup(known.id.data, known.id.len);
+	xf_chain_enter(&inlet->chain, job, inlet->now_ms);
 }
 
 /* On its way, or refused. Returns true where the payload was adopted. */
@@ -267,7 +313,7 @@ message_route(struct xf_inlet *inlet, const struct xf_incoming *message)
 		delivery->replayed = (uint8_t)(1 + XF_REPLAY_ROLE(message->flags));
 		delivery->replayed_to = XF_REPLAY_SINK(message->flags);
 	}
-	if (message_is_duplicate(inlet, delivery)) {
+	if (message_is_duplicate(inlet, delivery->id, delivery->id_made, delivery->handle)) {
 		xf_maker_release(&inlet->way->maker, delivery);
 		return adopted;
 	}
@@ -287,6 +333,15 @@ message_route(struct xf_inlet *inlet, const struct xf_incoming *message)
 	inlet->late_last = delivery;
 	inlet->late++;
 	return adopted;
+}
+
+static bool
+message_go(struct xf_inlet *inlet, const struct xf_incoming *message)
+{
+	if (!xf_chain_any(&inlet->chain))
+		return message_route(inlet, message);
+	message_work(inlet, message);
+	return false;
 }
 
 /* Of the migration that is read: the message itself is on the other side. */
@@ -314,22 +369,24 @@ lossy_has_room(struct xf_inlet *inlet)
 	struct xf_way *way = inlet->way;
 	uint64_t waited;
 
-	if (!xf_way_is_full(way, route_open(inlet))) {
+	if (!xf_way_is_full(way, route_open(inlet), route_bytes(inlet))) {
 		inlet->full_at = 0;
 		return true;
 	}
 	if (inlet->full_at == 0)
 		inlet->full_at = xf_now_ms();
-	while (xf_way_is_full(way, route_open(inlet))) {
+	while (xf_way_is_full(way, route_open(inlet), route_bytes(inlet))) {
 		waited = xf_now_ms() - inlet->full_at;
 		if (!xf_way_spools(way) || atomic_load_explicit(&inlet->hold, memory_order_relaxed) || waited >= LOSSY_WAIT_MS)
 			return false;
-		xf_way_press(way, waited >= LOSSY_HUNG_MS ? XF_ASIDE_ALL : XF_ASIDE_QUEUED);
-		if (xf_way_out(way) == 0)
+		if (inlet->chain.inside < way->lanes.open) /* else the handlers have the room */
+			xf_way_press(way, waited >= LOSSY_HUNG_MS ? XF_ASIDE_ALL : XF_ASIDE_QUEUED);
+		if (xf_way_out(way) == 0 && inlet->chain.inside == 0)
 			return false;
 		xf_sleep_ms(1);
 		xf_way_look(way);
 		legs_take(inlet);
+		xf_chain_follow(&inlet->chain, way->now_ms);
 		xf_way_follow(way);
 		xf_way_flush(way);
 	}
@@ -348,7 +405,7 @@ message_accept(struct xf_inlet *inlet, const struct xf_incoming *message)
 
 	xf_count(&inlet->accepted, 1);
 	if (inlet->counted)
-		return message_route(inlet, message);
+		return message_go(inlet, message);
 	if (message->flags & XF_MESSAGE_REDELIVERED)
 		xf_count(&inlet->redelivered, 1);
 	if (!inlet->arrival.plain) {
@@ -384,7 +441,7 @@ message_accept(struct xf_inlet *inlet, const struct xf_incoming *message)
 		settlement_add(inlet, message->handle, XF_SETTLE_ACK, 0);
 		return false;
 	}
-	return message_route(inlet, message);
+	return message_go(inlet, message);
 }
 
 void
@@ -459,6 +516,96 @@ static const struct xf_endpoint_calls inlet_calls = {
 	.sight = inlet_sight,
 };
 
+/* ---- What handlers made of it ------------------------------------------------------------------------ */
+
+static void
+job_id_leave(struct xf_inlet *inlet, const struct xf_job *job, bool done)
+{
+	if (job->id != NULL && inlet->seen != NULL)
+		xf_seen_leave(inlet->seen, xf_str(job->id), done, inlet->now_ms);
+}
+
+static uint16_t
+chain_bucket(void *context, const struct xf_incoming *message)
+{
+	return xf_maker_bucket(&((struct xf_inlet *)context)->way->maker, message);
+}
+
+/* As it was given, and once, however many of what was made of it are refused: whoever sends the letter again has it go through all
+ * handlers. */
+static uint8_t
+chain_refuse(void *context, struct xf_job *job, const char *reason)
+{
+	struct xf_inlet *inlet = context;
+	const struct xf_letter letter = {
+		.number = job->letter,
+		.reason = xf_str(reason),
+		.attempts = job->failures > 0 ? job->failures : 1,
+		.first_ms = xf_wall_ms() - (int64_t)(inlet->now_ms - job->accepted_ms),
+		.reply = job->given.reply,
+		.content_type = job->given.content_type,
+		.message = {
+			.subject = job->given.subject,
+			.id = job->given.id,
+			.key = job->given.key,
+			.payload = {job->given.payload, job->given.payload_size},
+			.headers = job->given.headers,
+			.header_count = job->given.header_count,
+		},
+	};
+
+	if (!job->kept)
+		job->kept = reject_keep(inlet, letter);
+	return job->kept ? XF_REFUSED_KEPT : XF_REFUSED_NOT_KEPT;
+}
+
+static void
+chain_deliver(void *context, struct xf_job *job)
+{
+	struct xf_inlet *inlet = context;
+	const char *wrong = job->message_block != NULL ? xf_accept_check(&job->message, inlet->way->setup.server) : NULL;
+	struct xf_delivery *delivery = NULL;
+	struct xf_fields fields;
+	struct xf_error error;
+
+	if (wrong == NULL) {
+		delivery = xf_way_make(inlet->way, &job->message, &fields, &error);
+		wrong = error.text;
+	}
+	if (delivery == NULL) {
+		uint8_t refused = chain_refuse(inlet, job, wrong);
+
+		if (refused > job->refused)
+			job->refused = refused;
+		return;
+	}
+	delivery->job = job;
+	/* Of several the letter stays until all of them have arrived, and what is refused of them is another. */
+	delivery->letter = job->several ? 0 : job->letter;
+	job->under_way++;
+	xf_way_accept(inlet->way, delivery);
+}
+
+static void
+chain_settle(void *context, struct xf_job *job)
+{
+	struct xf_inlet *inlet = context;
+
+	if (job->letter != 0) {
+		letter_settle(inlet, job->letter, job->refused);
+		return;
+	}
+	job_id_leave(inlet, job, job->refused == XF_REFUSED_NOT);
+	source_settle(inlet, job->handle, job->refused);
+}
+
+static const struct xf_chain_ops chain_ops = {
+	.bucket = chain_bucket,
+	.deliver = chain_deliver,
+	.refuse = chain_refuse,
+	.settle = chain_settle,
+};
+
 /* ---- The loop ------------------------------------------------------------------------------------ */
 
 static void
@@ -504,9 +651,11 @@ delivery_remake(struct xf_inlet *inlet, struct xf_way *old, struct xf_delivery *
 		again->replayed = delivery->replayed;
 		again->replayed_to = delivery->replayed_to;
 		again->letter = delivery->letter;
+		again->job = delivery->job;
 	} else {
 		const struct xf_letter letter = {
 			.number = delivery->letter,
+			.sink = xf_str(delivery->job != NULL ? WORKED_ON : ""),
 			.reason = xf_str(error.text),
 			.reply = message.reply,
 			.content_type = message.content_type,
@@ -547,6 +696,27 @@ parked_remake(void *context, struct xf_delivery *delivery)
 	return again;
 }
 
+/* In a reload handlers give back what they have, in time for the new way. */
+static void
+chain_follow(struct xf_inlet *inlet)
+{
+	bool hold = atomic_load_explicit(&inlet->hold, memory_order_relaxed);
+
+	xf_chain_hold(&inlet->chain, hold);
+	if (hold && inlet->chain.given > 0 && atomic_load(&inlet->next) != NULL)
+		xf_chain_cancel(&inlet->chain);
+	xf_chain_follow(&inlet->chain, inlet->now_ms);
+}
+
+/* Those of the way of now. */
+static void
+handlers_set(struct xf_inlet *inlet)
+{
+	const struct xf_conf_route *route = inlet->way->setup.route;
+
+	xf_chain_set(&inlet->chain, inlet->way->setup.handlers, route->order, &route->retry, inlet->now_ms);
+}
+
 /* No leg is out, and the source has had its turn. The old way is left in next. */
 static void
 way_swap(struct xf_inlet *inlet)
@@ -554,7 +724,7 @@ way_swap(struct xf_inlet *inlet)
 	struct xf_way *old = inlet->way, *next = atomic_load(&inlet->next);
 	struct xf_delivery *late = inlet->late_first;
 
-	if (next == NULL || xf_way_out(old) > 0 || !atomic_load(&inlet->held))
+	if (next == NULL || xf_way_out(old) > 0 || !atomic_load(&inlet->held) || inlet->chain.given > 0)
 		return;
 	xf_way_inherit(next, old);
 	pthread_mutex_lock(&inlet->way_lock);
@@ -576,6 +746,8 @@ way_swap(struct xf_inlet *inlet)
 		late = after;
 	}
 	xf_parking_remake(&inlet->parking, parked_remake, &(struct remaking){inlet, old});
+	handlers_set(inlet);
+	chain_follow(inlet);
 	atomic_store(&inlet->next, old);
 	atomic_store(&inlet->swapped, true);
 }
@@ -593,6 +765,9 @@ open_extend(struct xf_inlet *inlet)
 	if (inlet->now_ms < inlet->extend_at)
 		return;
 	for (struct xf_delivery *at = inlet->way->lanes.oldest; at != NULL; at = at->newer)
+		if (at->letter == 0 && at->job == NULL)
+			settlement_add(inlet, at->handle, XF_SETTLE_EXTEND, 0);
+	for (const struct xf_job *at = inlet->chain.first; at != NULL; at = at->newer)
 		if (at->letter == 0)
 			settlement_add(inlet, at->handle, XF_SETTLE_EXTEND, 0);
 	for (const struct xf_parked *at = inlet->parking.first; at != NULL; at = at->next)
@@ -618,7 +793,7 @@ static void
 credit_set(struct xf_inlet *inlet, struct xf_work *work)
 {
 	const struct xf_conf_route *route = inlet->way->setup.route;
-	uint64_t bytes = xf_maker_bytes(&inlet->way->maker), bytes_max = route->max_in_flight_bytes;
+	uint64_t bytes = route_bytes(inlet), bytes_max = route->max_in_flight_bytes;
 	uint64_t open = route_open(inlet), open_max = xf_way_open_max(inlet->way);
 	bool hold = atomic_load_explicit(&inlet->hold, memory_order_relaxed);
 
@@ -637,10 +812,13 @@ static bool
 letter_is_open(const struct xf_inlet *inlet, uint64_t number)
 {
 	const struct xf_delivery *at = inlet->way->lanes.oldest;
+	const struct xf_job *job = inlet->chain.first;
 
 	while (at != NULL && at->letter != number)
 		at = at->newer;
-	return at != NULL;
+	while (job != NULL && job->letter != number)
+		job = job->newer;
+	return at != NULL || job != NULL;
 }
 
 static bool
@@ -650,7 +828,7 @@ letters_have_room(const struct xf_inlet *inlet)
 	       !atomic_load_explicit(&inlet->draining, memory_order_relaxed) &&
 	       !atomic_load_explicit(&inlet->hold, memory_order_relaxed) &&
 	       route_open(inlet) < xf_way_open_max(inlet->way) &&
-	       xf_maker_bytes(&inlet->way->maker) < inlet->way->setup.route->max_in_flight_bytes;
+	       route_bytes(inlet) < inlet->way->setup.route->max_in_flight_bytes;
 }
 
 /* As far as there is room here: the store may be full, and has more of it then. Few, since each is read from the disk. */
@@ -660,20 +838,24 @@ letters_take(struct xf_inlet *inlet)
 	uint64_t number;
 
 	for (int i = 0; i < LETTERS_TURN && letters_have_room(inlet) && xf_redelivery_next(&inlet->redelivery, &number); i++) {
-		struct xf_delivery *delivery;
 		struct xf_letter letter = {.number = number, .attempts = 1};
-		char *reason = NULL;
+		struct xf_redelivered again;
 
 		if (letter_is_open(inlet, number))
 			continue;
-		delivery = xf_redelivery_make(&inlet->redelivery, number, inlet->way, &reason);
-		letter.reason = xf_str(reason);
-		if (delivery != NULL) {
+		again = xf_redelivery_make(&inlet->redelivery, number, inlet->way, &inlet->chain);
+		letter.reason = xf_str(again.reason);
+		letter.sink = xf_str(again.sink);
+		if (again.job != NULL) {
 			xf_count(&inlet->accepted, 1);
-			xf_way_accept(inlet->way, delivery);
-		} else if (reason != NULL && reject_keep(inlet, letter))
+			xf_chain_enter(&inlet->chain, again.job, inlet->now_ms);
+		} else if (again.delivery != NULL) {
 			xf_count(&inlet->accepted, 1);
-		free(reason);
+			xf_way_accept(inlet->way, again.delivery);
+		} else if (again.reason != NULL && reject_keep(inlet, letter))
+			xf_count(&inlet->accepted, 1);
+		free(again.reason);
+		free(again.sink);
 	}
 }
 
@@ -682,9 +864,12 @@ numbers_publish(struct xf_inlet *inlet)
 {
 	const struct xf_lanes *lanes = &inlet->way->lanes;
 
-	atomic_store_explicit(&inlet->bytes, xf_maker_bytes(&inlet->way->maker), memory_order_relaxed);
-	atomic_store_explicit(&inlet->oldest_ms, lanes->oldest != NULL ? lanes->oldest->accepted_ms : 0,
-	                      memory_order_relaxed);
+	uint64_t oldest_ms = lanes->oldest != NULL ? lanes->oldest->accepted_ms : 0;
+
+	if (inlet->chain.first != NULL && (oldest_ms == 0 || inlet->chain.first->accepted_ms < oldest_ms))
+		oldest_ms = inlet->chain.first->accepted_ms;
+	atomic_store_explicit(&inlet->bytes, route_bytes(inlet), memory_order_relaxed);
+	atomic_store_explicit(&inlet->oldest_ms, oldest_ms, memory_order_relaxed);
 	atomic_store_explicit(&inlet->in_flight, route_open(inlet), memory_order_relaxed);
 	/* What is parked its broker has still, and the other side may not come to its end any more; what was read back and can
 	 * go nowhere, its spool. */
@@ -701,6 +886,10 @@ wait_limit(const struct xf_inlet *inlet, struct xf_work *work)
 
 	if (xf_way_wants(inlet->way) < until)
 		until = xf_way_wants(inlet->way);
+	if (inlet->chain.tick_at < until)
+		until = inlet->chain.tick_at;
+	if (!inlet->chain.held && inlet->chain.ready_first != NULL)
+		until = inlet->now_ms;
 	if (inlet->extend_at != 0 && inlet->extend_at < until)
 		until = inlet->extend_at;
 	if (inlet->settlements.full && inlet->settlements.look_at < until)
@@ -718,6 +907,7 @@ inlet_turn(struct xf_runner *runner, struct xf_work *work)
 	xf_way_look(inlet->way);
 	inlet->now_ms = inlet->way->now_ms;
 	legs_take(inlet);
+	chain_follow(inlet);
 	way_swap(inlet);
 	xf_parking_follow(&inlet->parking, route_open(inlet), xf_way_open_max(inlet->way), inlet->now_ms, inlet->runner.name,
 	                  delivery_go, inlet);
@@ -741,11 +931,11 @@ inlet_turn(struct xf_runner *runner, struct xf_work *work)
 	if (hold)
 		atomic_store(&inlet->held, true);
 	/* What is open where no sink is up waits for nothing but the new way. */
-	atomic_store(&inlet->quiet, hold && xf_way_out(inlet->way) == 0 &&
+	atomic_store(&inlet->quiet, hold && xf_way_out(inlet->way) == 0 && inlet->chain.given == 0 &&
 	                                    (inlet->way->lanes.open == 0 || inlet->way->lanes.up == 0));
 	wait_limit(inlet, work);
 	/* Where something came there may be more. */
-	return xf_read(&inlet->accepted) != before && inlet->way->lanes.open < xf_way_open_max(inlet->way);
+	return xf_read(&inlet->accepted) != before && route_open(inlet) < xf_way_open_max(inlet->way);
 }
 
 static void
@@ -759,11 +949,14 @@ static void
 seen_forget(struct xf_inlet *inlet)
 {
 	for (const struct xf_delivery *at = inlet->way->lanes.oldest; at != NULL; at = at->newer)
-		id_leave(inlet, at, false);
+		if (at->job == NULL)
+			id_leave(inlet, at, false);
 	for (const struct xf_delivery *at = inlet->late_first; at != NULL; at = at->waiting_next)
 		id_leave(inlet, at, false);
 	for (const struct xf_parked *at = inlet->parking.first; at != NULL; at = at->next)
 		id_leave(inlet, at->delivery, false);
+	for (const struct xf_job *at = inlet->chain.first; at != NULL; at = at->newer)
+		job_id_leave(inlet, at, false);
 }
 
 static void
@@ -774,6 +967,7 @@ inlet_thread_stop(struct xf_runner *runner)
 	legs_take(inlet);
 	xf_way_flush(inlet->way);
 	settlements_flush(inlet);
+	xf_chain_cancel(&inlet->chain); /* while its jobs are there; those with a thread do so when that ends */
 	seen_forget(inlet);
 	inlet->ops->stop(runner->instance);
 	numbers_publish(inlet);
@@ -816,6 +1010,8 @@ xf_inlet_create(char *name, const struct xf_inlet_setup *setup, struct xf_error 
 	inlet->all_subjects = strcmp(source->subject, ">") == 0;
 	xf_arrival_init(&inlet->arrival, source);
 	inlet->way = xf_inlet_way(inlet, &setup->way);
+	xf_chain_init(&inlet->chain, &chain_ops, inlet, &inlet->runner.inbox);
+	handlers_set(inlet);
 	*info = (struct xf_endpoint_info){
 		.struct_size = sizeof(*info),
 		.max_in_flight = setup->way.route->max_in_flight,
@@ -867,6 +1063,7 @@ xf_inlet_destroy(struct xf_inlet **pointer)
 	xf_parking_fini(&inlet->parking);
 	xf_arrival_fini(&inlet->arrival);
 	xf_way_destroy(&inlet->way);
+	xf_chain_fini(&inlet->chain);
 	other = atomic_load(&inlet->next); /* it was to go over, and did not come to */
 	xf_way_destroy(&other);
 	if (inlet->runner.instance != NULL)

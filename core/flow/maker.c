@@ -208,8 +208,9 @@ draft_address(struct xf_maker *maker, struct xf_draft *draft, struct xf_error *e
 	return XF_OK;
 }
 
-enum xf_status
-xf_maker_draft(struct xf_maker *maker, const struct xf_incoming *message, struct xf_draft *draft, struct xf_error *error)
+/* What it is known by; its id may be none. */
+static void
+draft_fields(const struct xf_maker *maker, const struct xf_incoming *message, struct xf_draft *draft)
 {
 	draft->fields = (struct xf_fields){
 		.subject = message->subject,
@@ -220,12 +221,39 @@ xf_maker_draft(struct xf_maker *maker, const struct xf_incoming *message, struct
 		.header_count = message->header_count,
 	};
 	own_find(maker, message, &draft->own);
-	if (draft->own.hops >= HOPS_MAX)
-		return xf_error_set(error, "it has passed %d crossfade servers: this is a loop", HOPS_MAX);
 	if (draft->own.id.len > 0)
 		draft->fields.id = draft->own.id;
 	if (draft->own.key.len > 0)
 		draft->fields.key = draft->own.key;
+}
+
+struct xf_str
+xf_maker_id(struct xf_maker *maker, const struct xf_incoming *message, char id[28])
+{
+	struct xf_own_headers own;
+
+	own_find(maker, message, &own);
+	if (own.id.len > 0)
+		return own.id;
+	return message->id.len > 0 ? message->id : id_make(maker, id);
+}
+
+uint16_t
+xf_maker_bucket(struct xf_maker *maker, const struct xf_incoming *message)
+{
+	struct xf_draft draft = {.bucket = 0};
+	struct xf_error error;
+
+	draft_fields(maker, message, &draft);
+	return draft_place(maker, &draft, &error) == XF_OK ? draft.bucket : 0;
+}
+
+enum xf_status
+xf_maker_draft(struct xf_maker *maker, const struct xf_incoming *message, struct xf_draft *draft, struct xf_error *error)
+{
+	draft_fields(maker, message, draft);
+	if (draft->own.hops >= HOPS_MAX)
+		return xf_error_set(error, "it has passed %d crossfade servers: this is a loop", HOPS_MAX);
 	if (draft->fields.id.len == 0)
 		draft->fields.id = id_make(maker, draft->id);
 	if (draft_place(maker, draft, error) != XF_OK)

@@ -71,6 +71,11 @@ void xf_maker_fini(struct xf_maker *maker);
 enum xf_status xf_maker_draft(struct xf_maker *maker, const struct xf_incoming *message, struct xf_draft *draft,
                               struct xf_error *error);
 
+/* What MESSAGE is known by: its own id, or one made in ID. */
+struct xf_str xf_maker_id(struct xf_maker *maker, const struct xf_incoming *message, char id[28]);
+/* The bucket of MESSAGE; one whose key cannot be told is in the first. */
+uint16_t xf_maker_bucket(struct xf_maker *maker, const struct xf_incoming *message);
+
 /* Where delivery->release is set the payload was adopted: it is the source's until then. */
 struct xf_delivery *xf_maker_make(struct xf_maker *maker, const struct xf_incoming *message,
                                   const struct xf_draft *draft);

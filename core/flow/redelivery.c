@@ -100,14 +100,14 @@ xf_redelivery_next(struct xf_redelivery *redelivery, uint64_t *number)
 /* What is read from the store, which may not be called meanwhile. */
 struct reading {
 	struct xf_way *way;
-	struct xf_delivery *delivery;
-	char *reason;
+	struct xf_chain *chain;
+	struct xf_redelivered made;
 };
 
 static void
 letter_make(void *context, const struct xf_letter *letter)
 {
-	const struct xf_incoming message = {
+	struct xf_incoming message = {
 		.subject = letter->message.subject,
 		.id = letter->message.id,
 		.key = letter->message.key,
@@ -120,30 +120,38 @@ letter_make(void *context, const struct xf_letter *letter)
 		.time_ms = letter->first_ms,
 	};
 	struct reading *reading = context;
+	struct xf_redelivered *made = &reading->made;
 	const char *wrong = xf_accept_check(&message, reading->way->setup.server);
 	struct xf_fields fields;
 	struct xf_error error;
+	char id[28];
 
-	if (wrong == NULL) {
-		reading->delivery = xf_way_make(reading->way, &message, &fields, &error);
-		wrong = reading->delivery == NULL ? error.text : NULL;
+	if (wrong == NULL && xf_chain_any(reading->chain) && letter->sink.len == 0) {
+		message.id = xf_maker_id(&reading->way->maker, &message, id);
+		made->job = xf_chain_make(reading->chain, &message, true, reading->way->now_ms);
+		made->job->letter = letter->number;
+		return;
 	}
-	if (wrong != NULL)
-		reading->reason = xf_strdup(wrong);
-	else
-		reading->delivery->letter = letter->number;
+	if (wrong == NULL) {
+		made->delivery = xf_way_make(reading->way, &message, &fields, &error);
+		wrong = made->delivery == NULL ? error.text : NULL;
+	}
+	if (wrong != NULL) {
+		made->reason = xf_strdup(wrong);
+		made->sink = xf_strndup(letter->sink.data, letter->sink.len);
+	} else
+		made->delivery->letter = letter->number;
 }
 
-struct xf_delivery *
-xf_redelivery_make(struct xf_redelivery *redelivery, uint64_t number, struct xf_way *way, char **reason)
+struct xf_redelivered
+xf_redelivery_make(struct xf_redelivery *redelivery, uint64_t number, struct xf_way *way, struct xf_chain *chain)
 {
-	struct reading reading = {.way = way};
+	struct reading reading = {.way = way, .chain = chain};
 	struct xf_error error;
 
 	if (xf_letters_get(redelivery->letters, number, letter_make, &reading, &error) != XF_OK)
 		xf_log(XF_LOG_ERROR, redelivery->name, "dead letter %" PRIu64 " is not delivered: %s", number, error.text);
-	*reason = reading.reason;
-	return reading.delivery;
+	return reading.made;
 }
 
 void

@@ -35,8 +35,17 @@ void xf_redelivery_move(struct xf_redelivery *to, struct xf_redelivery *from);
 
 /* The next one that is wanted; false: there is none. */
 bool xf_redelivery_next(struct xf_redelivery *redelivery, uint64_t *number);
-/* That letter, made by WAY. NULL: there is none any more, or with REASON, to be freed, it can go nowhere. Blocks on the disk. */
-struct xf_delivery *xf_redelivery_make(struct xf_redelivery *redelivery, uint64_t number, struct xf_way *way, char **reason);
+/* What became of a letter: one of the first two, or none where it is there no more, or a reason. */
+struct xf_redelivered {
+	struct xf_delivery *delivery; /* it goes to the sinks: one of them had refused it, or there are no handlers */
+	struct xf_job *job;           /* it is to enter the chain */
+	char *reason;                 /* why it can go nowhere; on the heap */
+	char *sink;                   /* with that: whose it was; on the heap */
+};
+
+/* That letter, made by WAY, or a job of CHAIN. Blocks on the disk. */
+struct xf_redelivered xf_redelivery_make(struct xf_redelivery *redelivery, uint64_t number, struct xf_way *way,
+                                         struct xf_chain *chain);
 /* It stands where it had to go. */
 void xf_redelivery_arrived(struct xf_redelivery *redelivery, uint64_t number);
 /* What has arrived leaves the store; where that fails it stays, and may be delivered again. Blocks on the disk where there is some. */

@@ -60,6 +60,21 @@ outlets_create(struct xf_route *route, struct xf_error *error)
 	return XF_OK;
 }
 
+static enum xf_status
+handlers_create(struct xf_route *route, struct xf_error *error)
+{
+	struct xf_handlers *handlers = &route->handlers;
+
+	for (size_t i = 0; i < route->conf->handler_count; i++) {
+		handlers->list[i] = xf_handler_create(&route->conf->handlers[i], route->conf->name,
+		                                      route->holder->conf->server.name, error);
+		if (handlers->list[i] == NULL)
+			return XF_FAILED;
+		handlers->count++;
+	}
+	return XF_OK;
+}
+
 static void
 way_setup_fill(const struct xf_route *route, struct xf_way_setup *setup)
 {
@@ -69,6 +84,7 @@ way_setup_fill(const struct xf_route *route, struct xf_way_setup *setup)
 		.route = route->conf,
 		.server = &route->holder->conf->server,
 		.migration = route->migration,
+		.handlers = &route->handlers,
 	};
 	for (unsigned i = 0; i < route->outlet_count; i++) {
 		const struct xf_outlet *outlet = route->outlets[i];
@@ -149,6 +165,8 @@ source_create(struct xf_route *route, const struct xf_route_setup *setup, size_t
 	}
 	way_setup_fill(route, &inlet.way);
 	inlet.way.accepts = source->accepts;
+	if (source->accepts != NULL)
+		inlet.way.handlers = NULL; /* whoever reads it back hands it to them */
 	if (kept != NULL) {
 		free(name);
 		source->kept = true;
@@ -201,6 +219,8 @@ reader_create(struct xf_route *route, const struct xf_route_setup *setup, struct
 	kept = reader_kept(setup->from, route, index);
 	way_setup_fill(route, &inlet.way);
 	inlet.way.replays = replays;
+	if (replays)
+		inlet.way.handlers = NULL; /* it has been through them */
 	if (kept == NULL)
 		return inlet_create(route, source, name, &inlet, error);
 	free(name);
@@ -282,6 +302,8 @@ xf_route_create(const struct xf_route_setup *setup, struct xf_error *error)
 	route->sources = xf_alloc_array(2 * route->conf->source_count + XF_CONF_SINKS_MAX, sizeof(*route->sources));
 	knowledge_set(route, setup);
 	status = outlets_create(route, error);
+	if (status == XF_OK)
+		status = handlers_create(route, error);
 	for (size_t i = 0; status == XF_OK && i < route->conf->source_count; i++) {
 		route->source_count++;
 		status = source_create(route, setup, i, error);
@@ -301,6 +323,8 @@ xf_route_destroy(struct xf_route **pointer)
 	if (route == NULL)
 		return;
 	*pointer = NULL;
+	for (size_t i = 0; i < route->handlers.count; i++)
+		xf_handler_stop(route->handlers.list[i]);
 	for (size_t i = 0; i < route->source_count; i++) {
 		struct xf_route_source *source = &route->sources[i];
 
@@ -310,6 +334,8 @@ xf_route_destroy(struct xf_route **pointer)
 		xf_transport_release(route->transports, source->transport);
 		xf_holder_release(&source->holder);
 	}
+	for (size_t i = 0; i < route->handlers.count; i++)
+		xf_handler_destroy(&route->handlers.list[i]);
 	for (unsigned i = 0; i < route->outlet_count; i++) {
 		xf_outlet_destroy(&route->outlets[i]);
 		xf_transport_release(route->transports, route->outlet_transports[i]);
@@ -329,6 +355,8 @@ xf_route_destroy(struct xf_route **pointer)
 void
 xf_route_start_sinks(struct xf_route *route)
 {
+	for (size_t i = 0; i < route->handlers.count; i++)
+		xf_handler_start(route->handlers.list[i]);
 	for (unsigned i = 0; i < route->outlet_count; i++) {
 		if (route->spoolers[i] != NULL)
 			xf_spooler_follow(route->spoolers[i], route->outlets[i]->conf);
@@ -404,6 +432,9 @@ xf_route_end_sinks(struct xf_route *route)
 	for (unsigned i = 0; i < route->outlet_count; i++)
 		for (unsigned c = 0; c < route->outlets[i]->count; c++)
 			xf_runner_end(xf_sink_runner(route->outlets[i]->sinks[c]));
+	for (size_t i = 0; i < route->handlers.count; i++)
+		if (xf_handler_runner(route->handlers.list[i]) != NULL)
+			xf_runner_end(xf_handler_runner(route->handlers.list[i]));
 }
 
 /* ---- Who comes ----------------------------------------------------------------------------------------- */
@@ -417,6 +448,12 @@ runner_next(const struct xf_route *route, size_t *next)
 	if (at < route->source_count)
 		return route->sources[at].inlet != NULL ? xf_inlet_runner(route->sources[at].inlet) : runner_next(route, next);
 	at -= route->source_count;
+	if (at < route->handlers.count) {
+		struct xf_runner *runner = xf_handler_runner(route->handlers.list[at]);
+
+		return runner != NULL ? runner : runner_next(route, next);
+	}
+	at -= route->handlers.count;
 	for (unsigned i = 0; i < route->outlet_count; at -= route->outlets[i++]->count)
 		if (at < route->outlets[i]->count)
 			return xf_sink_runner(route->outlets[i]->sinks[at]);
@@ -656,14 +693,27 @@ xf_route_pause(struct xf_route *route, bool paused)
 		xf_inlet_pause(route->sources[i].inlet, paused); /* what was accepted goes on, out of its spool too */
 }
 
-/* The first endpoint that keeps the route from its work gives the reason. */
+/* The first part that keeps the route from its work gives the reason. */
+static void
+part_judge(struct xf_route_status *status, const char *name, uint32_t state, const char *reason)
+{
+	if (state == XF_STATE_UP || status->reason[0] != '\0')
+		return;
+	snprintf(status->reason, sizeof(status->reason), "%s is %s: %.180s", name,
+	         state == XF_STATE_DOWN ? "down" : "blocked", reason);
+}
+
 static void
 endpoint_judge(struct xf_route_status *status, const struct xf_endpoint_status *endpoint)
 {
-	if (endpoint->state == XF_STATE_UP || status->reason[0] != '\0')
-		return;
-	snprintf(status->reason, sizeof(status->reason), "%s is %s: %.180s", endpoint->name,
-	         endpoint->state == XF_STATE_DOWN ? "down" : "blocked", endpoint->reason);
+	part_judge(status, endpoint->name, endpoint->state, endpoint->reason);
+}
+
+static void
+handler_judge(struct xf_route_status *status, const struct xf_handler_status *handler)
+{
+	if (handler->threaded)
+		part_judge(status, handler->name, handler->state, handler->reason);
 }
 
 /* SPOOLER may be NULL. */
@@ -696,6 +746,7 @@ xf_route_status(const struct xf_route *route, struct xf_route_status *status)
 		.migration = route->migration != NULL ? route->migration->conf->name : NULL,
 		.source_count = conf->source_count,
 		.leg_count = route->outlet_count,
+		.handler_count = route->handlers.count,
 	};
 	status->sources = xf_alloc_array(conf->source_count, sizeof(*status->sources));
 	status->legs = xf_alloc_array(route->outlet_count, sizeof(*status->legs));
@@ -705,6 +756,11 @@ xf_route_status(const struct xf_route *route, struct xf_route_status *status)
 		xf_runner_status(xf_inlet_runner(route->sources[i].inlet), &status->sources[i]);
 		spool_status(route->sources[i].accepts, &status->sources[i], status);
 		endpoint_judge(status, &status->sources[i]);
+	}
+	status->handlers = xf_alloc_array(route->handlers.count, sizeof(*status->handlers));
+	for (size_t i = 0; i < route->handlers.count; i++) {
+		xf_handler_status(route->handlers.list[i], &status->handlers[i]);
+		handler_judge(status, &status->handlers[i]);
 	}
 	enough = any_is_enough(conf) && outlets_up(route) > 0;
 	for (unsigned i = 0; i < route->outlet_count; i++) {
@@ -721,6 +777,8 @@ xf_route_status_fini(struct xf_route_status *status)
 {
 	free(status->sources);
 	free(status->legs);
+	free(status->handlers);
+	status->handlers = NULL;
 	status->sources = NULL;
 	status->legs = NULL;
 }

@@ -9,6 +9,7 @@
 #ifndef XF_FLOW_ROUTE_H
 #define XF_FLOW_ROUTE_H
 
+#include "flow/chain.h"
 #include "flow/inlet.h"
 #include "flow/outlet.h"
 #include "flow/transports.h"
@@ -38,6 +39,7 @@ struct xf_route {
 	struct xf_transport *outlet_transports[XF_CONF_SINKS_MAX];
 	struct xf_spooler *spoolers[XF_CONF_SINKS_MAX]; /* NULL: that sink has none */
 	unsigned outlet_count;
+	struct xf_handlers handlers;
 	struct xf_seen *seen;       /* NULL: duplicates are not looked for */
 	struct xf_backlog *backlog; /* NULL: no drain_first */
 	bool borrows;               /* these two are of the route that it takes over from, or that has taken over */

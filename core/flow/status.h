@@ -52,6 +52,19 @@ struct xf_leg_status {
 	struct xf_histogram_snapshot publish; /* taken by the plugin to confirmed */
 };
 
+/* A handler, at its place in the route. At rest: taken = passed + dropped + failed + delayed + refused + cancelled + held. */
+struct xf_handler_status {
+	const char *name; /* "orders/filter" */
+	const char *plugin;
+	bool threaded;    /* it has a thread, and with it: */
+	uint32_t state;   /* XF_STATE_* */
+	char reason[256];
+	uint64_t taken;
+	uint64_t passed, dropped, failed, delayed, refused;
+	uint64_t cancelled; /* taken back: time-outs, and reloads */
+	uint64_t violations;
+};
+
 struct xf_route_status {
 	const char *name;
 	const char *promise;
@@ -74,6 +87,8 @@ struct xf_route_status {
 	struct xf_histogram_snapshot handover; /* how long a moving lane was held */
 	size_t source_count;
 	struct xf_endpoint_status *sources;
+	size_t handler_count;
+	struct xf_handler_status *handlers;
 	size_t leg_count; /* 1, or old and new */
 	struct xf_leg_status *legs;
 };

@@ -332,11 +332,11 @@ xf_way_spools(const struct xf_way *way)
 }
 
 bool
-xf_way_is_full(const struct xf_way *way, uint64_t open)
+xf_way_is_full(const struct xf_way *way, uint64_t open, uint64_t bytes)
 {
 	const struct xf_conf_route *route = way->setup.route;
 
-	return open >= route->max_in_flight || xf_maker_bytes(&way->maker) >= route->max_in_flight_bytes;
+	return open >= route->max_in_flight || bytes >= route->max_in_flight_bytes;
 }
 
 uint32_t

@@ -11,6 +11,7 @@
 #ifndef XF_FLOW_WAY_H
 #define XF_FLOW_WAY_H
 
+#include "flow/chain.h"
 #include "flow/lanes.h"
 #include "flow/maker.h"
 #include "flow/migration.h"
@@ -26,6 +27,7 @@ struct xf_way_setup {
 	const struct xf_conf_endpoint *sink_conf[XF_CONF_SINKS_MAX]; /* a migration's old and new; those that are not there NULL */
 	struct xf_sink *sinks[XF_PIPES_MAX]; /* each one's connections (xf_sink_connections()), one behind the other */
 	struct xf_spooler *spoolers[XF_CONF_SINKS_MAX]; /* NULL: that sink has none */
+	const struct xf_handlers *handlers; /* what comes goes through them first; NULL: none */
 	struct xf_spooler *accepts; /* all goes to this spool alone, and is settled there; another way reads it back; NULL: none */
 	bool replays; /* what comes is read from a spool: it is one leg of a message, and goes into none */
 };
@@ -116,7 +118,7 @@ uint32_t xf_way_open_max(const struct xf_way *way);
 bool xf_way_spools(const struct xf_way *way);
 
 /* Whether it has as much as it may. */
-bool xf_way_is_full(const struct xf_way *way, uint64_t open);
+bool xf_way_is_full(const struct xf_way *way, uint64_t open, uint64_t bytes);
 
 /* Legs that are out: sent and not back; and of those the ones that a spool has, which come back by themselves. */
 uint32_t xf_way_out(const struct xf_way *way);

@@ -63,9 +63,12 @@ struct plugin {
 	struct plugin *next;
 	struct module *module;
 	const struct xf_class *theirs; /* what it was made from */
-	struct xf_transport_class class;
+	struct xf_class head; /* of the one below that it is */
+	struct xf_transport_class transport;
 	struct xf_source_ops source;
 	struct xf_sink_ops sink;
+	struct xf_handler_class handler;
+	struct xf_handler_ops handler_ops;
 };
 
 /* One that no file holds. */
@@ -376,7 +379,7 @@ entry_check(const struct xf_entry *theirs, struct xf_entry *entry, struct xf_err
 	if (sanitizers_check(entry->build_flags, error) != XF_OK)
 		return XF_FAILED;
 	if (entry->classes == NULL || entry->classes[0] == NULL)
-		return xf_error_set(error, "describes no class; expected at least one transport");
+		return xf_error_set(error, "describes no class; expected at least one transport or handler");
 	for (size_t i = 0; entry->classes[i] != NULL; i++) {
 		const struct xf_class *class = entry->classes[i];
 
@@ -559,7 +562,7 @@ source_seal(struct plugin *plugin, const struct xf_source_ops *theirs, struct xf
 	REQUIRE(ops, "its source", settle);
 	REQUIRE(ops, "its source", stop);
 	REQUIRE(ops, "its source", destroy);
-	plugin->class.source = ops;
+	plugin->transport.source = ops;
 	return XF_OK;
 }
 
@@ -581,24 +584,22 @@ sink_seal(struct plugin *plugin, const struct xf_sink_ops *theirs, struct xf_err
 	REQUIRE(ops, "its sink", publish);
 	REQUIRE(ops, "its sink", stop);
 	REQUIRE(ops, "its sink", destroy);
-	plugin->class.sink = ops;
+	plugin->transport.sink = ops;
 	return XF_OK;
 }
 
 static enum xf_status
-plugin_seal(struct xf_catalogue *catalogue, struct plugin *plugin, const struct xf_class *theirs,
-            struct xf_error *error)
+transport_seal(struct xf_catalogue *catalogue, struct plugin *plugin, const struct xf_class *theirs, struct xf_error *error)
 {
-	struct xf_transport_class *class = &plugin->class;
+	struct xf_transport_class *class = &plugin->transport;
 	const struct xf_source_ops *source;
 	const struct xf_sink_ops *sink;
 
 	if (size_check("its class", theirs->struct_size, SIZE_UP_TO(struct xf_transport_class, sink), error) != XF_OK)
 		return XF_FAILED;
 	size_copy(class, sizeof(*class), theirs, theirs->struct_size);
+	class->head = plugin->head;
 	class->head.struct_size = sizeof(*class);
-	if (class->head.summary == NULL)
-		class->head.summary = "";
 	source = class->source;
 	sink = class->sink;
 	class->source = NULL;
@@ -613,8 +614,45 @@ plugin_seal(struct xf_catalogue *catalogue, struct plugin *plugin, const struct 
 	    table_seal(catalogue, class->source_options, "source options", 0, &class->source_options, error) != XF_OK ||
 	    table_seal(catalogue, class->sink_options, "sink options", 0, &class->sink_options, error) != XF_OK)
 		return XF_FAILED;
-	plugin->theirs = theirs;
 	return XF_OK;
+}
+
+static enum xf_status
+handler_seal(struct xf_catalogue *catalogue, struct plugin *plugin, const struct xf_class *theirs, struct xf_error *error)
+{
+	struct xf_handler_class *class = &plugin->handler;
+	struct xf_handler_ops *ops = &plugin->handler_ops;
+
+	if (size_check("its class", theirs->struct_size, SIZE_UP_TO(struct xf_handler_class, ops), error) != XF_OK)
+		return XF_FAILED;
+	size_copy(class, sizeof(*class), theirs, theirs->struct_size);
+	class->head = plugin->head;
+	class->head.struct_size = sizeof(*class);
+	if (class->ops == NULL)
+		return xf_error_set(error, "has no ops");
+	if (size_check("its ops", class->ops->struct_size, SIZE_UP_TO(struct xf_handler_ops, destroy), error) != XF_OK)
+		return XF_FAILED;
+	size_copy(ops, sizeof(*ops), class->ops, class->ops->struct_size);
+	ops->struct_size = sizeof(*ops);
+	REQUIRE(ops, "its handler", create);
+	REQUIRE(ops, "its handler", process);
+	REQUIRE(ops, "its handler", destroy);
+	if (ops->work != NULL)
+		REQUIRE(ops, "its handler", cancel);
+	class->ops = ops;
+	return table_seal(catalogue, class->options, "options", 0, &class->options, error);
+}
+
+static enum xf_status
+plugin_seal(struct xf_catalogue *catalogue, struct plugin *plugin, const struct xf_class *theirs,
+            struct xf_error *error)
+{
+	plugin->head = *theirs;
+	if (plugin->head.summary == NULL)
+		plugin->head.summary = "";
+	plugin->theirs = theirs;
+	return theirs->kind == XF_KIND_HANDLER ? handler_seal(catalogue, plugin, theirs, error)
+	                                       : transport_seal(catalogue, plugin, theirs, error);
 }
 
 /* ---- Loading ------------------------------------------------------------------------------ */
@@ -682,36 +720,50 @@ module_get(struct xf_catalogue *catalogue, const char *path, struct xf_error *er
 	return module;
 }
 
-/* Class NAME of the transports in the module; without a name, the only one. */
+/* "a transport" or "a handler" */
+static const char *
+kind_text(uint32_t kind)
+{
+	switch (kind) {
+	case XF_KIND_TRANSPORT:
+		return "a transport";
+	case XF_KIND_HANDLER:
+		return "a handler";
+	default:
+		return "of a kind that this crossfade does not know";
+	}
+}
+
+/* Class NAME of KIND in the module; without a name, the only one. */
 static const struct xf_class *
-class_find(const struct module *module, const char *name, bool only, struct xf_error *error)
+class_find(const struct module *module, uint32_t kind, const char *name, bool only, struct xf_error *error)
 {
 	const struct xf_class *found = NULL, *other = NULL;
-	size_t transports = 0;
+	const char *word = xf_plugin_kind_name(kind);
+	size_t count = 0;
 
 	for (size_t i = 0; module->entry.classes[i] != NULL; i++) {
 		const struct xf_class *class = module->entry.classes[i];
 
 		if (name != NULL && strcmp(class->name, name) == 0) {
-			if (class->kind == XF_KIND_TRANSPORT)
+			if (class->kind == kind)
 				return class;
-			xf_error_set(error, "class '%.64s' is %s; expected a transport", class->name,
-			             class->kind == XF_KIND_HANDLER ? "a handler"
-			                                            : "of a kind that this crossfade does not know");
+			xf_error_set(error, "class '%.64s' is %s; expected %s", class->name, kind_text(class->kind),
+			             kind_text(kind));
 			return NULL;
 		}
 		other = class;
-		if (class->kind == XF_KIND_TRANSPORT) {
+		if (class->kind == kind) {
 			found = class;
-			transports++;
+			count++;
 		}
 	}
-	if (only && transports == 1)
+	if (only && count == 1)
 		return found;
-	if (only && transports > 1)
-		xf_error_set(error, "has %zu transports; expected one, or one named as the file is", transports);
-	else if (transports == 0)
-		xf_error_set(error, "has no transport (its class '%.64s' is of kind %lu); expected one", other->name,
+	if (only && count > 1)
+		xf_error_set(error, "has %zu %ss; expected one, or one named as the file is", count, word);
+	else if (count == 0)
+		xf_error_set(error, "has no %s (its class '%.64s' is of kind %lu); expected one", word, other->name,
 		             (unsigned long)other->kind);
 	else
 		xf_error_set(error, "holds class '%.64s'; expected '%.64s', as the file's name says", found->name, name);
@@ -727,19 +779,20 @@ info_add(struct xf_catalogue *catalogue, const struct plugin *plugin)
 
 	catalogue->infos[count] = (struct xf_plugin_info){
 		.file = plugin->module->file,
-		.class_name = plugin->class.head.name,
-		.summary = plugin->class.head.summary,
+		.class_name = plugin->head.name,
+		.summary = plugin->head.summary,
 		.version = entry->version,
 		.id = entry->id,
-		.kind = plugin->class.head.kind,
+		.kind = plugin->head.kind,
 		.abi_major = entry->abi_major,
 		.abi_minor = entry->abi_minor,
 	};
 	atomic_store(&catalogue->info_count, count + 1);
 }
 
-static const struct xf_transport_class *
-plugin_get(struct xf_catalogue *catalogue, const char *path, const char *name, bool only, struct xf_error *error)
+static const struct plugin *
+plugin_get(struct xf_catalogue *catalogue, const char *path, uint32_t kind, const char *name, bool only,
+           struct xf_error *error)
 {
 	struct module *module = module_get(catalogue, path, error);
 	const struct xf_class *class;
@@ -747,12 +800,12 @@ plugin_get(struct xf_catalogue *catalogue, const char *path, const char *name, b
 
 	if (module == NULL)
 		return NULL;
-	class = class_find(module, name, only, error);
+	class = class_find(module, kind, name, only, error);
 	if (class == NULL)
 		return NULL;
 	for (plugin = catalogue->plugins; plugin != NULL; plugin = plugin->next)
 		if (plugin->theirs == class)
-			return &plugin->class;
+			return plugin;
 
 	if (atomic_load(&catalogue->info_count) == PLUGINS_MAX) {
 		xf_error_set(error, "there are %d plugins already, the most that are loaded", PLUGINS_MAX);
@@ -768,7 +821,7 @@ plugin_get(struct xf_catalogue *catalogue, const char *path, const char *name, b
 	plugin->next = catalogue->plugins;
 	catalogue->plugins = plugin;
 	info_add(catalogue, plugin);
-	return &plugin->class;
+	return plugin;
 }
 
 /* ---- The catalogue -------------------------------------------------------------------------------- */
@@ -869,13 +922,13 @@ folders_list(const struct xf_catalogue *catalogue, size_t *count)
 }
 
 char **
-xf_catalogue_names(const struct xf_catalogue *catalogue, size_t *count)
+xf_catalogue_names(const struct xf_catalogue *catalogue, uint32_t kind, size_t *count)
 {
 	char **folders, **names;
 	size_t folder_count;
 
 	folders = folders_list(catalogue, &folder_count);
-	names = xf_folders_names(folders, folder_count, count);
+	names = xf_folders_names(folders, folder_count, kind, count);
 	xf_folders_free(folders, folder_count);
 	return names;
 }
@@ -890,41 +943,65 @@ xf_catalogue_builtin(struct xf_catalogue *catalogue, const struct xf_transport_c
 	catalogue->builtins = builtin;
 }
 
-const struct xf_transport_class *
-xf_catalogue_transport(struct xf_catalogue *catalogue, const char *name, struct xf_error *error)
+/* The plugin that NAME, a name or a path, says. */
+static const struct plugin *
+plugin_find(struct xf_catalogue *catalogue, uint32_t kind, const char *name, struct xf_error *error)
 {
-	const struct xf_transport_class *class;
+	const struct plugin *plugin;
 	bool path = strchr(name, '/') != NULL;
 	char *file, *called = NULL;
 
-	for (const struct builtin *builtin = catalogue->builtins; builtin != NULL; builtin = builtin->next)
-		if (strcmp(builtin->class->head.name, name) == 0)
-			return builtin->class;
 	if (path) {
 		file = xf_strdup(name);
-		called = xf_plugin_file_name(strrchr(name, '/') + 1);
+		called = xf_plugin_file_name(kind, strrchr(name, '/') + 1);
 	} else {
 		char **folders;
 		size_t count;
 
 		folders = folders_list(catalogue, &count);
-		file = xf_folders_find(folders, count, name, error);
+		file = xf_folders_find(folders, count, kind, name, error);
 		xf_folders_free(folders, count);
 		if (file == NULL)
 			return NULL;
 	}
-	class = plugin_get(catalogue, file, path ? called : name, path, error);
-	if (class == NULL)
+	plugin = plugin_get(catalogue, file, kind, path ? called : name, path, error);
+	if (plugin == NULL)
 		xf_error_prefix(error, "%s", file);
 	free(called);
 	free(file);
-	return class;
+	return plugin;
+}
+
+const struct xf_transport_class *
+xf_catalogue_transport(struct xf_catalogue *catalogue, const char *name, struct xf_error *error)
+{
+	const struct plugin *plugin;
+
+	for (const struct builtin *builtin = catalogue->builtins; builtin != NULL; builtin = builtin->next)
+		if (strcmp(builtin->class->head.name, name) == 0)
+			return builtin->class;
+	plugin = plugin_find(catalogue, XF_KIND_TRANSPORT, name, error);
+	return plugin != NULL ? &plugin->transport : NULL;
+}
+
+const struct xf_handler_class *
+xf_catalogue_handler(struct xf_catalogue *catalogue, const char *name, struct xf_error *error)
+{
+	const struct plugin *plugin = plugin_find(catalogue, XF_KIND_HANDLER, name, error);
+
+	return plugin != NULL ? &plugin->handler : NULL;
 }
 
 static const struct xf_transport_class *
 conf_transport(void *context, const char *name, struct xf_error *error)
 {
 	return xf_catalogue_transport(context, name, error);
+}
+
+static const struct xf_handler_class *
+conf_handler(void *context, const char *name, struct xf_error *error)
+{
+	return xf_catalogue_handler(context, name, error);
 }
 
 static void
@@ -938,6 +1015,7 @@ xf_catalogue_for_conf(struct xf_catalogue *catalogue)
 {
 	return (struct xf_conf_catalogue){
 		.transport = conf_transport,
+		.handler = conf_handler,
 		.search = conf_search,
 		.host = xf_host(),
 		.context = catalogue,

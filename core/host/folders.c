@@ -7,10 +7,12 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
+#include <crossfade/plugin.h>
+
 #include "base/memory.h"
 #include "base/str.h"
 
-#define FILE_PREFIX "crossfade-transport-"
+#define FILE_PREFIX "crossfade-"
 #define FILE_SUFFIX ".so"
 
 void
@@ -21,14 +23,24 @@ xf_folders_free(char **strings, size_t count)
 	free(strings);
 }
 
-char *
-xf_plugin_file_name(const char *file)
+const char *
+xf_plugin_kind_name(uint32_t kind)
 {
-	const size_t before = sizeof(FILE_PREFIX) - 1, after = sizeof(FILE_SUFFIX) - 1;
-	size_t len = strlen(file);
+	return kind == XF_KIND_HANDLER ? "handler" : "transport";
+}
 
-	if (len <= before + after || strncmp(file, FILE_PREFIX, before) != 0 ||
-	    strcmp(file + len - after, FILE_SUFFIX) != 0)
+char *
+xf_plugin_file_name(uint32_t kind, const char *file)
+{
+	const char *word = xf_plugin_kind_name(kind);
+	const size_t after = sizeof(FILE_SUFFIX) - 1;
+	size_t before = sizeof(FILE_PREFIX) - 1, len = strlen(file), word_len = strlen(word);
+
+	if (strncmp(file, FILE_PREFIX, before) != 0 || strncmp(file + before, word, word_len) != 0 ||
+	    file[before + word_len] != '-')
+		return NULL;
+	before += word_len + 1;
+	if (len <= before + after || strcmp(file + len - after, FILE_SUFFIX) != 0)
 		return NULL;
 	return xf_strndup(file + before, len - before - after);
 }
@@ -40,7 +52,7 @@ word_order(const void *a, const void *b)
 }
 
 char **
-xf_folders_names(char *const *folders, size_t folder_count, size_t *count)
+xf_folders_names(char *const *folders, size_t folder_count, uint32_t kind, size_t *count)
 {
 	char **names = NULL;
 	size_t found = 0, kept = 0;
@@ -50,7 +62,7 @@ xf_folders_names(char *const *folders, size_t folder_count, size_t *count)
 		struct dirent *at;
 
 		while (dir != NULL && (at = readdir(dir)) != NULL) {
-			char *name = xf_plugin_file_name(at->d_name);
+			char *name = xf_plugin_file_name(kind, at->d_name);
 
 			if (name == NULL)
 				continue;
@@ -74,15 +86,16 @@ xf_folders_names(char *const *folders, size_t folder_count, size_t *count)
 
 /* "no transport plugin 'natz'; ..." */
 static void
-missing_explain(char *const *folders, size_t folder_count, const char *name, struct xf_error *error)
+missing_explain(char *const *folders, size_t folder_count, uint32_t kind, const char *name, struct xf_error *error)
 {
 	struct xf_buffer text = {0};
 	const char *nearest;
 	char **names;
 	size_t count;
 
-	names = xf_folders_names(folders, folder_count, &count);
-	xf_buffer_printf(&text, "no transport plugin '%.64s' (" FILE_PREFIX "%.64s" FILE_SUFFIX ") in ", name, name);
+	names = xf_folders_names(folders, folder_count, kind, &count);
+	xf_buffer_printf(&text, "no %s plugin '%.64s' (" FILE_PREFIX "%s-%.64s" FILE_SUFFIX ") in ", xf_plugin_kind_name(kind),
+	                 name, xf_plugin_kind_name(kind), name);
 	for (size_t i = 0; i < folder_count; i++)
 		xf_buffer_printf(&text, "%s%s", i > 0 ? ", " : "", folders[i]);
 	nearest = xf_str_nearest(xf_str(name), (const char *const *)names, count);
@@ -112,7 +125,7 @@ name_valid(const char *name)
 }
 
 char *
-xf_folders_find(char *const *folders, size_t count, const char *name, struct xf_error *error)
+xf_folders_find(char *const *folders, size_t count, uint32_t kind, const char *name, struct xf_error *error)
 {
 	char *file = NULL;
 
@@ -125,13 +138,13 @@ xf_folders_find(char *const *folders, size_t count, const char *name, struct xf_
 	for (size_t i = 0; file == NULL && i < count; i++) {
 		struct stat stat_;
 
-		file = xf_format("%s/" FILE_PREFIX "%s" FILE_SUFFIX, folders[i], name);
+		file = xf_format("%s/" FILE_PREFIX "%s-%s" FILE_SUFFIX, folders[i], xf_plugin_kind_name(kind), name);
 		if (lstat(file, &stat_) != 0 && (errno == ENOENT || errno == ENOTDIR)) {
 			free(file);
 			file = NULL;
 		}
 	}
 	if (file == NULL)
-		missing_explain(folders, count, name, error);
+		missing_explain(folders, count, kind, name, error);
 	return file;
 }

@@ -52,6 +52,13 @@ host_sight(struct xf_endpoint *endpoint, const struct xf_sight *sight)
 	endpoint->calls->sight(endpoint, &whole);
 }
 
+static void
+host_finish(struct xf_endpoint *endpoint, const struct xf_outcome *outcomes, uint32_t stride, uint32_t count)
+{
+	if (endpoint->calls->finish != NULL) /* nothing that a transport has can be finished */
+		endpoint->calls->finish(endpoint, outcomes, stride, count);
+}
+
 static const void *
 host_get_ext(const char *name)
 {
@@ -76,6 +83,7 @@ xf_host(void)
 		.settle_within = host_settle_within,
 		.get_ext = host_get_ext,
 		.sight = host_sight,
+		.finish = host_finish,
 	};
 
 	return &host;

@@ -7,7 +7,7 @@
 #ifndef XF_HOST_HOST_H
 #define XF_HOST_HOST_H
 
-#include <crossfade/transport.h>
+#include <crossfade/handler.h>
 
 /* What stands behind `struct xf_endpoint *`: the flow's side of an instance. */
 struct xf_endpoint {
@@ -23,6 +23,7 @@ struct xf_endpoint_calls {
 	void (*complete)(struct xf_endpoint *endpoint, const struct xf_result *results, uint32_t count);
 	void (*settle_within)(struct xf_endpoint *endpoint, uint32_t milliseconds);
 	void (*sight)(struct xf_endpoint *endpoint, const struct xf_sight *sight);
+	void (*finish)(struct xf_endpoint *endpoint, const struct xf_outcome *outcomes, uint32_t stride, uint32_t count);
 };
 
 /* The one table, static. */

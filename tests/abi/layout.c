@@ -4,7 +4,7 @@
  */
 #include <stddef.h>
 
-#include <crossfade/transport.h>
+#include <crossfade/handler.h>
 
 #define SIZE(type, size) _Static_assert(sizeof(struct type) == (size), "the size of " #type " has changed")
 #define AT(type, member, offset)                                                                   \
@@ -48,7 +48,7 @@ AT(xf_value, str, 32);
 AT(xf_value, items, 48);
 AT(xf_value, map, 56);
 
-SIZE(xf_host, 104);
+SIZE(xf_host, 112);
 AT(xf_host, struct_size, 0);
 AT(xf_host, abi_minor, 4);
 AT(xf_host, caps, 8);
@@ -63,6 +63,7 @@ AT(xf_host, complete, 72);
 AT(xf_host, settle_within, 80);
 AT(xf_host, get_ext, 88);
 AT(xf_host, sight, 96);
+AT(xf_host, finish, 104);
 
 SIZE(xf_sight, 32);
 AT(xf_sight, struct_size, 0);
@@ -199,6 +200,46 @@ AT(xf_transport_class, report, 80);
 _Static_assert(XF_ABI_MAJOR == 1 && XF_ENTRY_MAGIC == 0x78666531u, "the handshake has changed");
 
 /* The compiler has done the work. */
+SIZE(xf_task, 24);
+AT(xf_task, token, 0);
+AT(xf_task, message, 8);
+AT(xf_task, message_size, 16);
+AT(xf_task, reserved, 20);
+
+SIZE(xf_outcome, 48);
+AT(xf_outcome, token, 0);
+AT(xf_outcome, code, 8);
+AT(xf_outcome, delay_ms, 12);
+AT(xf_outcome, messages, 16);
+AT(xf_outcome, count, 24);
+AT(xf_outcome, stride, 28);
+AT(xf_outcome, reason, 32);
+
+SIZE(xf_handler_info, 56);
+AT(xf_handler_info, struct_size, 0);
+AT(xf_handler_info, reserved, 4);
+AT(xf_handler_info, name, 8);
+AT(xf_handler_info, route, 24);
+AT(xf_handler_info, server, 40);
+
+SIZE(xf_handler_ops, 80);
+AT(xf_handler_ops, struct_size, 0);
+AT(xf_handler_ops, reserved, 4);
+AT(xf_handler_ops, traits, 8);
+AT(xf_handler_ops, check, 16);
+AT(xf_handler_ops, create, 24);
+AT(xf_handler_ops, start, 32);
+AT(xf_handler_ops, work, 40);
+AT(xf_handler_ops, process, 48);
+AT(xf_handler_ops, cancel, 56);
+AT(xf_handler_ops, stop, 64);
+AT(xf_handler_ops, destroy, 72);
+
+SIZE(xf_handler_class, 40);
+AT(xf_handler_class, head, 0);
+AT(xf_handler_class, options, 24);
+AT(xf_handler_class, ops, 32);
+
 int
 main(void)
 {

@@ -248,6 +248,70 @@ catalogue_transport(void *context, const char *name, struct xf_error *error)
 	return NULL;
 }
 
+/* ---- A handler -------------------------------------------------------------- */
+
+static const struct xf_option worker_text = {
+	.struct_size = sizeof(struct xf_option), .type = XF_OPTION_STRING, .flags = XF_OPTION_REQUIRED, .key = "text", .help = "a text"};
+static const struct xf_option worker_limit = {
+	.struct_size = sizeof(struct xf_option), .type = XF_OPTION_I64, .key = "limit", .def = "5", .min = 1, .max = 10,
+	.help = "a limit"};
+static const struct xf_option *const worker_rows[] = {&worker_text, &worker_limit, NULL};
+
+static int32_t
+worker_check(const struct xf_host *host, const struct xf_config *config, const struct xf_handler_info *info,
+             struct xf_error *error)
+{
+	if (!xf_str_is(host->option(config, 0)->str, "wrong"))
+		return 0;
+	xf_error_set(error, "%.*s has the wrong text", (int)info->name.len, info->name.data);
+	return -1;
+}
+
+static uint64_t
+worker_traits(const struct xf_host *host, const struct xf_config *config)
+{
+	(void)host, (void)config;
+	return XF_HANDLER_HOLDS;
+}
+
+static void
+worker_cancel(void *instance, uint64_t token)
+{
+	(void)instance, (void)token;
+}
+
+static const struct xf_handler_ops worker_ops = {
+	.struct_size = sizeof(worker_ops),
+	.traits = worker_traits,
+	.check = worker_check,
+	.cancel = worker_cancel,
+};
+static const struct xf_handler_ops quick_ops = {.struct_size = sizeof(quick_ops)};
+static const struct xf_handler_ops keeper_ops = {.struct_size = sizeof(keeper_ops), .traits = worker_traits};
+static const struct xf_handler_class worker = {
+	.head = {sizeof(struct xf_handler_class), XF_KIND_HANDLER, "worker", "works"},
+	.options = worker_rows,
+	.ops = &worker_ops,
+};
+
+static const struct xf_handler_class quick = {.head = {sizeof(struct xf_handler_class), XF_KIND_HANDLER, "quick", "answers at once"},
+                                              .ops = &quick_ops};
+static const struct xf_handler_class keeper = {.head = {sizeof(struct xf_handler_class), XF_KIND_HANDLER, "keeper", "gives nothing back"},
+                                               .ops = &keeper_ops};
+
+static const struct xf_handler_class *
+catalogue_handler(void *context, const char *name, struct xf_error *error)
+{
+	static const struct xf_handler_class *const classes[] = {&worker, &quick, &keeper};
+
+	(void)context;
+	for (size_t i = 0; i < sizeof(classes) / sizeof(*classes); i++)
+		if (strcmp(name, classes[i]->head.name) == 0)
+			return classes[i];
+	xf_error_set(error, "no handler '%s'", name);
+	return NULL;
+}
+
 static void
 catalogue_search(void *context, const char *const *dirs, size_t count)
 {
@@ -267,7 +331,12 @@ conf_fake_catalogue(void)
 {
 	static const struct xf_host host = {.struct_size = sizeof(host), .option = xf_config_option};
 
-	return (struct xf_conf_catalogue){.transport = catalogue_transport, .search = catalogue_search, .host = &host};
+	return (struct xf_conf_catalogue){
+		.transport = catalogue_transport,
+		.handler = catalogue_handler,
+		.search = catalogue_search,
+		.host = &host,
+	};
 }
 
 /* ---- Files ------------------------------------------------------------------ */

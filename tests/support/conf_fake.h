@@ -3,6 +3,7 @@
  *
  * `alpha` has every type of option, sources and sinks, and addresses; `plain` has no address and no options;
  * `listener` has only sources, `speaker` only sinks; from a `queue` messages are taken; `ancient` was built with an older, shorter header.
+ * The handler `worker` refuses the text "wrong"; `quick` answers at once; `keeper` has no cancel().
  */
 #ifndef CONF_FAKE_H
 #define CONF_FAKE_H

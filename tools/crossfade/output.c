@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/memory.h"
+#include "client.h"
 
 struct cell {
 	char *text;
@@ -155,6 +156,27 @@ table_sight(struct table *table, const cJSON *endpoint)
 			table_number(table, (uint64_t)value->valuedouble);
 		else
 			table_cell(table, PLAIN, "-");
+	}
+}
+
+void
+table_handlers(struct table *table, const cJSON *route)
+{
+	static const char *const titles[] = {"HANDLER", "STATE", ">TAKEN", ">HELD", ">PASSED", ">DROPPED", ">FAILED", ">DELAYED",
+		                             ">REFUSED", ">TAKEN BACK", "REASON"};
+	static const char *const counts[] = {"taken", "held", "passed", "dropped", "failed", "delayed", "refused", "cancelled"};
+	const cJSON *handler;
+
+	cJSON_ArrayForEach(handler, cJSON_GetObjectItemCaseSensitive(route, "handlers")) {
+		const char *state = json_text(handler, "state");
+
+		if (table->cells == 0)
+			table_begin(table, titles, sizeof titles / sizeof titles[0]);
+		table_cell(table, PLAIN, "%s", json_text(handler, "name"));
+		table_cell(table, state_colour(state), "%s", state);
+		for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++)
+			table_number(table, json_count(handler, counts[i]));
+		table_cell(table, state_colour(state), "%s", json_text(handler, "reason"));
 	}
 }
 

@@ -59,6 +59,9 @@ void table_number(struct table *table, uint64_t number);
 /* Three cells: depth, lag and consumers of an endpoint in an answer, "-" where they are not known. */
 void table_sight(struct table *table, const cJSON *endpoint);
 
+/* A row for each handler of ROUTE; the first one begins the table. */
+void table_handlers(struct table *table, const cJSON *route);
+
 void table_print(struct table *table);
 
 #endif

@@ -17,13 +17,13 @@
 #include "tool.h"
 
 static const struct xf_plugin_info *
-info_find(const struct xf_catalogue *catalogue, const char *class_name)
+info_find(const struct xf_catalogue *catalogue, uint32_t kind, const char *class_name)
 {
 	size_t count;
 	const struct xf_plugin_info *infos = xf_catalogue_loaded(catalogue, &count);
 
 	for (size_t i = 0; i < count; i++)
-		if (infos[i].kind == XF_KIND_TRANSPORT && strcmp(infos[i].class_name, class_name) == 0)
+		if (infos[i].kind == kind && strcmp(infos[i].class_name, class_name) == 0)
 			return &infos[i];
 	return NULL;
 }
@@ -47,53 +47,97 @@ catalogue_open(struct loaded *loaded, const char *file, int *status)
 
 /* ---- list --------------------------------------------------------------------------------------------- */
 
-static void
-row_print(struct table *table, const struct xf_transport_class *class, const struct xf_plugin_info *info)
+/* A class of either kind. */
+struct found {
+	const struct xf_transport_class *transport; /* NULL: a handler */
+	const struct xf_handler_class *handler;
+	const struct xf_plugin_info *info;
+};
+
+/* Class NAME, or the one in the file of that path; false with a reason. */
+static bool
+class_find(const struct loaded *loaded, uint32_t kind, const char *name, struct found *found, struct xf_error *error)
 {
-	table_cell(table, PLAIN, "%s", class->head.name);
+	const struct xf_class *head = NULL;
+
+	*found = (struct found){NULL, NULL, NULL};
+	if (kind == XF_KIND_TRANSPORT)
+		found->transport = xf_catalogue_transport(loaded->catalogue, name, error);
+	else
+		found->handler = xf_catalogue_handler(loaded->catalogue, name, error);
+	if (found->transport != NULL)
+		head = &found->transport->head;
+	else if (found->handler != NULL)
+		head = &found->handler->head;
+	if (head != NULL)
+		found->info = info_find(loaded->catalogue, kind, head->name);
+	return found->info != NULL;
+}
+
+static void
+row_print(struct table *table, const struct found *found)
+{
+	const struct xf_transport_class *transport = found->transport;
+	const struct xf_plugin_info *info = found->info;
+
+	table_cell(table, PLAIN, "%s", info->class_name);
+	table_cell(table, PLAIN, "%s", transport != NULL ? "transport" : "handler");
 	table_cell(table, PLAIN, "%s", info->version);
 	table_cell(table, PLAIN, "%" PRIu32 ".%" PRIu32, info->abi_major, info->abi_minor);
-	table_cell(table, PLAIN, "%s", class->source != NULL ? "yes" : "no");
-	table_cell(table, PLAIN, "%s", class->sink != NULL ? "yes" : "no");
-	table_cell(table, PLAIN, "%s", class->head.summary);
+	table_cell(table, PLAIN, "%s", transport == NULL ? "-" : transport->source != NULL ? "yes" : "no");
+	table_cell(table, PLAIN, "%s", transport == NULL ? "-" : transport->sink != NULL ? "yes" : "no");
+	table_cell(table, PLAIN, "%s", info->summary);
 }
 
 static cJSON *
-class_json(const struct xf_transport_class *class, const struct xf_plugin_info *info)
+class_json(const struct found *found)
 {
-	cJSON *object = xf_json_plugin(info);
+	cJSON *object = xf_json_plugin(found->info);
 
-	cJSON_AddBoolToObject(object, "consumes", class->source != NULL);
-	cJSON_AddBoolToObject(object, "publishes", class->sink != NULL);
+	if (found->transport != NULL) {
+		cJSON_AddBoolToObject(object, "consumes", found->transport->source != NULL);
+		cJSON_AddBoolToObject(object, "publishes", found->transport->sink != NULL);
+	}
 	return object;
 }
 
-static int
-list_print(struct loaded *loaded, char *const *names, size_t count, bool json)
+/* All of KIND, to TABLE or to LIST. Returns how many there are. */
+static size_t
+kind_list(const struct loaded *loaded, uint32_t kind, struct table *table, cJSON *list, int *status)
 {
-	static const char *const titles[] = {"PLUGIN", "VERSION", "ABI", "CONSUMES", "PUBLISHES", "SUMMARY"};
+	size_t count;
+	char **names = xf_catalogue_names(loaded->catalogue, kind, &count);
+
+	for (size_t i = 0; i < count; i++) {
+		struct xf_error error = {{0}};
+		struct found found;
+
+		if (!class_find(loaded, kind, names[i], &found, &error))
+			*status = complain(EXIT_FAILED, "refused: %s", error.text);
+		else if (list != NULL)
+			cJSON_AddItemToArray(list, class_json(&found));
+		else
+			row_print(table, &found);
+		free(names[i]);
+	}
+	free(names);
+	return count;
+}
+
+static int
+list_print(const struct loaded *loaded, bool json)
+{
+	static const char *const titles[] = {"PLUGIN", "KIND", "VERSION", "ABI", "CONSUMES", "PUBLISHES", "SUMMARY"};
 	cJSON *root = cJSON_CreateObject(), *list = cJSON_AddArrayToObject(root, "plugins");
 	int status = EXIT_DONE;
 	struct table table;
+	size_t count;
 
 	table_begin(&table, titles, sizeof titles / sizeof titles[0]);
-	for (size_t i = 0; i < count; i++) {
-		struct xf_error error = {{0}};
-		const struct xf_transport_class *class = xf_catalogue_transport(loaded->catalogue,
-			                                                        names[i], &error);
-		const struct xf_plugin_info *info = class != NULL
-			                                    ? info_find(loaded->catalogue, class->head.name)
-			                                    : NULL;
-
-		if (info == NULL) {
-			status = complain(EXIT_FAILED, "refused: %s", error.text);
-			continue;
-		}
-		if (json)
-			cJSON_AddItemToArray(list, class_json(class, info));
-		else
-			row_print(&table, class, info);
-	}
+	count = kind_list(loaded, XF_KIND_TRANSPORT, &table, json ? list : NULL, &status);
+	count += kind_list(loaded, XF_KIND_HANDLER, &table, json ? list : NULL, &status);
+	if (count == 0)
+		status = complain(EXIT_FAILED, "no plugin is found beside this program, nor in CROSSFADE_PLUGIN_DIR");
 	if (json)
 		json_print(root);
 	else
@@ -113,28 +157,18 @@ list_run(int argc, char **argv)
 	};
 	const struct usage usage = {
 		.line = "plugin list [-c FILE] [--json]",
-		.about = "The transports that `plugin: NAME` can name. One that would be refused is named "
+		.about = "The transports and handlers that `plugin: NAME` can name. One that would be refused is named "
 		         "with the reason.",
 		.examples = "  crossfade plugin list\n",
 		.args = args,
 		.arg_count = sizeof args / sizeof args[0],
 	};
 	struct loaded loaded;
-	char **names;
-	size_t count;
 	int status;
 
 	if (!args_parse(&usage, argc, argv, NULL, &status) || !catalogue_open(&loaded, file, &status))
 		return status;
-	names = xf_catalogue_names(loaded.catalogue, &count);
-	if (count == 0)
-		status = complain(EXIT_FAILED,
-			          "no plugin is found beside this program, nor in CROSSFADE_PLUGIN_DIR");
-	else
-		status = list_print(&loaded, names, count, json);
-	for (size_t i = 0; i < count; i++)
-		free(names[i]);
-	free(names);
+	status = list_print(&loaded, json);
 	loaded_fini(&loaded);
 	return status;
 }
@@ -242,11 +276,18 @@ options_print(const char *title, const struct xf_option *const *rows)
 }
 
 static void
-class_print(const struct xf_transport_class *class, const struct xf_plugin_info *info)
+class_print(const struct found *found)
 {
-	printf("%s%s%s: %s\n", colour_on(BOLD), class->head.name, colour_off(), class->head.summary);
+	const struct xf_transport_class *class = found->transport;
+	const struct xf_plugin_info *info = found->info;
+
+	printf("%s%s%s: %s\n", colour_on(BOLD), info->class_name, colour_off(), info->summary);
 	printf("  version %s, built for plugin interface %" PRIu32 ".%" PRIu32 "\n  %s\n  %s\n",
 	       info->version, info->abi_major, info->abi_minor, info->id, info->file);
+	if (class == NULL) {
+		options_print("handler (in handlers:)", found->handler->options);
+		return;
+	}
 	options_print("transport (under transports:)", class->options);
 	if (class->source != NULL)
 		options_print("source (in from:)", class->source_options);
@@ -259,13 +300,16 @@ class_print(const struct xf_transport_class *class, const struct xf_plugin_info 
 }
 
 static void
-show_json(const struct xf_transport_class *class, const struct xf_plugin_info *info)
+show_json(const struct found *found)
 {
-	cJSON *root = class_json(class, info), *options = cJSON_AddObjectToObject(root, "options");
+	cJSON *root = class_json(found), *options = cJSON_AddObjectToObject(root, "options");
 
-	cJSON_AddItemToObject(options, "transport", xf_json_options(class->options));
-	cJSON_AddItemToObject(options, "source", xf_json_options(class->source_options));
-	cJSON_AddItemToObject(options, "sink", xf_json_options(class->sink_options));
+	if (found->transport != NULL) {
+		cJSON_AddItemToObject(options, "transport", xf_json_options(found->transport->options));
+		cJSON_AddItemToObject(options, "source", xf_json_options(found->transport->source_options));
+		cJSON_AddItemToObject(options, "sink", xf_json_options(found->transport->sink_options));
+	} else
+		cJSON_AddItemToObject(options, "handler", xf_json_options(found->handler->options));
 	json_print(root);
 	cJSON_Delete(root);
 }
@@ -274,38 +318,38 @@ static int
 show_run(int argc, char **argv)
 {
 	const char *file = NULL, *name;
-	bool json = false;
+	bool json = false, handler = false;
 	const struct arg args[] = {
 		{"config", 'c', "FILE", "also search the plugin_dirs of this file", NULL, &file},
+		{"handler", 0, NULL, "the handler of that name, where a transport has it too", &handler, NULL},
 		{"json", 0, NULL, "print it as JSON", &json, NULL},
 	};
 	const struct usage usage = {
-		.line = "plugin show NAME [-c FILE] [--json]",
-		.about = "A transport plugin (by name, or a path with a slash) and every option that it "
+		.line = "plugin show NAME [--handler] [-c FILE] [--json]",
+		.about = "A transport or handler plugin (by name, or a path with a slash) and every option that it "
 		         "takes.",
-		.examples = "  crossfade plugin show nats\n  crossfade plugin show "
+		.examples = "  crossfade plugin show nats\n  crossfade plugin show exec\n  crossfade plugin show "
 		            "./crossfade-transport-mine.so\n",
 		.args = args,
 		.arg_count = sizeof args / sizeof args[0],
 		.words_min = 1,
 		.words_max = 1,
 	};
-	const struct xf_transport_class *class;
-	const struct xf_plugin_info *info;
-	struct xf_error error = {{0}};
+	struct xf_error error = {{0}}, other;
 	struct loaded loaded;
+	struct found found;
 	int status;
 
 	if (!args_parse(&usage, argc, argv, &name, &status) || !catalogue_open(&loaded, file, &status))
 		return status;
-	class = xf_catalogue_transport(loaded.catalogue, name, &error);
-	info = class != NULL ? info_find(loaded.catalogue, class->head.name) : NULL;
-	if (info == NULL)
-		status = complain(EXIT_FAILED, "%s", error.text);
+	if (!class_find(&loaded, handler ? XF_KIND_HANDLER : XF_KIND_TRANSPORT, name, &found, &error) &&
+	    (handler || !class_find(&loaded, XF_KIND_HANDLER, name, &found, &other)))
+		status = complain(EXIT_FAILED, "%s",
+		                  !handler && strncmp(other.text, "no handler", 10) != 0 ? other.text : error.text);
 	else if (json)
-		show_json(class, info);
+		show_json(&found);
 	else
-		class_print(class, info);
+		class_print(&found);
 	loaded_fini(&loaded);
 	return status;
 }

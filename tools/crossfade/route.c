@@ -96,6 +96,7 @@ show_print(const cJSON *route)
 {
 	const char *state = json_text(route, "state"), *migration = json_text(route, "migration"),
 	           *reason = json_text(route, "reason");
+	struct table handlers = {.cells = 0};
 
 	printf("%s%s%s: %s%s%s%s%s\n", colour_on(BOLD), json_text(route, "name"), colour_off(),
 	       colour_on(state_colour(state)), state, colour_off(), migration[0] != '\0' ? ", migration " : "",
@@ -112,12 +113,17 @@ show_print(const cJSON *route)
 	       json_count(route, "redelivered"));
 	sources_print(route);
 	printf("\n");
+	table_handlers(&handlers, route);
+	if (handlers.cells > 0) {
+		table_print(&handlers);
+		printf("\n");
+	}
 	sinks_print(route);
 }
 
 static const struct ask show_ask = {
 	.line = "route show NAME",
-	.about = "One route in full: its counters, its sources and sinks, and what stands at their brokers.",
+	.about = "One route in full: its counters, its sources, handlers and sinks, and what stands at their brokers.",
 	.examples = "  crossfade route show orders\n  crossfade route show orders --json | jq .in_flight\n",
 	.named = true,
 	.method = "GET",

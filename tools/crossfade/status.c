@@ -126,6 +126,20 @@ endpoints_print(const cJSON *root)
 }
 
 static void
+handlers_print(const cJSON *root)
+{
+	struct table table = {.cells = 0};
+	const cJSON *route;
+
+	cJSON_ArrayForEach(route, cJSON_GetObjectItemCaseSensitive(root, "routes"))
+		table_handlers(&table, route);
+	if (table.cells == 0)
+		return;
+	printf("\n");
+	table_print(&table);
+}
+
+static void
 spool_cells(struct table *table, const cJSON *endpoint)
 {
 	const cJSON *spool = cJSON_GetObjectItemCaseSensitive(endpoint, "spool");
@@ -233,6 +247,7 @@ all_print(const cJSON *root, const cJSON *before, double seconds)
 	head_print(root);
 	routes_print(root, before, seconds);
 	endpoints_print(root);
+	handlers_print(root);
 	spools_print(root);
 	migrations_print(root, before, seconds);
 	dead_print(root);

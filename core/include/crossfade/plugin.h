@@ -3,7 +3,8 @@
  *
  * A plugin is a shared object with one exported function, xf_plugin_entry_v1().
  * It returns a static description: who the plugin is, against which version
- * of this header it was built, and its classes (transport.h). The core reads
+ * of this header it was built, and its classes (transport.h,
+ * handler.h). The core reads
  * the description without running anything else, refuses politely what it
  * cannot serve, and hands every instance a table of functions, struct xf_host.
  * A plugin links to nothing of crossfade.
@@ -25,7 +26,8 @@
  *              only, no network, no files, no threads
  * The core never calls a plugin from inside a host function that the plugin called.
  *
- * Forbidden in a plugin: signal handlers, fork, exit, abort by design, setlocale,
+ * Forbidden in a plugin: signal handlers, fork without exec at once (posix_spawn is
+ * best), waiting for processes that are not its own, exit, abort by design, setlocale,
  * chdir, umask, setenv, writing to standard output or error. SIGPIPE is ignored
  * by the core for the whole process.
  */
@@ -131,6 +133,7 @@ struct xf_endpoint; /* the core's side of an instance; handed to create, given b
 struct xf_incoming;
 struct xf_result;
 struct xf_sight;
+struct xf_outcome;
 
 enum {
 	XF_LOG_ERROR = 0, /* someone must act */
@@ -195,13 +198,17 @@ struct xf_host {
 	 * delay no message. The core shows the newest to operators, with its age, and decides nothing by it but
 	 * what a source's drain_first waits for. */
 	void (*sight)(struct xf_endpoint *endpoint, const struct xf_sight *sight);
+
+	/* [any], handlers. What became of tasks, STRIDE bytes apart, in any order. Exactly one for each task taken;
+	 * another for the same is ignored. */
+	void (*finish)(struct xf_endpoint *endpoint, const struct xf_outcome *outcomes, uint32_t stride, uint32_t count);
 };
 
 /* ---- The entry ---------------------------------------------------------------- */
 
 enum {
 	XF_KIND_TRANSPORT = 1,
-	XF_KIND_HANDLER = 2, /* reserved */
+	XF_KIND_HANDLER = 2,
 };
 
 /* Build flags, for diagnosis and for refusing what cannot work together. */

@@ -84,6 +84,20 @@ sight_is_null_where_nothing_was_told(void **state)
 }
 
 static void
+handlers_stand_with_their_route(void **state)
+{
+	static const char *const pieces[] = {
+		"\"handlers\":[{\"name\":\"orders/exec\",\"plugin\":\"exec\",\"state\":\"down\",\"reason\":\"no such file\","
+		"\"taken\":328,\"held\":67,\"passed\":41,\"dropped\":42,\"failed\":43,\"delayed\":44,\"refused\":45,\"cancelled\":46,"
+		"\"violations\":47}],\"sinks\":["};
+	struct made made;
+
+	(void)state;
+	made_init(&made);
+	holds(xf_json_route(&made.routes[0]), pieces, 1);
+}
+
+static void
 legs_are_told_apart_by_the_names_of_their_sinks(void **state)
 {
 	static const char *const pieces[] = {"\"side\":\"1\"", "\"side\":\"2\"", "\"side\":\"3\""};
@@ -249,6 +263,7 @@ main(void)
 		cmocka_unit_test(knobs_are_plain_values),
 		cmocka_unit_test(counters_are_exact),
 		cmocka_unit_test(sight_is_null_where_nothing_was_told),
+		cmocka_unit_test(handlers_stand_with_their_route),
 		cmocka_unit_test(legs_are_told_apart_by_the_names_of_their_sinks),
 		cmocka_unit_test(a_change_warns_of_a_side_without_consumers),
 		cmocka_unit_test(health_gives_reasons),

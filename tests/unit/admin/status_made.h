@@ -14,6 +14,7 @@ struct made {
 	struct xf_route_status routes[1];
 	struct xf_migration_status migrations[1];
 	struct xf_snapshot snapshot;
+	struct xf_handler_status handler;
 };
 
 static void
@@ -75,6 +76,21 @@ made_init(struct made *made)
 	made_leg(&made->legs[1], "orders/to/new", "nats-new", 200);
 	made->legs[1].sink.state = XF_STATE_BLOCKED;
 	snprintf(made->legs[1].sink.reason, sizeof made->legs[1].sink.reason, "no stream takes 'orders.x'");
+	made->handler = (struct xf_handler_status){
+		.name = "orders/exec",
+		.plugin = "exec",
+		.threaded = true,
+		.state = XF_STATE_DOWN,
+		.reason = "no such file",
+		.taken = 328,
+		.passed = 41,
+		.dropped = 42,
+		.failed = 43,
+		.delayed = 44,
+		.refused = 45,
+		.cancelled = 46,
+		.violations = 47,
+	};
 	made->routes[0] = (struct xf_route_status){
 		.name = "orders",
 		.promise = "at least once",
@@ -94,6 +110,8 @@ made_init(struct made *made)
 		.sources = made->sources,
 		.leg_count = 2,
 		.legs = made->legs,
+		.handler_count = 1,
+		.handlers = &made->handler,
 	};
 	made_histogram(&made->routes[0].handover);
 	made->migrations[0] = (struct xf_migration_status){

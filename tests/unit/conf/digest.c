@@ -193,6 +193,7 @@ test_changes(void **state)
 		{"max_in_flight: 100", "max_in_flight: 100\n    retry: {max: 9s}", ROUTE_MOVE},
 		{"max_in_flight: 100", "max_in_flight: 100\n    retry: {jitter: false}", ROUTE_MOVE},
 		{"max_in_flight: 100", "max_in_flight: 100\n    retry: {backoff: constant}", ROUTE_MOVE},
+		{"max_in_flight: 100", "max_in_flight: 100\n    handlers: [{plugin: worker, text: a}]", ROUTE_MOVE},
 		{"{json./i}", "{json./j}", ROUTE_SPLIT},
 		{"{header.s|subject}", "{header.t|subject}", ROUTE_SPLIT},
 		{"weight: 90, transport: b, subject: s}, {weight: 10", "weight: 80, transport: b, subject: s}, {weight: 20",

@@ -23,6 +23,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "flow/flow.h"
+#include "handler_fake.h"
 
 #define MESSAGES 20000
 #define KEYS 64
@@ -80,6 +81,7 @@ static struct world {
 	uint8_t *settled;  /* by sequence: times */
 	_Atomic uint32_t acked;
 	_Atomic uint32_t early; /* acked before it stood */
+	bool works; /* handlers stand in between */
 	enum xf_mirror mirror;
 	enum xf_to to; /* in the place of the migration */
 	enum xf_require require;
@@ -460,6 +462,7 @@ struct setup {
 	struct xf_conf_endpoint source;
 	struct xf_conf_migration migration;
 	uint32_t weights[2];
+	struct xf_conf_handler handlers[2];
 	struct xf_conf_route route;
 	struct xf_conf conf;
 	char folder[64];
@@ -508,6 +511,13 @@ setup_make(struct setup *setup, enum xf_mirror mirror)
 		setup->route.weights = setup->weights;
 		setup->route.require = world.require;
 		setup->route.order = world.order;
+	}
+	if (world.works) {
+		setup->handlers[0] = handler_fake_conf("r/fake");
+		setup->handlers[1] = handler_fake_conf("r/fake/2");
+		setup->route.handlers = setup->handlers;
+		setup->route.handler_count = 2;
+		setup->route.retry = (struct xf_conf_retry){.constant = true, .initial_ms = 5, .max_ms = 5};
 	}
 	setup->conf = (struct xf_conf){
 		.server = {.name = "test", .data_dir = setup->folder, .dead_letters_max = 64 << 20, .max_subject = 1024,
@@ -633,12 +643,13 @@ seed_get(void)
 }
 
 static void
-run(struct faults faults, enum xf_mirror mirror, uint32_t total, bool turn)
+run_with(bool works, struct faults faults, enum xf_mirror mirror, uint32_t total, bool turn)
 {
 	uint64_t seed = seed_get(), random = seed | 1, until = xf_now_ms() + 60000;
 	struct setup setup;
 
 	world_init(total, faults, mirror, seed);
+	world.works = works;
 	setup_make(&setup, mirror);
 	for (int i = 0; i < 200 && !xf_flow_ready(setup.flow); i++)
 		nap_ms(5);
@@ -670,6 +681,12 @@ run(struct faults faults, enum xf_mirror mirror, uint32_t total, bool turn)
 		order_check(true);
 	setup_fini(&setup);
 	world_fini();
+}
+
+static void
+run(struct faults faults, enum xf_mirror mirror, uint32_t total, bool turn)
+{
+	run_with(false, faults, mirror, total, turn);
 }
 
 static void
@@ -903,6 +920,15 @@ test_no_order(void **state)
 	run_sinks((struct faults){.down = true, .refuse = true, .late = true}, XF_TO_ALL, XF_REQUIRE_ALL, XF_ORDER_NONE, 3000);
 }
 
+/* Handlers that finish in any order, fail and put off keep the order of acceptance all the same. */
+static void
+test_handlers(void **state)
+{
+	(void)state;
+	run_with(true, (struct faults){.late = true}, XF_MIRROR_OFF, 5000, true);
+	run_with(true, (struct faults){.down = true, .refuse = true, .late = true}, XF_MIRROR_REQUIRED, 2000, true);
+}
+
 int
 main(void)
 {
@@ -923,6 +949,7 @@ main(void)
 		cmocka_unit_test(test_split),
 		cmocka_unit_test(test_strict),
 		cmocka_unit_test(test_no_order),
+		cmocka_unit_test(test_handlers),
 	};
 
 	xf_log_setup(XF_LOG_ERROR, false);

@@ -21,6 +21,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "flow/parts.h"
+#include "handler_fake.h"
 #include "host/host.h"
 
 #define MESSAGES 4096
@@ -380,11 +381,18 @@ class_find(void *context, const char *name, struct xf_error *error)
 	return &scripted;
 }
 
+static const struct xf_handler_class *
+handler_find(void *context, const char *name, struct xf_error *error)
+{
+	(void)context, (void)name, (void)error;
+	return &handler_fake;
+}
+
 /* TEXT is what follows the server and the transports s, t, a, b, c, d. */
 static const struct xf_conf *
 conf_make(const char *text)
 {
-	const struct xf_conf_catalogue catalogue = {.transport = class_find, .host = xf_host()};
+	const struct xf_conf_catalogue catalogue = {.transport = class_find, .handler = handler_find, .host = xf_host()};
 	char *whole = xf_format("server: {name: test, data_dir: %s}\n"
 	                        "transports: {s: {plugin: scripted}, t: {plugin: scripted}, a: {plugin: scripted}, "
 	                        "b: {plugin: scripted}, c: {plugin: scripted}, d: {plugin: scripted}}\n%s",
@@ -1287,6 +1295,30 @@ only_what_is_down_drops(void **state)
 	world_fini(10000, 0);
 }
 
+#define WORKED(HANDLERS) \
+	"routes: [{name: r, from: {transport: s}, to: {transport: a}, retry: {initial: 5ms, backoff: constant}, " \
+	"handlers: [" HANDLERS "]}]"
+
+/* What handlers have when they go begins anew with those that come, and nothing passes it. */
+static void
+handlers_come_and_go(void **state)
+{
+	static const char *const texts[] = {WORKED("{plugin: fake}"), WORKED("{plugin: fake}, {plugin: fake, timeout: 1h}"), WORKED("")};
+
+	(void)state;
+	world_make(WORKED("{plugin: fake, timeout: 2h}"));
+	world_start();
+	end_of("s")->to_emit = 3000;
+	for (size_t i = 0; i < 9; i++) {
+		nap_ms(10);
+		assert_int_equal(reload(texts[i % 3]), XF_OK);
+	}
+	assert_becomes(&end_of("s")->acked, 3000);
+	assert_int_equal(end_of("a")->stored, 3000);
+	assert_false(end_of("a")->overtaken);
+	world_fini(10000, 0);
+}
+
 int
 main(void)
 {
@@ -1316,6 +1348,7 @@ main(void)
 		cmocka_unit_test(a_route_promises_what_its_weakest_sink_does),
 		cmocka_unit_test(the_last_of_several_is_dropped),
 		cmocka_unit_test(only_what_is_down_drops),
+		cmocka_unit_test(handlers_come_and_go),
 	};
 
 	xf_log_setup(XF_LOG_ERROR, false);

@@ -40,12 +40,16 @@ names_stand_once_and_in_order(void **state)
 	touch(b, "crossfade-transport-nats.so");
 	touch(b, "crossfade-transport-amqp.so");
 	touch(b, "crossfade-transport-amqp.so.bak");
-	names = xf_folders_names(folders, 3, &count);
+	names = xf_folders_names(folders, 3, XF_KIND_TRANSPORT, &count);
 	assert_int_equal(count, 2);
 	assert_string_equal(names[0], "amqp");
 	assert_string_equal(names[1], "nats");
 	xf_folders_free(names, count);
-	names = xf_folders_names(folders + 2, 1, &count);
+	names = xf_folders_names(folders, 3, XF_KIND_HANDLER, &count);
+	assert_int_equal(count, 1);
+	assert_string_equal(names[0], "x");
+	xf_folders_free(names, count);
+	names = xf_folders_names(folders + 2, 1, XF_KIND_TRANSPORT, &count);
 	assert_int_equal(count, 0);
 	xf_folders_free(names, count);
 	free(folders[2]);
@@ -63,13 +67,15 @@ the_first_folder_wins(void **state)
 	(void)state;
 	touch(a, "crossfade-transport-nats.so");
 	touch(b, "crossfade-transport-nats.so");
-	file = xf_folders_find(folders, 2, "nats", &error);
+	file = xf_folders_find(folders, 2, XF_KIND_TRANSPORT, "nats", &error);
 	assert_non_null(file);
 	assert_memory_equal(file, a, strlen(a));
 	free(file);
-	assert_null(xf_folders_find(folders, 2, "natz", &error));
+	assert_null(xf_folders_find(folders, 2, XF_KIND_HANDLER, "nats", &error));
+	assert_non_null(strstr(error.text, "no handler plugin 'nats' (crossfade-handler-nats.so)"));
+	assert_null(xf_folders_find(folders, 2, XF_KIND_TRANSPORT, "natz", &error));
 	assert_non_null(strstr(error.text, "did you mean 'nats'?"));
-	assert_null(xf_folders_find(folders, 2, "na;ts", &error));
+	assert_null(xf_folders_find(folders, 2, XF_KIND_TRANSPORT, "na;ts", &error));
 	assert_non_null(strstr(error.text, "no plugin's name"));
 	xf_temp_destroy(&a);
 	xf_temp_destroy(&b);
@@ -91,7 +97,7 @@ a_builtin_class_needs_no_file(void **state)
 	assert_ptr_equal(xf_catalogue_transport(catalogue, "mine", &error), &mine);
 	xf_catalogue_loaded(catalogue, &count);
 	assert_int_equal(count, 0);
-	names = xf_catalogue_names(catalogue, &count);
+	names = xf_catalogue_names(catalogue, XF_KIND_TRANSPORT, &count);
 	for (size_t i = 0; i < count; i++)
 		assert_string_not_equal(names[i], "mine");
 	xf_folders_free(names, count);

@@ -1,0 +1,43 @@
+/*
+ * handler.h - an instance of a handler plugin, and its thread where it has one.
+ *
+ * Takes jobs, hands them to the plugin in batches, and gives each back to its chain with what the plugin said.
+ *
+ * Threads: give from any source's thread of the route; the plugin finishes from any. A plugin without work() is called on the thread that
+ * gives, under a lock of the instance.
+ */
+#ifndef XF_FLOW_HANDLER_H
+#define XF_FLOW_HANDLER_H
+
+#include "flow/job.h"
+#include "flow/runner.h"
+
+struct xf_handler;
+
+/* NULL with a reason. [control] */
+struct xf_handler *xf_handler_create(const struct xf_conf_handler *conf, const char *route, const char *server,
+                                     struct xf_error *error);
+/* [control] */
+void xf_handler_start(struct xf_handler *handler);
+/* [control] The sources of the route, or of the one that takes over from it, give it nothing any more; its thread has ended. What it has goes
+ * back, to chains that are still there; its plugin calls nothing any more when this returns. */
+void xf_handler_stop(struct xf_handler *handler);
+void xf_handler_destroy(struct xf_handler **handler);
+
+/* Its thread, or NULL. */
+struct xf_runner *xf_handler_runner(struct xf_handler *handler);
+
+/* Whether it may keep a job when give returns. */
+bool xf_handler_holds(const struct xf_handler *handler);
+const struct xf_conf_handler *xf_handler_conf(const struct xf_handler *handler);
+
+/* JOB comes back to its chain, by xf_chain_back(), exactly once; perhaps before this returns. */
+void xf_handler_give(struct xf_handler *handler, struct xf_job *job);
+
+/* Asks for a job that it has; it comes back soon, cancelled or finished. */
+void xf_handler_cancel(struct xf_handler *handler, struct xf_job *job);
+
+/* [any] */
+void xf_handler_status(struct xf_handler *handler, struct xf_handler_status *status);
+
+#endif
