@@ -1,7 +1,7 @@
 /*
  * One text for three readers of JSON: what http's takes as an object cJSON takes too, and nats' finds its members where http's does.
  */
-#include "transport/http/json.h"
+#include "json.h"
 
 #include <cjson/cJSON.h>
 

@@ -2,11 +2,12 @@
  * The small change of HTTP: what is encoded is decoded as the same, and two decoders of base64 agree.
  */
 #include "transport/http/words.h"
+#include "common/base64.h"
 
 #include "base/base64.h"
 #include "base/memory.h"
 #include "base/utf8.h"
-#include "transport/http/json.h"
+#include "json.h"
 
 #include "fuzz.h"
 

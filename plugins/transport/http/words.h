@@ -1,5 +1,5 @@
 /*
- * words.h - the small change of HTTP: which headers are its own, how subjects stand in a path, ids, base64.
+ * words.h - the small change of HTTP: which headers are its own, how subjects stand in a path, ids.
  */
 #ifndef HTTP_WORDS_H
 #define HTTP_WORDS_H
@@ -38,8 +38,6 @@ bool subject_matches(struct xf_str pattern, struct xf_str subject);
 bool percent_decode(char *text, uint64_t *len);
 void percent_encode(struct text *out, struct xf_str text);
 
-/* Into OUT, which has room for 3/4 of the length; false: no base64. White space is not allowed. */
-bool base64_decode(struct xf_str text, unsigned char *out, uint64_t *len);
 
 /* "250ms", "5s", "2m", "1h". -1: none. */
 int64_t duration_read(const char *text);

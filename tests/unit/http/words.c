@@ -1,10 +1,12 @@
 /*
  * Headers, subjects, encodings, durations, and the text that answers are written into.
  */
-#include "../../../plugins/transport/http/text.c"
 #include "../../../plugins/transport/http/words.c"
 
+#include "base64.h"
+
 #include <setjmp.h>
+#include <stdarg.h>
 
 #include <cmocka.h>
 

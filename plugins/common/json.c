@@ -141,6 +141,37 @@ value_skip(struct json *json, unsigned depth)
 	}
 }
 
+static bool
+value_take(struct json *json, struct xf_str *value)
+{
+	const char *start;
+
+	space_skip(json);
+	start = json->at;
+	if (!value_skip(json, JSON_DEPTH_MAX))
+		return false;
+	*value = (struct xf_str){start, (uint64_t)(json->at - start)};
+	return true;
+}
+
+/* To where the next member or element begins; false: there is none. */
+static bool
+next_begin(struct json *json, char close, const char *endless)
+{
+	if (json->wrong != NULL)
+		return false;
+	space_skip(json);
+	if (byte_take(json, close)) {
+		json->begun = true;
+		return false;
+	}
+	if (json->begun && !byte_take(json, ','))
+		return fail(json, endless);
+	json->begun = true;
+	space_skip(json);
+	return true;
+}
+
 void
 json_open(struct json *json, struct xf_str text)
 {
@@ -155,17 +186,8 @@ json_next(struct json *json, struct xf_str *name, struct xf_str *value)
 {
 	const char *start;
 
-	if (json->wrong != NULL)
+	if (!next_begin(json, '}', "the object does not end"))
 		return false;
-	space_skip(json);
-	if (byte_take(json, '}')) {
-		json->begun = true;
-		return false;
-	}
-	if (json->begun && !byte_take(json, ','))
-		return fail(json, "the object does not end");
-	json->begun = true;
-	space_skip(json);
 	start = json->at;
 	if (!string_skip(json))
 		return false;
@@ -173,12 +195,31 @@ json_next(struct json *json, struct xf_str *name, struct xf_str *value)
 	space_skip(json);
 	if (!byte_take(json, ':'))
 		return fail(json, "a member has no ':'");
+	return value_take(json, value);
+}
+
+void
+json_open_list(struct json *json, struct xf_str text)
+{
+	*json = (struct json){.at = text.data, .end = text.data + text.len};
 	space_skip(json);
-	start = json->at;
-	if (!value_skip(json, JSON_DEPTH_MAX))
-		return false;
-	*value = (struct xf_str){start, (uint64_t)(json->at - start)};
-	return true;
+	if (!byte_take(json, '['))
+		fail(json, "a '[' was expected");
+}
+
+bool
+json_element(struct json *json, struct xf_str *value)
+{
+	return next_begin(json, ']', "the array does not end") && value_take(json, value);
+}
+
+bool
+json_is_value(struct xf_str text)
+{
+	struct json json = {.at = text.data, .end = text.data + text.len};
+	struct xf_str value;
+
+	return value_take(&json, &value) && json_close(&json);
 }
 
 bool

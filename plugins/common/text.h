@@ -3,8 +3,8 @@
  *
  * Both remember that memory ran out, so that a caller asks once at the end.
  */
-#ifndef HTTP_TEXT_H
-#define HTTP_TEXT_H
+#ifndef PLUGINS_TEXT_H
+#define PLUGINS_TEXT_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -26,6 +26,8 @@ void text_printf(struct text *text, const char *format, ...) __attribute__((form
 
 /* As a JSON string, with its quotation marks. What is no UTF-8 becomes U+FFFD. */
 void text_json(struct text *text, struct xf_str string);
+
+bool utf8_is_valid(struct xf_str string);
 
 /* Zeroed at first. */
 struct arena {

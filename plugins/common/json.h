@@ -1,11 +1,11 @@
 /*
- * json.h - a walk over one JSON object that leaves every value as it stands.
+ * json.h - a walk over one JSON object or array that leaves every value as it stands.
  *
  * A payload must come out byte for byte, so values are found and checked, never parsed and printed again: no number
  * loses digits, no member its place.
  */
-#ifndef HTTP_JSON_H
-#define HTTP_JSON_H
+#ifndef PLUGINS_JSON_H
+#define PLUGINS_JSON_H
 
 #include <stdbool.h>
 
@@ -27,8 +27,15 @@ void json_open(struct json *json, struct xf_str text);
  * json->wrong says why. */
 bool json_next(struct json *json, struct xf_str *name, struct xf_str *value);
 
-/* Nothing but white space stands behind the object; json->wrong otherwise. */
+/* The same of an array and its elements. */
+void json_open_list(struct json *json, struct xf_str text);
+bool json_element(struct json *json, struct xf_str *value);
+
+/* Nothing but white space stands behind the object or array; json->wrong otherwise. */
 bool json_close(struct json *json);
+
+/* TEXT is one value of any kind. */
+bool json_is_value(struct xf_str text);
 
 static inline bool
 json_is_string(struct xf_str value)

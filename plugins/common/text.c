@@ -84,6 +84,31 @@ utf8_length(const unsigned char *at, size_t left)
 	return len;
 }
 
+bool
+utf8_is_valid(struct xf_str string)
+{
+	const unsigned char *at = (const unsigned char *)string.data;
+	size_t left = string.len, len;
+
+	for (; left > 0; at += len, left -= len) {
+		len = utf8_length(at, left);
+		if (len == 0)
+			return false;
+	}
+	return true;
+}
+
+/* How many bytes at AT stand for themselves. */
+static size_t
+plain_length(const unsigned char *at, size_t left)
+{
+	size_t len = 0;
+
+	while (len < left && at[len] >= ' ' && at[len] < 0x7f && at[len] != '"' && at[len] != '\\')
+		len++;
+	return len;
+}
+
 void
 text_json(struct text *text, struct xf_str string)
 {
@@ -92,6 +117,11 @@ text_json(struct text *text, struct xf_str string)
 
 	text_add(text, "\"", 1);
 	for (; left > 0; at += len, left -= len) {
+		len = plain_length(at, left);
+		if (len > 0) {
+			text_add(text, at, len);
+			continue;
+		}
 		len = utf8_length(at, left);
 		if (len == 0) {
 			text_puts(text, "\\ufffd");

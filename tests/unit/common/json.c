@@ -2,7 +2,7 @@
  * The walk over JSON lines: what is found is as it stood, and no beginning of a line, nor one with a byte changed, makes it
  * read past its end.
  */
-#include "../../../plugins/transport/http/json.c"
+#include "../../../plugins/common/json.c"
 
 #include <setjmp.h>
 #include <stdarg.h>
