@@ -1,0 +1,343 @@
+#include "bench.h"
+
+#include <dlfcn.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "base/memory.h"
+#include "flow/message.h"
+#include "settings.h"
+
+#define LOG_MAX 1000
+
+struct task {
+	struct xf_incoming *message; /* NULL: it is not the plugin's any more */
+	bool taken;
+	struct bench_result result;
+};
+
+struct bench {
+	const struct xf_handler_class *class;
+	struct xf_config *config;
+	void *instance;
+	struct task *tasks;
+	size_t count, given, finished;
+	struct xf_work work; /* of the last turn */
+	bool begun, woken, stopped;
+	uint32_t state;
+	size_t states[3];
+	char reason[1000];
+	char *log[LOG_MAX];
+	size_t log_count;
+};
+
+static uint64_t clock_ahead, clock_stopped;
+
+static uint64_t
+host_now_ms(void)
+{
+	return (clock_stopped != 0 ? clock_stopped : xf_now_ms()) + clock_ahead;
+}
+
+static void
+host_log(struct xf_endpoint *endpoint, uint32_t level, const char *text)
+{
+	struct bench *bench = (struct bench *)endpoint;
+
+	(void)level;
+	assert_null(strchr(text, '\n'));
+	if (bench->log_count < LOG_MAX)
+		bench->log[bench->log_count] = xf_strdup(text);
+	bench->log_count++;
+}
+
+static void
+host_wake(struct xf_endpoint *endpoint)
+{
+	((struct bench *)endpoint)->woken = true;
+}
+
+static void
+host_state(struct xf_endpoint *endpoint, uint32_t state, const char *reason)
+{
+	struct bench *bench = (struct bench *)endpoint;
+
+	bench->state = state;
+	bench->states[state]++;
+	snprintf(bench->reason, sizeof(bench->reason), "%s", reason != NULL ? reason : "");
+}
+
+static void
+host_finish(struct xf_endpoint *endpoint, const struct xf_outcome *outcomes, uint32_t stride, uint32_t count)
+{
+	struct bench *bench = (struct bench *)endpoint;
+
+	assert_false(bench->stopped);
+	for (uint32_t i = 0; i < count; i++) {
+		const struct xf_outcome *outcome = (const void *)((const char *)outcomes + (size_t)i * stride);
+		struct task *task = &bench->tasks[outcome->token - 1];
+		struct bench_result *result = &task->result;
+
+		assert_in_range(outcome->token, 1, bench->count);
+		assert_false(result->cancelled);
+		assert_non_null(task->message);
+		assert_int_equal(result->code, 0);
+		result->code = outcome->code;
+		result->delay_ms = outcome->delay_ms;
+		snprintf(result->reason, sizeof(result->reason), "%.*s", (int)outcome->reason.len, outcome->reason.data);
+		result->count = outcome->count;
+		result->messages = xf_alloc_array(outcome->count, sizeof(*result->messages));
+		for (uint32_t k = 0; k < outcome->count; k++)
+			result->messages[k] = xf_message_copy((const void *)((const char *)outcome->messages + (size_t)k * outcome->stride));
+		free(task->message);
+		task->message = NULL;
+		bench->finished++;
+	}
+}
+
+static const struct xf_host bench_host = {
+	.struct_size = sizeof(bench_host),
+	.option = settings_option,
+	.now_ms = host_now_ms,
+	.log = host_log,
+	.wake = host_wake,
+	.state = host_state,
+	.finish = host_finish,
+};
+
+static const struct xf_handler_class *
+class_load(void)
+{
+	void *file = dlopen(XF_BINARY_DIR "/lib/crossfade/plugins/crossfade-handler-exec.so", RTLD_NOW | RTLD_LOCAL);
+	const struct xf_entry *(*entry)(void);
+
+	assert_non_null(file);
+	*(void **)&entry = dlsym(file, "xf_plugin_entry_v1");
+	assert_non_null(entry);
+	return (const struct xf_handler_class *)entry()->classes[0];
+}
+
+static const struct xf_handler_info info = {
+	.struct_size = sizeof(info), .name = {"orders/exec", 11}, .route = {"orders", 6}, .server = {"test", 4}};
+
+const char *
+bench_check(const char *const *options)
+{
+	static struct xf_error error;
+	const struct xf_handler_class *class = class_load();
+	struct xf_config *config = settings_create(class->options, options, &error);
+	bool fine;
+
+	assert_non_null(config);
+	error.text[0] = '\0';
+	fine = class->ops->check(&bench_host, config, &info, &error) == 0;
+	assert_int_equal(fine, error.text[0] == '\0');
+	settings_destroy(&config);
+	return error.text;
+}
+
+struct bench *
+bench_open(const char *const *options)
+{
+	struct bench *bench = xf_alloc(sizeof(*bench));
+	struct xf_error error = {""};
+
+	signal(SIGPIPE, SIG_IGN);
+	bench->class = class_load();
+	bench->config = settings_create(bench->class->options, options, &error);
+	if (bench->config == NULL || bench->class->ops->check(&bench_host, bench->config, &info, &error) != 0 ||
+	    bench->class->ops->create(&bench_host, (struct xf_endpoint *)bench, bench->config, &info, &bench->instance, &error) != 0)
+		fail_msg("%s", error.text);
+	return bench;
+}
+
+void
+bench_close(struct bench **pointer)
+{
+	struct bench *bench = *pointer;
+
+	*pointer = NULL;
+	for (size_t i = 0; i < bench->given; i++)
+		if (bench->tasks[i].message != NULL && bench->tasks[i].taken)
+			bench_cancel(bench, i);
+	bench->class->ops->stop(bench->instance);
+	bench->stopped = true;
+	bench->class->ops->destroy(bench->instance);
+	for (size_t i = 0; i < bench->count; i++) {
+		struct bench_result *result = &bench->tasks[i].result;
+
+		for (uint32_t k = 0; k < result->count; k++)
+			free(result->messages[k]);
+		free(result->messages);
+		free(bench->tasks[i].message);
+	}
+	for (size_t i = 0; i < bench->log_count && i < LOG_MAX; i++)
+		free(bench->log[i]);
+	settings_destroy(&bench->config);
+	free(bench->tasks);
+	free(bench);
+	clock_ahead = clock_stopped = 0;
+}
+
+size_t
+bench_give(struct bench *bench, const struct xf_incoming *message)
+{
+	bench->tasks = xf_grow_array(bench->tasks, bench->count, bench->count + 1, sizeof(*bench->tasks));
+	bench->tasks[bench->count].message = xf_message_copy(message);
+	bench->woken = true;
+	return bench->count++;
+}
+
+size_t
+bench_text(struct bench *bench, const char *payload)
+{
+	char id[32];
+	const struct xf_incoming message = {
+		.subject = {"orders.eu", 9},
+		.id = {id, (uint64_t)snprintf(id, sizeof(id), "id-%zu", bench->count)},
+		.payload = payload,
+		.payload_size = strlen(payload),
+		.attempt = 1,
+	};
+
+	return bench_give(bench, &message);
+}
+
+void
+bench_cancel(struct bench *bench, size_t number)
+{
+	struct task *task = &bench->tasks[number];
+
+	assert_non_null(task->message);
+	task->result.cancelled = true;
+	bench->class->ops->cancel(bench->instance, number + 1);
+	free(task->message);
+	task->message = NULL;
+}
+
+static uint32_t
+offer(struct bench *bench, uint32_t room)
+{
+	struct xf_task tasks[256];
+	uint32_t count = 0, taken;
+
+	for (; count < 256 && count < room && bench->given + count < bench->count; count++)
+		tasks[count] = (struct xf_task){.token = bench->given + count + 1, .message = bench->tasks[bench->given + count].message};
+	if (count == 0)
+		return 0;
+	taken = bench->class->ops->process(bench->instance, tasks, sizeof(tasks[0]), count);
+	assert_true(taken <= count);
+	for (uint32_t i = 0; i < taken; i++)
+		bench->tasks[bench->given++].taken = true;
+	return taken;
+}
+
+/* The wait that the last turn asked for, then what came. */
+void
+bench_turn(struct bench *bench)
+{
+	struct pollfd fd = {.fd = bench->work.fd, .events = (short)bench->work.events};
+	int timeout_ms = (int)bench->work.timeout_ms;
+
+	if (bench->begun)
+		poll(&fd, 1, bench->woken ? 0 : clock_stopped != 0 && timeout_ms > 10 ? 10 : timeout_ms);
+	bench->begun = true;
+	bench->woken = false;
+	bench->work = (struct xf_work){.struct_size = sizeof(bench->work), .fd = -1, .timeout_ms = 1000};
+	bench->class->ops->work(bench->instance, &bench->work);
+	if (offer(bench, bench->work.room) > 0)
+		bench->woken = true; /* as the core does, which hopes for more room */
+}
+
+#define WAIT_FOR(bench, condition)                                                                                 \
+	do {                                                                                                         \
+		uint64_t until = xf_now_ms() + XF_WAIT_MS;                                                             \
+		while (!(condition)) {                                                                                 \
+			if (xf_now_ms() > until)                                                                       \
+				fail_msg("%s did not come", #condition);                                               \
+			bench_turn(bench);                                                                             \
+		}                                                                                                      \
+	} while (0)
+
+void
+bench_wait_finished(struct bench *bench, size_t count)
+{
+	WAIT_FOR(bench, bench->finished >= count);
+}
+
+void
+bench_wait_taken(struct bench *bench, size_t count)
+{
+	WAIT_FOR(bench, bench->given >= count);
+}
+
+void
+bench_wait_state(struct bench *bench, uint32_t state)
+{
+	WAIT_FOR(bench, bench->states[state] > 0 && bench->state == state);
+}
+
+void
+bench_wait_log(struct bench *bench, const char *text)
+{
+	WAIT_FOR(bench, bench_log_find(bench, text) != NULL);
+}
+
+const struct bench_result *
+bench_result(struct bench *bench, size_t number)
+{
+	return &bench->tasks[number].result;
+}
+
+const char *
+bench_reason(const struct bench *bench)
+{
+	return bench->reason;
+}
+
+size_t
+bench_state_count(const struct bench *bench, uint32_t state)
+{
+	return bench->states[state];
+}
+
+uint32_t
+bench_room(const struct bench *bench)
+{
+	return bench->work.room;
+}
+
+size_t
+bench_log_count(const struct bench *bench)
+{
+	return bench->log_count;
+}
+
+const char *
+bench_log_find(const struct bench *bench, const char *text)
+{
+	for (size_t i = bench->log_count < LOG_MAX ? bench->log_count : LOG_MAX; i > 0; i--)
+		if (strstr(bench->log[i - 1], text) != NULL)
+			return bench->log[i - 1];
+	return NULL;
+}
+
+void
+bench_clock_advance(uint64_t milliseconds)
+{
+	clock_ahead += milliseconds;
+}
+
+void
+bench_clock_stop(void)
+{
+	clock_stopped = xf_now_ms();
+}
