@@ -50,6 +50,7 @@ struct xf_inlet {
 	uint64_t now_ms;
 	uint32_t credit; /* left for emit in this turn */
 	uint64_t full_at; /* since when a source that cannot be held back has found no room; 0: it has */
+	uint32_t wait_left_ms; /* in this turn, for room */
 	struct xf_delivery *late_first, *late_last; /* came while held, of a source that cannot be: not accepted yet */
 	uint32_t late;
 
@@ -377,13 +378,15 @@ lossy_has_room(struct xf_inlet *inlet)
 		inlet->full_at = xf_now_ms();
 	while (xf_way_is_full(way, route_open(inlet), route_bytes(inlet))) {
 		waited = xf_now_ms() - inlet->full_at;
-		if (!xf_way_spools(way) || atomic_load_explicit(&inlet->hold, memory_order_relaxed) || waited >= LOSSY_WAIT_MS)
+		if (!xf_way_spools(way) || atomic_load_explicit(&inlet->hold, memory_order_relaxed) || waited >= LOSSY_WAIT_MS ||
+		    inlet->wait_left_ms == 0 || atomic_load_explicit(&inlet->runner.stopping, memory_order_relaxed))
 			return false;
 		if (inlet->chain.inside < way->lanes.open) /* else the handlers have the room */
 			xf_way_press(way, waited >= LOSSY_HUNG_MS ? XF_ASIDE_ALL : XF_ASIDE_QUEUED);
 		if (xf_way_out(way) == 0 && inlet->chain.inside == 0)
 			return false;
 		xf_sleep_ms(1);
+		inlet->wait_left_ms--;
 		xf_way_look(way);
 		legs_take(inlet);
 		xf_chain_follow(&inlet->chain, way->now_ms);
@@ -904,6 +907,7 @@ inlet_turn(struct xf_runner *runner, struct xf_work *work)
 	uint64_t before;
 	bool draining, hold;
 
+	inlet->wait_left_ms = LOSSY_WAIT_MS;
 	xf_way_look(inlet->way);
 	inlet->now_ms = inlet->way->now_ms;
 	legs_take(inlet);
@@ -959,6 +963,27 @@ seen_forget(struct xf_inlet *inlet)
 		job_id_leave(inlet, at, false);
 }
 
+/* Dead letters that are under way are wanted still: by whoever takes over. */
+static void
+letters_return(struct xf_inlet *inlet)
+{
+	size_t count = 0, most = inlet->way->lanes.open;
+	uint64_t *numbers;
+
+	for (const struct xf_job *at = inlet->chain.first; at != NULL; at = at->newer)
+		most++;
+	numbers = xf_alloc_array(most, sizeof(*numbers));
+	for (const struct xf_delivery *at = inlet->way->lanes.oldest; at != NULL; at = at->newer)
+		if (at->letter != 0)
+			numbers[count++] = at->letter;
+	for (const struct xf_job *at = inlet->chain.first; at != NULL; at = at->newer)
+		if (at->letter != 0)
+			numbers[count++] = at->letter;
+	if (count > 0)
+		xf_redelivery_add(&inlet->redelivery, numbers, count);
+	free(numbers);
+}
+
 static void
 inlet_thread_stop(struct xf_runner *runner)
 {
@@ -967,6 +992,7 @@ inlet_thread_stop(struct xf_runner *runner)
 	legs_take(inlet);
 	xf_way_flush(inlet->way);
 	settlements_flush(inlet);
+	letters_return(inlet);
 	xf_chain_cancel(&inlet->chain); /* while its jobs are there; those with a thread do so when that ends */
 	seen_forget(inlet);
 	inlet->ops->stop(runner->instance);

@@ -134,7 +134,7 @@ void xf_lanes_init(struct xf_lanes *lanes, const struct xf_lanes_ops *ops, void 
 void xf_lanes_add_sink(struct xf_lanes *lanes, unsigned pipes, bool drop_when_down);
 /* The sink added last has a spool. */
 void xf_lanes_add_spool(struct xf_lanes *lanes, bool drops, uint64_t now_ms);
-bool xf_lanes_pipe_spools(const struct xf_lanes *lanes, unsigned pipe); /* whether that of its sink's is one that has */
+unsigned xf_lanes_pipe_sink(const struct xf_lanes *lanes, unsigned pipe); /* which sink it leads to */
 /* Every leg is back. What is still open is released, not settled. */
 void xf_lanes_fini(struct xf_lanes *lanes);
 

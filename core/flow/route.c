@@ -569,8 +569,9 @@ xf_route_lossy_take_over(struct xf_route *new, struct xf_route *old, const _Atom
 		if (!is_kept(new, i) && is_lossy(old, i))
 			xf_inlet_drain(old->sources[i].inlet);
 	until = xf_now_ms() + LOSSY_WAIT_MS;
+	/* Nobody brings again what it has: for that even who hurries waits. */
 	for (size_t i = 0; i < old->source_count; i++)
-		while (!is_kept(new, i) && !source_drained(&old->sources[i]) && xf_now_ms() < until && !atomic_load(hurries))
+		while (!is_kept(new, i) && !source_drained(&old->sources[i]) && xf_now_ms() < until)
 			xf_sleep_ms(1);
 }
 

@@ -341,6 +341,12 @@ xf_spooler_messages(const struct xf_spooler *spooler)
 	return numbers.messages;
 }
 
+bool
+xf_spooler_fails(const struct xf_spooler *spooler)
+{
+	return xf_spool_fails(spooler->spool);
+}
+
 void
 xf_spooler_numbers(struct xf_spooler *spooler, struct xf_spool_numbers *numbers, struct xf_error *reason)
 {

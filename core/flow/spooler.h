@@ -49,6 +49,8 @@ bool xf_spooler_lane_stands(const struct xf_spooler *spooler, uint16_t bucket);
 /* And of all. */
 uint64_t xf_spooler_messages(const struct xf_spooler *spooler);
 
+/* [any] It takes nothing at the moment: its disk is full, or fails. */
+bool xf_spooler_fails(const struct xf_spooler *spooler);
 void xf_spooler_numbers(struct xf_spooler *spooler, struct xf_spool_numbers *numbers, struct xf_error *reason);
 
 /* Whether there is something that might be read. */

@@ -138,7 +138,8 @@ pipe_follow(struct xf_way *way, unsigned i)
 		xf_lanes_pipe(&way->lanes, i, true, way->now_ms);
 }
 
-/* A sink that takes nothing more, or not enough for a source that cannot wait. */
+/* A sink that takes nothing more, or not enough for a source that cannot wait. Where its spool takes nothing either, one that works
+ * is the better place. */
 static void
 aside_follow(struct xf_way *way, unsigned i)
 {
@@ -152,8 +153,12 @@ aside_follow(struct xf_way *way, unsigned i)
 		pipe->blocked_at = way->now_ms;
 	if (blocked && (way->pressed != XF_ASIDE_NOTHING || way->now_ms - pipe->blocked_at >= BLOCKED_MS))
 		aside = XF_ASIDE_ALL;
+	if (!blocked && aside != XF_ASIDE_NOTHING && xf_spooler_fails(pipe->spooler))
+		aside = XF_ASIDE_NOTHING;
 	if (aside == pipe->aside)
 		return;
+	if (aside != XF_ASIDE_NOTHING)
+		xf_way_flush(way); /* or what is recalled would be sent behind what asks for it */
 	pipe->aside = aside;
 	xf_lanes_aside(&way->lanes, i, aside, way->now_ms);
 	if (aside != XF_ASIDE_NOTHING)
@@ -165,7 +170,7 @@ static void
 asides_follow(struct xf_way *way)
 {
 	for (unsigned i = 0; i < way->lanes.pipe_count; i++)
-		if (way->pipes[i].spools)
+		if (way->pipes[i].spooler != NULL)
 			aside_follow(way, i);
 }
 
@@ -173,7 +178,6 @@ void
 xf_way_press(struct xf_way *way, enum xf_aside aside)
 {
 	way->pressed = aside;
-	xf_way_flush(way); /* or what is recalled would be sent behind what asks for it */
 	asides_follow(way);
 	xf_way_flush(way);
 }
@@ -324,10 +328,10 @@ xf_way_open_max(const struct xf_way *way)
 bool
 xf_way_spools(const struct xf_way *way)
 {
-	bool spools = false;
+	bool spools = way->setup.accepts != NULL;
 
 	for (unsigned i = 0; i < way->lanes.pipe_count; i++)
-		spools = spools || way->pipes[i].spools;
+		spools = spools || way->pipes[i].spooler != NULL;
 	return spools;
 }
 
@@ -413,7 +417,8 @@ xf_way_create(const struct xf_way_setup *setup, struct xf_runner *runner, const 
 	way->pipes = xf_alloc_array(lanes->pipe_count, sizeof(*way->pipes));
 	for (unsigned i = 0; i < lanes->pipe_count && setup->accepts == NULL; i++) {
 		way->pipes[i].sink = setup->sinks[i];
-		way->pipes[i].spools = xf_lanes_pipe_spools(lanes, i);
+		if (lanes->sinks[xf_lanes_pipe_sink(lanes, i)].spools)
+			way->pipes[i].spooler = setup->spoolers[xf_lanes_pipe_sink(lanes, i)];
 		xf_sink_attach(setup->sinks[i], runner, route->order != XF_ORDER_NONE);
 	}
 	lanes->retry = route->retry;

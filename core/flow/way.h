@@ -47,7 +47,7 @@ struct xf_pipe {
 	uint32_t generation;
 	uint32_t out; /* legs sent and not back */
 	struct xf_leg *first, *last; /* to be pushed */
-	bool spools;         /* its sink has a spool */
+	const struct xf_spooler *spooler; /* of its sink; NULL: it has none, or nothing goes there */
 	enum xf_aside aside; /* as the lanes were told */
 	uint64_t blocked_at; /* when the sink was first seen to be blocked; 0: it is not */
 };

@@ -690,6 +690,12 @@ xf_spool_read(struct xf_spool *s, uint64_t after, size_t count_max, size_t bytes
 
 /* ---- Numbers --------------------------------------------------------------------------- */
 
+bool
+xf_spool_fails(const struct xf_spool *s)
+{
+	return atomic_load_explicit(&s->failed, memory_order_relaxed);
+}
+
 void
 xf_spool_numbers(const struct xf_spool *s, struct xf_spool_numbers *numbers)
 {

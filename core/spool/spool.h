@@ -154,6 +154,8 @@ struct xf_spool_numbers {
 /* [any] Takes no lock. */
 void xf_spool_numbers(const struct xf_spool *spool, struct xf_spool_numbers *numbers);
 
+/* [any] It takes nothing at the moment. */
+bool xf_spool_fails(const struct xf_spool *spool);
 /* [any] Why it failed last. */
 void xf_spool_reason(struct xf_spool *spool, struct xf_error *reason);
 

@@ -830,6 +830,51 @@ a_full_spool_drops_what_cannot_be_held_back(void **state)
 	setup_fini(&setup);
 }
 
+/* Where its spool cannot be written a sink that is up goes on, with what there is room for in memory. */
+static void
+a_spool_that_fails_stops_no_sink(void **state)
+{
+	struct setup setup;
+	char *path;
+	FILE *file;
+
+	(void)state;
+	lossy_make(&setup);
+	path = xf_format("%s/spools", setup.folder);
+	file = fopen(path, "w"); /* where its folder would be */
+	assert_non_null(file);
+	fclose(file);
+	free(path);
+	world.window = 7;
+	world.keeps = true;
+	setup_start(&setup);
+	world.to_emit = 1000;
+	assert_becomes(&world.emitted, 1000);
+	assert_int_not_equal(overflow_get(&setup), 0);
+	world.keeps = false;
+	assert_becomes(&world.acked, 1000);
+	world.to_emit = 50;
+	assert_becomes(&world.acked, 1050);
+	assert_int_equal(world.stored, 1050 - (uint32_t)overflow_get(&setup));
+	setup_fini(&setup);
+}
+
+/* What its own spool is to accept waits for that, as long as it takes. */
+static void
+what_cannot_be_held_back_waits_for_the_spool_that_accepts_it(void **state)
+{
+	struct setup setup;
+
+	(void)state;
+	lossy_make(&setup);
+	setup.source.accept_spooled = true;
+	setup.source.spool_max_size = 64 << 20;
+	setup_start(&setup);
+	world.to_emit = 5000;
+	all_is_stored_in_order(&setup, 5000);
+	setup_fini(&setup);
+}
+
 /* What it has taken and not confirmed is there twice at most; it may be minutes before it says. */
 static void
 a_blocked_sink_has_a_spool(void **state)
@@ -880,6 +925,8 @@ main(void)
 		cmocka_unit_test(a_sink_too_slow_for_what_cannot_be_held_back_has_it_spooled),
 		cmocka_unit_test(a_sink_that_hangs_has_it_spooled),
 		cmocka_unit_test(a_full_spool_drops_what_cannot_be_held_back),
+		cmocka_unit_test(a_spool_that_fails_stops_no_sink),
+		cmocka_unit_test(what_cannot_be_held_back_waits_for_the_spool_that_accepts_it),
 		cmocka_unit_test(a_blocked_sink_has_a_spool),
 	};
 
