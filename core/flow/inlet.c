@@ -31,7 +31,7 @@
 #define DUPLICATE_RETRY_MS 1000
 #define LETTERS_TURN 64
 #define WORKED_ON "to" /* in a letter in the place of a sink, where none has it: handlers have */
-#define LOSSY_WAIT_MS 1000 /* what waits longer for room may cost the connection */
+#define LOSSY_WAIT_MS 2000 /* what waits longer for room may cost the connection */
 #define LOSSY_HUNG_MS 500  /* a sink that has confirmed nothing by then: better twice than never */
 
 struct xf_inlet {

@@ -89,7 +89,7 @@ xf_outlet_status(struct xf_outlet *outlet, struct xf_endpoint_status *status)
 		.state = XF_STATE_UP,
 	};
 	for (unsigned i = 0; i < outlet->count; i++) {
-		struct xf_endpoint_status one;
+		struct xf_endpoint_status one = {.name = NULL}; /* what has no spool says nothing of one */
 
 		xf_sink_status(outlet->sinks[i], &one);
 		reconnects += one.reconnects;
