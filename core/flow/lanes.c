@@ -1020,30 +1020,6 @@ leg_by_pipe(struct xf_delivery *delivery, unsigned pipe)
 	return NULL;
 }
 
-/* What its plugin has not been offered, or all. What stands behind one that is taken back is, too, whoever has it by then: it would pass it. */
-static void
-pipe_recall(struct xf_lanes *lanes, unsigned pipe, enum xf_aside aside)
-{
-	uint64_t recalled[(XF_BUCKETS + 63) / 64] = {0};
-	struct xf_leg **legs = xf_alloc_array(lanes->open, sizeof(struct xf_leg *));
-	size_t count = 0;
-
-	for (struct xf_delivery *delivery = lanes->oldest; delivery != NULL; delivery = delivery->newer) {
-		uint64_t bit = UINT64_C(1) << delivery->bucket % 64, *word = &recalled[delivery->bucket / 64];
-		struct xf_leg *leg = leg_by_pipe(delivery, pipe);
-
-		if (leg == NULL || (aside != XF_ASIDE_ALL && !(*word & bit) && atomic_load(&leg->state) != XF_LEG_QUEUED))
-			continue;
-		if (lanes->order != XF_ORDER_NONE)
-			*word |= bit;
-		legs[count++] = leg;
-	}
-	/* From the newest on: each is held before the one that was taken back last. */
-	while (count-- > 0)
-		leg_recall(lanes, legs[count]->delivery->lane, legs[count]);
-	free(legs);
-}
-
 void
 xf_lanes_aside(struct xf_lanes *lanes, unsigned pipe, enum xf_aside aside, uint64_t now_ms)
 {
@@ -1051,8 +1027,13 @@ xf_lanes_aside(struct xf_lanes *lanes, unsigned pipe, enum xf_aside aside, uint6
 
 	lanes->now_ms = now_ms;
 	lanes->aside = aside != XF_ASIDE_NOTHING ? lanes->aside | 1u << pipe : lanes->aside & ~(1u << pipe);
-	if (aside != XF_ASIDE_NOTHING)
-		pipe_recall(lanes, pipe, aside);
+	/* From the newest on: each is held before the one that was taken back last. */
+	for (struct xf_delivery *delivery = lanes->newest; aside != XF_ASIDE_NOTHING && delivery != NULL; delivery = delivery->older) {
+		struct xf_leg *leg = leg_by_pipe(delivery, pipe);
+
+		if (leg != NULL && (aside == XF_ASIDE_ALL || atomic_load(&leg->state) == XF_LEG_QUEUED))
+			leg_recall(lanes, delivery->lane, leg);
+	}
 	for (struct xf_lane_held *held = lanes->holders, *next; held != NULL; held = next) {
 		struct xf_lane *lane = held->lane;
 
