@@ -50,7 +50,6 @@ struct xf_inlet {
 	uint64_t now_ms;
 	uint32_t credit; /* left for emit in this turn */
 	uint64_t full_at; /* since when a source that cannot be held back has found no room; 0: it has */
-	uint32_t wait_left_ms; /* in this turn, for room */
 	struct xf_delivery *late_first, *late_last; /* came while held, of a source that cannot be: not accepted yet */
 	uint32_t late;
 
@@ -379,14 +378,13 @@ lossy_has_room(struct xf_inlet *inlet)
 	while (xf_way_is_full(way, route_open(inlet), route_bytes(inlet))) {
 		waited = xf_now_ms() - inlet->full_at;
 		if (!xf_way_spools(way) || atomic_load_explicit(&inlet->hold, memory_order_relaxed) || waited >= LOSSY_WAIT_MS ||
-		    inlet->wait_left_ms == 0 || atomic_load_explicit(&inlet->runner.stopping, memory_order_relaxed))
+		    atomic_load_explicit(&inlet->runner.stopping, memory_order_relaxed))
 			return false;
 		if (inlet->chain.inside < way->lanes.open) /* else the handlers have the room */
 			xf_way_press(way, waited >= LOSSY_HUNG_MS ? XF_ASIDE_ALL : XF_ASIDE_QUEUED);
 		if (xf_way_out(way) == 0 && inlet->chain.inside == 0)
 			return false;
 		xf_sleep_ms(1);
-		inlet->wait_left_ms--;
 		xf_way_look(way);
 		legs_take(inlet);
 		xf_chain_follow(&inlet->chain, way->now_ms);
@@ -907,7 +905,6 @@ inlet_turn(struct xf_runner *runner, struct xf_work *work)
 	uint64_t before;
 	bool draining, hold;
 
-	inlet->wait_left_ms = LOSSY_WAIT_MS;
 	xf_way_look(inlet->way);
 	inlet->now_ms = inlet->way->now_ms;
 	legs_take(inlet);
