@@ -9,6 +9,7 @@
 #include "base/memory.h"
 #include "flow/delivery.h"
 #include "flow/message.h"
+#include "flow/retry.h"
 
 #define LATER_MS 100          /* where a handler says no time */
 #define TICK_MS 20            /* how often it is looked what is due */
@@ -38,22 +39,15 @@ xf_chain_back(struct xf_job *job)
 }
 
 static void
-block_set(struct xf_chain *chain, struct xf_job *job, struct xf_incoming **block, struct xf_incoming *copy)
+block_set(struct xf_chain *chain, struct xf_incoming **block, struct xf_incoming *copy)
 {
 	if (*block != NULL) {
-		uint64_t bytes = xf_message_bytes(*block);
-
-		job->bytes -= bytes;
-		chain->bytes -= bytes;
+		chain->bytes -= xf_message_bytes(*block);
 		free(*block);
 	}
 	*block = copy;
-	if (copy != NULL) {
-		uint64_t bytes = xf_message_bytes(copy);
-
-		job->bytes += bytes;
-		chain->bytes += bytes;
-	}
+	if (copy != NULL)
+		chain->bytes += xf_message_bytes(copy);
 }
 
 /* Nothing of it is its source's any more. */
@@ -62,7 +56,7 @@ job_own(struct xf_chain *chain, struct xf_job *job)
 {
 	if (job->given_block != NULL)
 		return;
-	block_set(chain, job, &job->given_block, xf_message_copy(&job->given));
+	block_set(chain, &job->given_block, xf_message_copy(&job->given));
 	job->given = *job->given_block;
 	if (job->message_block == NULL)
 		job->message = job->given;
@@ -83,13 +77,11 @@ said_forget(struct xf_job *job)
 
 /* The next of REST, which counts no longer as waiting. */
 static struct xf_incoming *
-rest_take(struct xf_chain *chain, struct xf_job *job, struct xf_rest *rest)
+rest_take(struct xf_chain *chain, struct xf_rest *rest)
 {
 	struct xf_incoming *made = rest->made[rest->next++];
-	uint64_t bytes = xf_message_bytes(made);
 
-	job->bytes -= bytes;
-	chain->bytes -= bytes;
+	chain->bytes -= xf_message_bytes(made);
 	return made;
 }
 
@@ -101,7 +93,7 @@ rest_forget(struct xf_chain *chain, struct xf_job *job)
 
 		job->rest = rest->under;
 		while (rest->next < rest->count)
-			free(rest_take(chain, job, rest));
+			free(rest_take(chain, rest));
 		free(rest->made);
 		free(rest);
 	}
@@ -110,8 +102,8 @@ rest_forget(struct xf_chain *chain, struct xf_job *job)
 static void
 blocks_forget(struct xf_chain *chain, struct xf_job *job)
 {
-	block_set(chain, job, &job->message_block, NULL);
-	block_set(chain, job, &job->given_block, NULL);
+	block_set(chain, &job->message_block, NULL);
+	block_set(chain, &job->given_block, NULL);
 }
 
 struct xf_job *
@@ -251,7 +243,7 @@ rest_next(struct xf_chain *chain, struct xf_job *job)
 	}
 	if (rest == NULL)
 		return false;
-	block_set(chain, job, &job->message_block, rest_take(chain, job, rest));
+	block_set(chain, &job->message_block, rest_take(chain, rest));
 	job->message = *job->message_block;
 	job->stage = rest->stage;
 	job->failures = 0;
@@ -300,31 +292,6 @@ job_wait(struct xf_chain *chain, struct xf_job *job, uint64_t delay_ms)
 	tick_by(chain, job->since_ms);
 }
 
-static uint64_t
-random_next(struct xf_chain *chain)
-{
-	chain->random ^= chain->random << 13;
-	chain->random ^= chain->random >> 7;
-	chain->random ^= chain->random << 17;
-	return chain->random;
-}
-
-/* After so many FAILURES; as lanes do for sinks. */
-static uint64_t
-backoff(struct xf_chain *chain, uint32_t failures)
-{
-	const struct xf_conf_retry *retry = chain->retry;
-	uint64_t delay = retry->initial_ms;
-
-	for (uint32_t i = 1; i < failures && !retry->constant && delay < retry->max_ms; i++)
-		delay *= 2;
-	if (delay > retry->max_ms)
-		delay = retry->max_ms;
-	if (retry->jitter && delay > 1)
-		delay = delay / 2 + random_next(chain) % (delay / 2 + 1);
-	return delay;
-}
-
 /* The others that were made of it go on: they are as good as they were. */
 static void
 job_refuse(struct xf_chain *chain, struct xf_job *job, const char *why)
@@ -350,7 +317,7 @@ job_failed(struct xf_chain *chain, struct xf_job *job)
 		job_refuse(chain, job, "failed as often as it is to be tried, the last time");
 		return;
 	}
-	delay = backoff(chain, job->failures);
+	delay = xf_retry_delay(chain->retry, job->failures - 1, &chain->random);
 	job_wait(chain, job, job->delay_ms > delay ? job->delay_ms : delay);
 }
 
@@ -371,10 +338,8 @@ job_passed(struct xf_chain *chain, struct xf_job *job)
 
 		job->made_total += job->made_count;
 		job->several = job->several || job->made_count > 1;
-		for (uint32_t i = 0; i < job->made_count; i++) {
-			job->bytes += xf_message_bytes(job->made[i]);
+		for (uint32_t i = 0; i < job->made_count; i++)
 			chain->bytes += xf_message_bytes(job->made[i]);
-		}
 		*rest = (struct xf_rest){job->rest, job->made, job->made_count, 0, stage};
 		job->rest = rest;
 		job->made = NULL;
@@ -558,7 +523,7 @@ job_anew(struct xf_chain *chain, struct xf_job *job)
 {
 	said_forget(job);
 	rest_forget(chain, job);
-	block_set(chain, job, &job->message_block, NULL);
+	block_set(chain, &job->message_block, NULL);
 	job->message = job->given;
 	job->stage = 0;
 	job->behind = NULL;

@@ -39,7 +39,6 @@ struct xf_job {
 	struct xf_incoming given;     /* as its source gave it; both borrow from what follows, or while it is being taken in from the source */
 	struct xf_incoming *message_block; /* NULL: message is borrowed, or is given */
 	struct xf_incoming *given_block;   /* NULL: given is borrowed */
-	uint64_t bytes;               /* of the blocks */
 	char *id;                     /* where duplicates are looked for */
 
 	/* What the handler said, once it is back. */

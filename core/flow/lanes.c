@@ -20,6 +20,7 @@
 
 #include "base/assert.h"
 #include "base/memory.h"
+#include "flow/retry.h"
 #include "flow/spooled.h"
 
 #define RETRY_FIRST_MS 100    /* where no policy is set */
@@ -1048,23 +1049,6 @@ xf_lanes_aside(struct xf_lanes *lanes, unsigned pipe, enum xf_aside aside, uint6
 
 /* ---- Coming back ------------------------------------------------------------------------------ */
 
-static uint64_t
-retry_delay(struct xf_lanes *lanes, uint32_t retries)
-{
-	uint64_t delay = lanes->retry.initial_ms;
-
-	while (!lanes->retry.constant && retries-- > 0 && delay < lanes->retry.max_ms)
-		delay *= 2;
-	if (delay > lanes->retry.max_ms)
-		delay = lanes->retry.max_ms;
-	if (!lanes->retry.jitter)
-		return delay;
-	lanes->random ^= lanes->random << 13;
-	lanes->random ^= lanes->random >> 7;
-	lanes->random ^= lanes->random << 17;
-	return delay / 2 + lanes->random % (delay / 2 + 1);
-}
-
 static void
 leg_failed(struct xf_lanes *lanes, struct xf_lane *lane, struct xf_leg *leg, uint64_t now_ms)
 {
@@ -1085,9 +1069,9 @@ leg_failed(struct xf_lanes *lanes, struct xf_lane *lane, struct xf_leg *leg, uin
 	else if (!leg->bounced) {
 		leg->attempts++;
 		if (lanes->order == XF_ORDER_NONE)
-			leg->retry_at = now_ms + retry_delay(lanes, leg->attempts - 1);
+			leg->retry_at = now_ms + xf_retry_delay(&lanes->retry, leg->attempts - 1, &lanes->random);
 		else if (!at->stopped)
-			held->retry_at = now_ms + retry_delay(lanes, held->retries++);
+			held->retry_at = now_ms + xf_retry_delay(&lanes->retry, held->retries++, &lanes->random);
 	}
 	at->stopped = lanes->order != XF_ORDER_NONE;
 	leg_hold(lanes, lane, leg);
