@@ -61,7 +61,7 @@ header(struct MHD_Connection *connection, const char *name)
 }
 
 static enum MHD_Result
-reply_send(struct MHD_Connection *connection, struct xf_reply *reply)
+reply_send(struct MHD_Connection *connection, struct xf_answer *reply)
 {
 	struct MHD_Response *response;
 	enum MHD_Result result;
@@ -134,7 +134,7 @@ foreign_page(struct MHD_Connection *connection, bool changes, bool has_token)
 /* False: refused, and *REPLY says why. */
 static bool
 may_enter(const struct listener *listener, struct MHD_Connection *connection, const char *url,
-	  const char *method, struct xf_reply *reply)
+	  const char *method, struct xf_answer *reply)
 {
 	const char *token = listener->admin->api.setup.conf->server.admin_token;
 	bool changes = strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0;
@@ -166,7 +166,7 @@ static enum MHD_Result
 call_begin(const struct listener *listener, struct MHD_Connection *connection, const char *url,
 	   const char *method, struct call *call)
 {
-	struct xf_reply reply = {0};
+	struct xf_answer reply = {0};
 
 	call->body_until_ms = xf_now_ms() + BODY_MS_MAX;
 	if (!may_enter(listener, connection, url, method, &reply)) {
@@ -230,7 +230,7 @@ static enum MHD_Result
 call_answer(struct listener *listener, struct MHD_Connection *connection, const char *url, const char *method,
 	    struct call *call)
 {
-	struct xf_reply reply = {0};
+	struct xf_answer reply = {0};
 	struct query query = {.count = 0};
 	char who[192];
 

@@ -47,7 +47,7 @@ status_title(unsigned status)
 }
 
 void
-xf_reply_json(struct xf_reply *reply, unsigned status, cJSON *root)
+xf_reply_json(struct xf_answer *reply, unsigned status, cJSON *root)
 {
 	char *text = cJSON_PrintUnformatted(root);
 
@@ -63,7 +63,7 @@ xf_reply_json(struct xf_reply *reply, unsigned status, cJSON *root)
 }
 
 void
-xf_reply_problem(struct xf_reply *reply, unsigned status, const char *format, ...)
+xf_reply_problem(struct xf_answer *reply, unsigned status, const char *format, ...)
 {
 	struct xf_error text;
 	va_list args;
@@ -83,7 +83,7 @@ snapshot_take(struct xf_api *api, struct xf_snapshot *snapshot)
 
 /* Adds `did you mean`, where a name is near enough. */
 static void
-reply_unknown(struct xf_reply *reply, const char *kind, const char *name, const char *const *names,
+reply_unknown(struct xf_answer *reply, const char *kind, const char *name, const char *const *names,
 	      size_t count)
 {
 	const char *nearest = xf_str_nearest(xf_str(name), names, count);
@@ -95,7 +95,7 @@ reply_unknown(struct xf_reply *reply, const char *kind, const char *name, const 
 }
 
 static void
-route_unknown(struct xf_api *api, const char *name, struct xf_reply *reply)
+route_unknown(struct xf_api *api, const char *name, struct xf_answer *reply)
 {
 	struct xf_snapshot snapshot;
 	const char **names;
@@ -110,7 +110,7 @@ route_unknown(struct xf_api *api, const char *name, struct xf_reply *reply)
 }
 
 static void
-migration_unknown(struct xf_api *api, const char *name, struct xf_reply *reply)
+migration_unknown(struct xf_api *api, const char *name, struct xf_answer *reply)
 {
 	struct xf_snapshot snapshot;
 	const char **names;
@@ -127,7 +127,7 @@ migration_unknown(struct xf_api *api, const char *name, struct xf_reply *reply)
 /* ---- health ----------------------------------------------------------------------------------- */
 
 static void
-answer_livez(struct xf_api *api, const struct xf_request *request, const char *name, struct xf_reply *reply)
+answer_livez(struct xf_api *api, const struct xf_request *request, const char *name, struct xf_answer *reply)
 {
 	cJSON *root = cJSON_CreateObject();
 
@@ -137,7 +137,7 @@ answer_livez(struct xf_api *api, const struct xf_request *request, const char *n
 }
 
 static void
-answer_readyz(struct xf_api *api, const struct xf_request *request, const char *name, struct xf_reply *reply)
+answer_readyz(struct xf_api *api, const struct xf_request *request, const char *name, struct xf_answer *reply)
 {
 	bool draining = atomic_load(&api->draining);
 	bool ready = !draining && xf_flow_ready(api->setup.flow);
@@ -149,7 +149,7 @@ answer_readyz(struct xf_api *api, const struct xf_request *request, const char *
 }
 
 static void
-answer_health(struct xf_api *api, const struct xf_request *request, const char *name, struct xf_reply *reply)
+answer_health(struct xf_api *api, const struct xf_request *request, const char *name, struct xf_answer *reply)
 {
 	struct xf_snapshot snapshot;
 
@@ -162,7 +162,7 @@ answer_health(struct xf_api *api, const struct xf_request *request, const char *
 /* Always 200: it was asked for what there is, and says in itself whether that is well. */
 static void
 answer_detailed(struct xf_api *api, const struct xf_request *request, const char *name,
-	        struct xf_reply *reply)
+	        struct xf_answer *reply)
 {
 	struct xf_snapshot snapshot;
 
@@ -173,7 +173,7 @@ answer_detailed(struct xf_api *api, const struct xf_request *request, const char
 }
 
 static void
-answer_system(struct xf_api *api, const struct xf_request *request, const char *name, struct xf_reply *reply)
+answer_system(struct xf_api *api, const struct xf_request *request, const char *name, struct xf_answer *reply)
 {
 	struct xf_snapshot snapshot;
 
@@ -184,7 +184,7 @@ answer_system(struct xf_api *api, const struct xf_request *request, const char *
 }
 
 static void
-answer_metrics(struct xf_api *api, const struct xf_request *request, const char *name, struct xf_reply *reply)
+answer_metrics(struct xf_api *api, const struct xf_request *request, const char *name, struct xf_answer *reply)
 {
 	struct xf_snapshot snapshot;
 
@@ -211,7 +211,7 @@ route_json(struct xf_api *api, size_t index)
 }
 
 static void
-answer_routes(struct xf_api *api, const struct xf_request *request, const char *name, struct xf_reply *reply)
+answer_routes(struct xf_api *api, const struct xf_request *request, const char *name, struct xf_answer *reply)
 {
 	cJSON *root = cJSON_CreateObject(), *list = cJSON_AddArrayToObject(root, "routes");
 
@@ -222,7 +222,7 @@ answer_routes(struct xf_api *api, const struct xf_request *request, const char *
 }
 
 static void
-answer_route(struct xf_api *api, const struct xf_request *request, const char *name, struct xf_reply *reply)
+answer_route(struct xf_api *api, const struct xf_request *request, const char *name, struct xf_answer *reply)
 {
 	size_t index = xf_flow_route_find(api->setup.flow, xf_str(name));
 
@@ -234,7 +234,7 @@ answer_route(struct xf_api *api, const struct xf_request *request, const char *n
 }
 
 static void
-route_pause(struct xf_api *api, const struct xf_request *request, const char *name, struct xf_reply *reply,
+route_pause(struct xf_api *api, const struct xf_request *request, const char *name, struct xf_answer *reply,
 	    bool paused)
 {
 	size_t index = xf_flow_route_find(api->setup.flow, xf_str(name));
@@ -248,13 +248,13 @@ route_pause(struct xf_api *api, const struct xf_request *request, const char *na
 }
 
 static void
-answer_pause(struct xf_api *api, const struct xf_request *request, const char *name, struct xf_reply *reply)
+answer_pause(struct xf_api *api, const struct xf_request *request, const char *name, struct xf_answer *reply)
 {
 	route_pause(api, request, name, reply, true);
 }
 
 static void
-answer_resume(struct xf_api *api, const struct xf_request *request, const char *name, struct xf_reply *reply)
+answer_resume(struct xf_api *api, const struct xf_request *request, const char *name, struct xf_answer *reply)
 {
 	route_pause(api, request, name, reply, false);
 }
@@ -263,7 +263,7 @@ answer_resume(struct xf_api *api, const struct xf_request *request, const char *
 
 static void
 answer_transports(struct xf_api *api, const struct xf_request *request, const char *name,
-	          struct xf_reply *reply)
+	          struct xf_answer *reply)
 {
 	const struct xf_conf *conf = xf_flow_conf(api->setup.flow);
 	cJSON *root = cJSON_CreateObject(), *list = cJSON_AddArrayToObject(root, "transports");
@@ -278,7 +278,7 @@ answer_transports(struct xf_api *api, const struct xf_request *request, const ch
 }
 
 static void
-transport_unknown(const struct xf_conf *conf, const char *name, struct xf_reply *reply)
+transport_unknown(const struct xf_conf *conf, const char *name, struct xf_answer *reply)
 {
 	const char **names = xf_alloc_array(conf->transport_count, sizeof *names);
 
@@ -306,7 +306,7 @@ report_add(struct xf_api *api, const struct xf_conf_transport *transport, cJSON 
 
 static void
 answer_transport(struct xf_api *api, const struct xf_request *request, const char *name,
-	         struct xf_reply *reply)
+	         struct xf_answer *reply)
 {
 	const struct xf_conf *conf = xf_flow_conf(api->setup.flow);
 	struct xf_snapshot snapshot;
@@ -330,7 +330,7 @@ answer_transport(struct xf_api *api, const struct xf_request *request, const cha
 /* ---- plugins: those loaded; the running server loads no others ---------------------------------------- */
 
 static void
-answer_plugins(struct xf_api *api, const struct xf_request *request, const char *name, struct xf_reply *reply)
+answer_plugins(struct xf_api *api, const struct xf_request *request, const char *name, struct xf_answer *reply)
 {
 	cJSON *root = cJSON_CreateObject(), *list = cJSON_AddArrayToObject(root, "plugins");
 	const struct xf_plugin_info *plugins;
@@ -353,7 +353,7 @@ class_find(const struct xf_conf *conf, const char *name)
 }
 
 static void
-answer_plugin(struct xf_api *api, const struct xf_request *request, const char *name, struct xf_reply *reply)
+answer_plugin(struct xf_api *api, const struct xf_request *request, const char *name, struct xf_answer *reply)
 {
 	const struct xf_transport_class *class = class_find(xf_flow_conf(api->setup.flow), name);
 	const struct xf_plugin_info *plugins;
@@ -391,7 +391,7 @@ migration_json(struct xf_api *api, size_t index)
 
 static void
 answer_migrations(struct xf_api *api, const struct xf_request *request, const char *name,
-	          struct xf_reply *reply)
+	          struct xf_answer *reply)
 {
 	cJSON *root = cJSON_CreateObject(), *list = cJSON_AddArrayToObject(root, "migrations");
 
@@ -403,7 +403,7 @@ answer_migrations(struct xf_api *api, const struct xf_request *request, const ch
 
 static void
 answer_migration(struct xf_api *api, const struct xf_request *request, const char *name,
-	         struct xf_reply *reply)
+	         struct xf_answer *reply)
 {
 	size_t index = xf_flow_migration_find(api->setup.flow, xf_str(name));
 
@@ -416,7 +416,7 @@ answer_migration(struct xf_api *api, const struct xf_request *request, const cha
 
 static void
 migration_set(struct xf_api *api, size_t index, const struct xf_request *request,
-	      const struct xf_migration_change *change, struct xf_reply *reply)
+	      const struct xf_migration_change *change, struct xf_answer *reply)
 {
 	struct xf_migration_effect effect = {0};
 	struct xf_migration_status status;
@@ -448,7 +448,7 @@ type_is_json(const char *content_type)
 }
 
 static bool
-body_is_json(const struct xf_request *request, struct xf_reply *reply)
+body_is_json(const struct xf_request *request, struct xf_answer *reply)
 {
 	if (request->content_type == NULL || type_is_json(request->content_type))
 		return true;
@@ -457,7 +457,7 @@ body_is_json(const struct xf_request *request, struct xf_reply *reply)
 }
 
 static void
-answer_patch(struct xf_api *api, const struct xf_request *request, const char *name, struct xf_reply *reply)
+answer_patch(struct xf_api *api, const struct xf_request *request, const char *name, struct xf_answer *reply)
 {
 	size_t index = xf_flow_migration_find(api->setup.flow, xf_str(name));
 	struct xf_migration_change change = {0};
@@ -480,7 +480,7 @@ answer_patch(struct xf_api *api, const struct xf_request *request, const char *n
 
 static void
 answer_rollback(struct xf_api *api, const struct xf_request *request, const char *name,
-	        struct xf_reply *reply)
+	        struct xf_answer *reply)
 {
 	size_t index = xf_flow_migration_find(api->setup.flow, xf_str(name));
 	struct xf_migration_change change = {0};
@@ -501,7 +501,7 @@ answer_rollback(struct xf_api *api, const struct xf_request *request, const char
 /* ---- the whole server ---------------------------------------------------------------------------------- */
 
 static void
-answer_reload(struct xf_api *api, const struct xf_request *request, const char *name, struct xf_reply *reply)
+answer_reload(struct xf_api *api, const struct xf_request *request, const char *name, struct xf_answer *reply)
 {
 	const struct xf_control *control = api->setup.control;
 	struct xf_buffer report = {0}, errors = {0};
@@ -527,7 +527,7 @@ answer_reload(struct xf_api *api, const struct xf_request *request, const char *
 }
 
 static void
-answer_drain(struct xf_api *api, const struct xf_request *request, const char *name, struct xf_reply *reply)
+answer_drain(struct xf_api *api, const struct xf_request *request, const char *name, struct xf_answer *reply)
 {
 	const struct xf_control *control = api->setup.control;
 	cJSON *root;
@@ -548,7 +548,7 @@ answer_drain(struct xf_api *api, const struct xf_request *request, const char *n
 /* ---- pages ------------------------------------------------------------------------------------------ */
 
 static void
-answer_page(struct xf_api *api, const struct xf_request *request, const char *name, struct xf_reply *reply)
+answer_page(struct xf_api *api, const struct xf_request *request, const char *name, struct xf_answer *reply)
 {
 	(void)api, (void)request, (void)name;
 	xf_buffer_puts(&reply->body, xf_page_html);
@@ -557,7 +557,7 @@ answer_page(struct xf_api *api, const struct xf_request *request, const char *na
 }
 
 static void
-answer_openapi(struct xf_api *api, const struct xf_request *request, const char *name, struct xf_reply *reply)
+answer_openapi(struct xf_api *api, const struct xf_request *request, const char *name, struct xf_answer *reply)
 {
 	(void)api, (void)request, (void)name;
 	xf_buffer_puts(&reply->body, xf_page_openapi);
@@ -568,7 +568,7 @@ answer_openapi(struct xf_api *api, const struct xf_request *request, const char 
 /* ---- the table ----------------------------------------------------------------------------------------- */
 
 typedef void answer_function(struct xf_api *api, const struct xf_request *request, const char *name,
-	                     struct xf_reply *reply);
+	                     struct xf_answer *reply);
 
 static const struct path {
 	const char *pattern;
@@ -649,7 +649,7 @@ xf_api_is_open(const char *path)
 }
 
 void
-xf_api_answer(struct xf_api *api, const struct xf_request *request, struct xf_reply *reply)
+xf_api_answer(struct xf_api *api, const struct xf_request *request, struct xf_answer *reply)
 {
 	char name[256] = "";
 	const struct path *path = path_find(request->path, name, sizeof name);

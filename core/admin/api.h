@@ -33,7 +33,7 @@ struct xf_request {
 	const char *who; /* for the log of changes */
 };
 
-struct xf_reply {
+struct xf_answer {
 	unsigned status;
 	const char *content_type; /* static */
 	const char *allow;        /* of a 405: the methods that there are; static */
@@ -44,16 +44,16 @@ struct xf_reply {
 #define XF_API_BODY_MAX (64u * 1024u)
 
 /* Fills *REPLY, which is empty before; the caller gives its body back. */
-void xf_api_answer(struct xf_api *api, const struct xf_request *request, struct xf_reply *reply);
+void xf_api_answer(struct xf_api *api, const struct xf_request *request, struct xf_answer *reply);
 
 /* Paths that need no token: they say nothing but yes or no, or are a page that asks for the token. */
 bool xf_api_is_open(const char *path);
 
 /* Takes ROOT. */
-void xf_reply_json(struct xf_reply *reply, unsigned status, cJSON *root);
+void xf_reply_json(struct xf_answer *reply, unsigned status, cJSON *root);
 
 /* A problem document in place of what *REPLY held. */
-void xf_reply_problem(struct xf_reply *reply, unsigned status, const char *format, ...)
+void xf_reply_problem(struct xf_answer *reply, unsigned status, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
 #endif

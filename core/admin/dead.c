@@ -60,7 +60,7 @@ argument_read(const struct xf_argument *argument, struct query *query)
 
 /* KNOWN: the names that there are, which ends with NULL. False: refused. */
 static bool
-query_read(const struct xf_request *request, const char *const *known, struct query *query, struct xf_reply *reply)
+query_read(const struct xf_request *request, const char *const *known, struct query *query, struct xf_answer *reply)
 {
 	*query = (struct query){.limit = LIMIT, .before_ms = INT64_MAX};
 	for (size_t i = 0; i < request->argument_count; i++) {
@@ -155,7 +155,7 @@ route_list(void *list, struct xf_str route, uint64_t count)
 }
 
 void
-xf_dead_list(struct xf_api *api, const struct xf_request *request, const char *name, struct xf_reply *reply)
+xf_dead_list(struct xf_api *api, const struct xf_request *request, const char *name, struct xf_answer *reply)
 {
 	static const char *const known[] = {"route", "limit", "after", NULL};
 	struct xf_letters *letters = xf_flow_letters(api->setup.flow);
@@ -209,7 +209,7 @@ number_of(const char *name)
 }
 
 void
-xf_dead_show(struct xf_api *api, const struct xf_request *request, const char *name, struct xf_reply *reply)
+xf_dead_show(struct xf_api *api, const struct xf_request *request, const char *name, struct xf_answer *reply)
 {
 	struct xf_error error;
 	cJSON *root = NULL;
@@ -226,7 +226,7 @@ xf_dead_show(struct xf_api *api, const struct xf_request *request, const char *n
 /* How many were removed, or SIZE_MAX: refused. */
 static uint64_t
 letters_remove(struct xf_api *api, const struct xf_request *request, uint64_t number, const struct query *query,
-               struct xf_reply *reply)
+               struct xf_answer *reply)
 {
 	struct xf_error error;
 	uint64_t count;
@@ -244,7 +244,7 @@ letters_remove(struct xf_api *api, const struct xf_request *request, uint64_t nu
 /* SIZE_MAX: replied already. */
 static uint64_t
 letters_replay(struct xf_api *api, const struct xf_request *request, uint64_t number, const struct query *query,
-               struct xf_reply *reply)
+               struct xf_answer *reply)
 {
 	struct xf_error error;
 	uint64_t count = 0;
@@ -261,7 +261,7 @@ letters_replay(struct xf_api *api, const struct xf_request *request, uint64_t nu
 /* What is done with those that are chosen, and how it is answered. */
 struct action {
 	uint64_t (*run)(struct xf_api *api, const struct xf_request *request, uint64_t number, const struct query *query,
-	                struct xf_reply *reply);
+	                struct xf_answer *reply);
 	const char *counted; /* in the answer */
 	unsigned status;
 	const char *missing; /* behind "no dead letter 'N'" */
@@ -271,7 +271,7 @@ static const struct action removal = {letters_remove, "removed", 200, ""};
 static const struct action replay = {letters_replay, "replaying", 202, " of a route that there is"};
 
 static void
-reply_count(const struct action *action, uint64_t count, struct xf_reply *reply)
+reply_count(const struct action *action, uint64_t count, struct xf_answer *reply)
 {
 	cJSON *root;
 
@@ -284,7 +284,7 @@ reply_count(const struct action *action, uint64_t count, struct xf_reply *reply)
 
 static void
 action_one(const struct action *action, struct xf_api *api, const struct xf_request *request, const char *name,
-           struct xf_reply *reply)
+           struct xf_answer *reply)
 {
 	const struct query query = {.before_ms = INT64_MAX};
 	uint64_t number = number_of(name), count = 0;
@@ -299,7 +299,7 @@ action_one(const struct action *action, struct xf_api *api, const struct xf_requ
 
 /* Of several. All of them only where that is said. False: refused. */
 static bool
-choice_read(const struct xf_request *request, struct query *query, struct xf_reply *reply)
+choice_read(const struct xf_request *request, struct query *query, struct xf_answer *reply)
 {
 	static const char *const known[] = {"route", "before", "all", NULL};
 
@@ -313,13 +313,13 @@ choice_read(const struct xf_request *request, struct query *query, struct xf_rep
 }
 
 void
-xf_dead_remove(struct xf_api *api, const struct xf_request *request, const char *name, struct xf_reply *reply)
+xf_dead_remove(struct xf_api *api, const struct xf_request *request, const char *name, struct xf_answer *reply)
 {
 	action_one(&removal, api, request, name, reply);
 }
 
 void
-xf_dead_purge(struct xf_api *api, const struct xf_request *request, const char *name, struct xf_reply *reply)
+xf_dead_purge(struct xf_api *api, const struct xf_request *request, const char *name, struct xf_answer *reply)
 {
 	struct query query;
 
@@ -329,13 +329,13 @@ xf_dead_purge(struct xf_api *api, const struct xf_request *request, const char *
 }
 
 void
-xf_dead_replay_one(struct xf_api *api, const struct xf_request *request, const char *name, struct xf_reply *reply)
+xf_dead_replay_one(struct xf_api *api, const struct xf_request *request, const char *name, struct xf_answer *reply)
 {
 	action_one(&replay, api, request, name, reply);
 }
 
 void
-xf_dead_replay(struct xf_api *api, const struct xf_request *request, const char *name, struct xf_reply *reply)
+xf_dead_replay(struct xf_api *api, const struct xf_request *request, const char *name, struct xf_answer *reply)
 {
 	struct query query;
 

@@ -9,11 +9,11 @@
 #include "admin/api.h"
 
 /* NAME is a letter's number, where the path has one. */
-void xf_dead_list(struct xf_api *api, const struct xf_request *request, const char *name, struct xf_reply *reply);
-void xf_dead_show(struct xf_api *api, const struct xf_request *request, const char *name, struct xf_reply *reply);
-void xf_dead_remove(struct xf_api *api, const struct xf_request *request, const char *name, struct xf_reply *reply);
-void xf_dead_purge(struct xf_api *api, const struct xf_request *request, const char *name, struct xf_reply *reply);
-void xf_dead_replay_one(struct xf_api *api, const struct xf_request *request, const char *name, struct xf_reply *reply);
-void xf_dead_replay(struct xf_api *api, const struct xf_request *request, const char *name, struct xf_reply *reply);
+void xf_dead_list(struct xf_api *api, const struct xf_request *request, const char *name, struct xf_answer *reply);
+void xf_dead_show(struct xf_api *api, const struct xf_request *request, const char *name, struct xf_answer *reply);
+void xf_dead_remove(struct xf_api *api, const struct xf_request *request, const char *name, struct xf_answer *reply);
+void xf_dead_purge(struct xf_api *api, const struct xf_request *request, const char *name, struct xf_answer *reply);
+void xf_dead_replay_one(struct xf_api *api, const struct xf_request *request, const char *name, struct xf_answer *reply);
+void xf_dead_replay(struct xf_api *api, const struct xf_request *request, const char *name, struct xf_answer *reply);
 
 #endif

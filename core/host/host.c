@@ -59,6 +59,13 @@ host_finish(struct xf_endpoint *endpoint, const struct xf_outcome *outcomes, uin
 		endpoint->calls->finish(endpoint, outcomes, stride, count);
 }
 
+static void
+host_replied(struct xf_endpoint *endpoint, const struct xf_replied *replies, uint32_t stride, uint32_t count)
+{
+	if (endpoint->calls->replied != NULL) /* nothing that comes from elsewhere is a reply */
+		endpoint->calls->replied(endpoint, replies, stride, count);
+}
+
 static const void *
 host_get_ext(const char *name)
 {
@@ -84,6 +91,7 @@ xf_host(void)
 		.get_ext = host_get_ext,
 		.sight = host_sight,
 		.finish = host_finish,
+		.replied = host_replied,
 	};
 
 	return &host;

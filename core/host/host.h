@@ -24,6 +24,7 @@ struct xf_endpoint_calls {
 	void (*settle_within)(struct xf_endpoint *endpoint, uint32_t milliseconds);
 	void (*sight)(struct xf_endpoint *endpoint, const struct xf_sight *sight);
 	void (*finish)(struct xf_endpoint *endpoint, const struct xf_outcome *outcomes, uint32_t stride, uint32_t count);
+	void (*replied)(struct xf_endpoint *endpoint, const struct xf_replied *replies, uint32_t stride, uint32_t count);
 };
 
 /* The one table, static. */

@@ -48,7 +48,7 @@ AT(xf_value, str, 32);
 AT(xf_value, items, 48);
 AT(xf_value, map, 56);
 
-SIZE(xf_host, 112);
+SIZE(xf_host, 120);
 AT(xf_host, struct_size, 0);
 AT(xf_host, abi_minor, 4);
 AT(xf_host, caps, 8);
@@ -64,6 +64,7 @@ AT(xf_host, settle_within, 80);
 AT(xf_host, get_ext, 88);
 AT(xf_host, sight, 96);
 AT(xf_host, finish, 104);
+AT(xf_host, replied, 112);
 
 SIZE(xf_sight, 32);
 AT(xf_sight, struct_size, 0);
@@ -116,7 +117,7 @@ AT(xf_settlement, handle, 0);
 AT(xf_settlement, outcome, 8);
 AT(xf_settlement, delay_ms, 12);
 
-SIZE(xf_outgoing, 160);
+SIZE(xf_outgoing, 168);
 AT(xf_outgoing, token, 0);
 AT(xf_outgoing, subject, 8);
 AT(xf_outgoing, id, 24);
@@ -133,6 +134,7 @@ AT(xf_outgoing, time_ms, 136);
 AT(xf_outgoing, ttl_ms, 144);
 AT(xf_outgoing, priority, 152);
 AT(xf_outgoing, reserved, 156);
+AT(xf_outgoing, request, 160);
 
 SIZE(xf_result, 32);
 AT(xf_result, token, 0);
@@ -151,7 +153,7 @@ AT(xf_work, events, 28);
 AT(xf_work, timeout_ms, 32);
 AT(xf_work, room, 36);
 
-SIZE(xf_endpoint_info, 88);
+SIZE(xf_endpoint_info, 96);
 AT(xf_endpoint_info, struct_size, 0);
 AT(xf_endpoint_info, max_in_flight, 4);
 AT(xf_endpoint_info, name, 8);
@@ -159,8 +161,10 @@ AT(xf_endpoint_info, route, 24);
 AT(xf_endpoint_info, transport, 40);
 AT(xf_endpoint_info, server, 56);
 AT(xf_endpoint_info, subject, 72);
+AT(xf_endpoint_info, request_ms, 88);
+AT(xf_endpoint_info, replies, 92);
 
-SIZE(xf_source_ops, 80);
+SIZE(xf_source_ops, 88);
 AT(xf_source_ops, struct_size, 0);
 AT(xf_source_ops, reserved, 4);
 AT(xf_source_ops, traits, 8);
@@ -172,6 +176,7 @@ AT(xf_source_ops, work, 48);
 AT(xf_source_ops, settle, 56);
 AT(xf_source_ops, stop, 64);
 AT(xf_source_ops, destroy, 72);
+AT(xf_source_ops, reply, 80);
 
 SIZE(xf_sink_ops, 80);
 AT(xf_sink_ops, struct_size, 0);
@@ -204,9 +209,9 @@ SIZE(xf_task, 24);
 AT(xf_task, token, 0);
 AT(xf_task, message, 8);
 AT(xf_task, message_size, 16);
-AT(xf_task, reserved, 20);
+AT(xf_task, flags, 20);
 
-SIZE(xf_outcome, 48);
+SIZE(xf_outcome, 56);
 AT(xf_outcome, token, 0);
 AT(xf_outcome, code, 8);
 AT(xf_outcome, delay_ms, 12);
@@ -214,6 +219,8 @@ AT(xf_outcome, messages, 16);
 AT(xf_outcome, count, 24);
 AT(xf_outcome, stride, 28);
 AT(xf_outcome, reason, 32);
+AT(xf_outcome, status, 48);
+AT(xf_outcome, flags, 52);
 
 SIZE(xf_handler_info, 56);
 AT(xf_handler_info, struct_size, 0);
@@ -222,7 +229,7 @@ AT(xf_handler_info, name, 8);
 AT(xf_handler_info, route, 24);
 AT(xf_handler_info, server, 40);
 
-SIZE(xf_handler_ops, 80);
+SIZE(xf_handler_ops, 104);
 AT(xf_handler_ops, struct_size, 0);
 AT(xf_handler_ops, reserved, 4);
 AT(xf_handler_ops, traits, 8);
@@ -234,11 +241,59 @@ AT(xf_handler_ops, process, 48);
 AT(xf_handler_ops, cancel, 56);
 AT(xf_handler_ops, stop, 64);
 AT(xf_handler_ops, destroy, 72);
+AT(xf_handler_ops, settled, 80);
+AT(xf_handler_ops, numbers, 88);
+AT(xf_handler_ops, serve, 96);
 
 SIZE(xf_handler_class, 40);
 AT(xf_handler_class, head, 0);
 AT(xf_handler_class, options, 24);
 AT(xf_handler_class, ops, 32);
+
+
+SIZE(xf_reply, 56);
+AT(xf_reply, handle, 0);
+AT(xf_reply, request, 8);
+AT(xf_reply, message, 16);
+AT(xf_reply, message_size, 24);
+AT(xf_reply, status, 28);
+AT(xf_reply, delay_ms, 32);
+AT(xf_reply, reserved, 36);
+AT(xf_reply, reason, 40);
+
+SIZE(xf_replied, 40);
+AT(xf_replied, request, 0);
+AT(xf_replied, message, 8);
+AT(xf_replied, message_size, 16);
+AT(xf_replied, status, 20);
+AT(xf_replied, reason, 24);
+
+SIZE(xf_settled, 24);
+AT(xf_settled, token, 0);
+AT(xf_settled, code, 8);
+AT(xf_settled, message_size, 12);
+AT(xf_settled, message, 16);
+
+SIZE(xf_number, 32);
+AT(xf_number, name, 0);
+AT(xf_number, help, 8);
+AT(xf_number, value, 16);
+AT(xf_number, gauge, 24);
+AT(xf_number, reserved, 28);
+
+SIZE(xf_operator_request, 72);
+AT(xf_operator_request, struct_size, 0);
+AT(xf_operator_request, reserved, 4);
+AT(xf_operator_request, method, 8);
+AT(xf_operator_request, path, 24);
+AT(xf_operator_request, query, 40);
+AT(xf_operator_request, body, 56);
+
+SIZE(xf_operator_response, 24);
+AT(xf_operator_response, struct_size, 0);
+AT(xf_operator_response, status, 4);
+AT(xf_operator_response, write, 8);
+AT(xf_operator_response, context, 16);
 
 int
 main(void)

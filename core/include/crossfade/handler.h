@@ -39,8 +39,10 @@ struct xf_task {
 	uint64_t token;
 	const struct xf_incoming *message;
 	uint32_t message_size;
-	uint32_t reserved;
+	uint32_t flags; /* XF_TASK_* */
 };
+
+#define XF_TASK_ASKED 0x1u /* somebody waits for a reply, and has got none */
 
 /* What becomes of a task. */
 enum {
@@ -58,6 +60,10 @@ enum {
  * has. One without an id gets that of the task's message; of several, the first gets ID/1, the second ID/2: whenever the work is done
  * again, they are the same. The headers Crossfade-Id, -Key and -Hops are the core's, whatever stands there. Everything pointed to is read
  * before finish() returns; release is not called.
+ *
+ * A message with the flag XF_MESSAGE_REPLY goes back to whoever asked and is done with; where nobody did, it is dropped. Where the route says
+ * `to: reply`, all that comes to the destination does so. Of several the first counts. Who is refused a
+ * request, or whose request has failed for the last time, is told so with the reason and the status.
  */
 struct xf_outcome {
 	uint64_t token;
@@ -67,6 +73,27 @@ struct xf_outcome {
 	uint32_t count;
 	uint32_t stride;
 	struct xf_str reason; /* for a person; of FAIL, LATER and REFUSE */
+	/* Of FAIL and REFUSE, for whoever asked: what went wrong, by HTTP's numbers; 0: 500 of FAIL, 422 of REFUSE. With a number from 400
+	 * to 499 a refusal is the asker's affair, who is told: the message is then no dead letter. delay_ms of REFUSE: when to ask again. */
+	uint32_t status;
+	uint32_t flags; /* XF_OUTCOME_* as below */
+};
+
+#define XF_OUTCOME_FOLLOWED 0x1u /* of PASS and DONE: the handler is told by settled() what became of it */
+
+/* What became of a message that a handler passed on. */
+enum {
+	XF_SETTLED_STOOD = 1,   /* all of it was confirmed, or replied, or dropped by a handler that followed */
+	XF_SETTLED_REFUSED = 2, /* something of it has failed, or was refused */
+	XF_SETTLED_UNKNOWN = 3, /* nobody will know: it comes again, or its route goes on without this instance */
+};
+
+struct xf_settled {
+	uint64_t token; /* the task's */
+	uint32_t code;  /* XF_SETTLED_* */
+	uint32_t message_size;
+	/* The first that went to the destination, or the reply that came from there, or was made; NULL: none. Valid for the call. */
+	const struct xf_incoming *message;
 };
 
 #define XF_HANDLER_HOLDS 0x1u /* may finish a task after process() has returned; a class with work() always may */
@@ -78,6 +105,33 @@ struct xf_handler_info {
 	struct xf_str name;  /* "orders/filter", in logs */
 	struct xf_str route;
 	struct xf_str server; /* server.name */
+};
+
+/* One number of a handler. Frozen. */
+struct xf_number {
+	const char *name; /* static, as a part of a metric's name: "cache_hits" */
+	const char *help; /* static, one sentence */
+	uint64_t value;
+	uint32_t gauge;   /* 1: goes up and down; 0: only up */
+	uint32_t reserved;
+};
+
+/* What an operator asks of a handler, by HTTP. */
+struct xf_operator_request {
+	uint32_t struct_size;
+	uint32_t reserved;
+	struct xf_str method; /* "GET", "POST", "DELETE" */
+	struct xf_str path;   /* what follows the handler's name, without the first slash; may be empty */
+	struct xf_str query;  /* as it stands in the URL, without the question mark */
+	struct xf_str body;
+};
+
+struct xf_operator_response {
+	uint32_t struct_size;
+	uint32_t status; /* by HTTP's numbers; starts at 200 */
+	/* Appends to the body, which is JSON. May be called often. */
+	void (*write)(void *context, const char *data, uint64_t size);
+	void *context;
 };
 
 struct xf_handler_ops {
@@ -116,6 +170,18 @@ struct xf_handler_ops {
 
 	/* [control] */
 	void (*destroy)(void *instance);
+
+	/* [io] Required where FOLLOWED is set: what became of COUNT messages, STRIDE bytes apart, each once. It may finish tasks. */
+	void (*settled)(void *instance, const struct xf_settled *settled, uint32_t stride, uint32_t count);
+
+	/* [any] Optional. Up to COUNT numbers about the instance, for status and metrics; returns how many there are. Always the same ones in the
+	 * same order. */
+	uint32_t (*numbers)(void *instance, struct xf_number *numbers, uint32_t count);
+
+	/* [any] Optional. Answers an operator, who called /api/v1/routes/ROUTE/handlers/NAME/PATH. It may take a second, on the thread that serves
+	 * him; 0, or -1 with a reason in ERROR and a status in RESPONSE. */
+	int32_t (*serve)(void *instance, const struct xf_operator_request *request, struct xf_operator_response *response,
+	                 struct xf_error *error);
 };
 
 struct xf_handler_class {

@@ -134,6 +134,7 @@ struct xf_incoming;
 struct xf_result;
 struct xf_sight;
 struct xf_outcome;
+struct xf_replied;
 
 enum {
 	XF_LOG_ERROR = 0, /* someone must act */
@@ -202,6 +203,10 @@ struct xf_host {
 	/* [any], handlers. What became of tasks, STRIDE bytes apart, in any order. Exactly one for each task taken;
 	 * another for the same is ignored. */
 	void (*finish)(struct xf_endpoint *endpoint, const struct xf_outcome *outcomes, uint32_t stride, uint32_t count);
+
+	/* [any], sinks. Replies to requests, STRIDE bytes apart, in any order, before or after the request is completed. One that nobody
+	 * waits for any more is counted. */
+	void (*replied)(struct xf_endpoint *endpoint, const struct xf_replied *replies, uint32_t stride, uint32_t count);
 };
 
 /* ---- The entry ---------------------------------------------------------------- */

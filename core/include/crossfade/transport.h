@@ -26,6 +26,7 @@ extern "C" {
 /* ---- Messages in -------------------------------------------------------------- */
 
 #define XF_MESSAGE_REDELIVERED 0x1u /* the broker says that it offered it before */
+#define XF_MESSAGE_REPLY 0x2u       /* what a handler made (handler.h): goes back to whoever asked, not to the destination */
 
 /*
  * One message that a source hands in. Empty strings mean "none".
@@ -69,6 +70,22 @@ struct xf_settlement {
 	uint32_t delay_ms;
 };
 
+/*
+ * The reply to a message that was emitted and is not settled. Of a failure, message is what to send to somebody who sees nothing but
+ * messages: {"error": REASON} as application/json, with the headers Crossfade-Status and Crossfade-Error. Strings, headers and payloads are
+ * valid for the call only; both messages come without handle and release.
+ */
+struct xf_reply {
+	uint64_t handle;                   /* of the request */
+	const struct xf_incoming *request; /* as it was emitted */
+	const struct xf_incoming *message; /* payload, content type, headers, and an id that the same work has again; no subject */
+	uint32_t message_size;             /* of the core's struct xf_incoming, for both; as in struct xf_task */
+	uint32_t status;                   /* 0: it is a reply; else a failure, by HTTP's numbers: 400, 404, 429, 500, 503, 504, ... */
+	uint32_t delay_ms;                 /* of a failure: asking sooner is of no use; 0: unknown */
+	uint32_t reserved;
+	struct xf_str reason;              /* of a failure, for a person */
+};
+
 /* ---- Messages out --------------------------------------------------------------- */
 
 #define XF_OUTGOING_COPY 0x1u  /* a mirror copy */
@@ -96,6 +113,9 @@ struct xf_outgoing {
 	uint64_t ttl_ms;
 	uint32_t priority; /* as in xf_incoming */
 	uint32_t reserved;
+	/* Not 0: a request, whose reply is awaited, and is to be handed to struct xf_host.replied under this number. The plugin sets
+	 * an address of its own in place of reply, which is the asker's. The same request may be published again. */
+	uint64_t request;
 };
 
 /*
@@ -120,6 +140,17 @@ struct xf_result {
 	uint32_t code;
 	uint32_t flags;
 	struct xf_str reason;
+};
+
+/*
+ * The reply to a request that a sink has published. Everything is read before replied() returns.
+ */
+struct xf_replied {
+	uint64_t request;                  /* struct xf_outgoing.request */
+	const struct xf_incoming *message; /* payload, content type, headers, id if it has one; NULL with a failure that brought none */
+	uint32_t message_size;             /* sizeof(struct xf_incoming) as the plugin knows it */
+	uint32_t status;                   /* 0: a reply; else what the broker or the other side says instead, by HTTP's numbers */
+	struct xf_str reason;              /* of a failure */
 };
 
 /*
@@ -165,6 +196,8 @@ struct xf_work {
 #define XF_TRAIT_DEDUP 0x08u     /* sink: stores a dedup_id once within its window */
 #define XF_TRAIT_IDS 0x10u       /* source: every message comes with an id that survives redelivery */
 #define XF_TRAIT_TAKES 0x20u     /* source: consuming takes the message away from others (queue, list) */
+#define XF_TRAIT_REPLIES 0x40u   /* source: sends replies to whoever asked, by reply() */
+#define XF_TRAIT_REQUESTS 0x80u  /* sink: makes requests, and brings their replies */
 
 /* Who the endpoint is; lives as long as the instance. */
 struct xf_endpoint_info {
@@ -175,6 +208,8 @@ struct xf_endpoint_info {
 	struct xf_str transport; /* the transport's name in the YAML */
 	struct xf_str server;    /* server.name */
 	struct xf_str subject;   /* source: the pattern to subscribe to; sink: the template, as text */
+	uint32_t request_ms;     /* sinks: for so long at most a reply is awaited; 0: the route makes no requests */
+	uint32_t replies;        /* sources: 1: reply() may be called */
 };
 
 struct xf_source_ops {
@@ -220,6 +255,12 @@ struct xf_source_ops {
 
 	/* [control] */
 	void (*destroy)(void *instance);
+
+	/* [io] With the trait REPLIES: sends COUNT replies, STRIDE bytes apart, each to whoever asked; at most one for a handle, before that is
+	 * settled. Where the broker confirms what is published and the request came from something that keeps it, an ACK that follows is
+	 * held until the reply is confirmed, and the request is offered again where it cannot be. What nobody waits for any
+	 * more is dropped. Never fails. */
+	void (*reply)(void *instance, const struct xf_reply *replies, uint32_t stride, uint32_t count);
 };
 
 struct xf_sink_ops {

@@ -244,7 +244,7 @@ test_written_is_read_back(void **state)
 	assert_int_equal(resp_put_head(head, '$', UINT64_MAX) - head, 23);
 	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
 		char *text = malloc(RESP_BULK_SIZE(numbers[i])), *end;
-		struct resp_token token;
+		struct resp_token token = { 0 };
 		size_t need;
 
 		end = resp_put_bulk(text, data, numbers[i]);
