@@ -178,7 +178,7 @@ AT(xf_source_ops, stop, 64);
 AT(xf_source_ops, destroy, 72);
 AT(xf_source_ops, reply, 80);
 
-SIZE(xf_sink_ops, 80);
+SIZE(xf_sink_ops, 88);
 AT(xf_sink_ops, struct_size, 0);
 AT(xf_sink_ops, reserved, 4);
 AT(xf_sink_ops, traits, 8);
@@ -190,6 +190,7 @@ AT(xf_sink_ops, work, 48);
 AT(xf_sink_ops, publish, 56);
 AT(xf_sink_ops, stop, 64);
 AT(xf_sink_ops, destroy, 72);
+AT(xf_sink_ops, reply_to, 80);
 
 SIZE(xf_transport_class, 88);
 AT(xf_transport_class, head, 0);

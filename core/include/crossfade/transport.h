@@ -113,8 +113,8 @@ struct xf_outgoing {
 	uint64_t ttl_ms;
 	uint32_t priority; /* as in xf_incoming */
 	uint32_t reserved;
-	/* Not 0: a request, whose reply is awaited, and is to be handed to struct xf_host.replied under this number. The plugin sets
-	 * an address of its own in place of reply, which is the asker's. The same request may be published again. */
+	/* Not 0: a request, whose reply is awaited, and is to be handed to struct xf_host.replied under this number. reply is what reply_to() said
+	 * of it. The same request may be published again. */
 	uint64_t request;
 };
 
@@ -292,6 +292,11 @@ struct xf_sink_ops {
 	/* [io] The last [io] call. Completes what is still out (UNKNOWN or NOT_SENT), closes. */
 	void (*stop)(void *instance);
 	void (*destroy)(void *instance);
+
+	/* [io] With the trait REQUESTS: the address to which REQUEST is to be answered, so that its reply comes here; stands in
+	 * xf_outgoing.reply then, and in the envelope where there is one. Returns the length written to OUT (at most SIZE, not terminated); 0: none is
+	 * needed. Perhaps without a connection. */
+	uint32_t (*reply_to)(void *instance, uint64_t request, char *out, uint32_t size);
 };
 
 struct xf_transport_class {
