@@ -2,7 +2,7 @@
  * What a Redis server sends: one reply, a stream entry in it, or pushes. However it comes in pieces, a reply ends at the same byte, and
  * no more is asked for than it has.
  */
-#include "transport/redis/resp.h"
+#include "common/redis/resp.h"
 
 #include "transport/redis/entry.h"
 

@@ -1,12 +1,12 @@
 /*
  * The url of a Redis transport: whatever it says fits its place and is named again, and no reason shows the password.
  */
-#include "transport/redis/url.h"
+#include "common/redis/url.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 
-#include "transport/redis/settings.h"
+#include "common/redis/settings.h"
 
 #include "conf/scalar.h"
 #include "fuzz.h"

@@ -2,7 +2,7 @@
  * The protocol reader against every way of cutting a stream in two, against rubbish, and the writer against
  * the reader.
  */
-#include "../../../plugins/transport/redis/resp.c"
+#include "../../../plugins/common/redis/resp.c"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,7 +1,7 @@
 /*
  * What a url, or several, says of a place; and the words for what it cannot say, which never hold a password.
  */
-#include "../../../plugins/transport/redis/url.c"
+#include "../../../plugins/common/redis/url.c"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -5,7 +5,7 @@
  * no allocation, no copy but the one into the output. Control replies (greeting, subscription) go through
  * hiredis instead; resp_extent() says how many bytes to give it, and keeps sizes that would hurt away from it.
  *
- * Threads: pure functions on their arguments. No other file of this plugin is needed, so tests include resp.c alone.
+ * Threads: pure functions on their arguments. No other file is needed, so tests include resp.c alone.
  */
 #ifndef REDIS_RESP_H
 #define REDIS_RESP_H

@@ -1,6 +1,6 @@
 /*
  * All of a greeting goes out in one write, and the answers come in order. To a server: who we are, which database,
- * and three questions. Is it part of a cluster, which this plugin cannot serve? Where it matters, is it the master? And
+ * and three questions. Is it part of a cluster, which is not served here? Where it matters, is it the master? And
  * a PING, which tells a server that is loading or wants a password. To a sentinel: where is the master?
  *
  * What a user may not ask (NOPERM) is taken to be well: messages will show it.
