@@ -32,13 +32,14 @@ struct run {
 	/* of the last message */
 	uint64_t token;
 	unsigned finished;
-	uint32_t code;
+	uint32_t code, status;
 	bool made; /* another message goes on in its place */
 	char reason[600];
 	char subject[256], key[256], headers[1024];
 	char payload[4096];
 
 	uint64_t now_ms;
+	int64_t wall_ms;
 	char lines[4096]; /* logged, "LEVEL TEXT\n" each */
 };
 
@@ -62,6 +63,7 @@ run_finish(struct xf_endpoint *endpoint, const struct xf_outcome *outcome, uint3
 	assert_true(outcome->token == run.token);
 	run.finished++;
 	run.code = outcome->code;
+	run.status = outcome->status;
 	run.made = outcome->count > 0;
 	run.headers[0] = '\0';
 	text_keep(run.reason, sizeof(run.reason), outcome->reason.data, outcome->reason.len);
@@ -85,6 +87,12 @@ run_now(void)
 	return run.now_ms;
 }
 
+static int64_t
+run_wall(void)
+{
+	return run.wall_ms;
+}
+
 static void
 run_log(struct xf_endpoint *endpoint, uint32_t level, const char *text)
 {
@@ -99,6 +107,7 @@ static const struct xf_host run_host = {
 	.struct_size = sizeof(run_host),
 	.option = settings_option,
 	.now_ms = run_now,
+	.wall_ms = run_wall,
 	.log = run_log,
 	.finish = run_finish,
 };
