@@ -144,11 +144,11 @@ static void
 test_settings(void **state)
 {
 	(void)state;
-	assert_string_equal(bench_check((const char *const[]){"command=cat", NULL}), "");
-	assert_non_null(strstr(bench_check((const char *const[]){"command=", NULL}), "'command' is empty"));
-	assert_non_null(strstr(bench_check((const char *const[]){"command=cat", "env=X", NULL}), "NAME=VALUE"));
-	assert_non_null(strstr(bench_check((const char *const[]){"command=cat", "mode=once", "pipeline=2", NULL}), "'pipeline'"));
-	assert_non_null(strstr(bench_check((const char *const[]){"command=cat", "mode=once", "payload=json", NULL}), "'payload'"));
+	assert_string_equal(bench_check("exec", (const char *const[]){"command=cat", NULL}), "");
+	assert_non_null(strstr(bench_check("exec", (const char *const[]){"command=", NULL}), "'command' is empty"));
+	assert_non_null(strstr(bench_check("exec", (const char *const[]){"command=cat", "env=X", NULL}), "NAME=VALUE"));
+	assert_non_null(strstr(bench_check("exec", (const char *const[]){"command=cat", "mode=once", "pipeline=2", NULL}), "'pipeline'"));
+	assert_non_null(strstr(bench_check("exec", (const char *const[]){"command=cat", "mode=once", "payload=json", NULL}), "'payload'"));
 }
 
 int

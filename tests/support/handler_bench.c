@@ -1,4 +1,4 @@
-#include "bench.h"
+#include "handler_bench.h"
 
 #include <dlfcn.h>
 #include <poll.h>
@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "base/memory.h"
+#include "base/str.h"
 #include "flow/message.h"
 #include "settings.h"
 
@@ -20,7 +21,7 @@
 
 struct task {
 	struct xf_incoming *message; /* NULL: it is not the plugin's any more */
-	bool taken;
+	bool taken, settled;
 	struct bench_result result;
 };
 
@@ -92,6 +93,8 @@ host_finish(struct xf_endpoint *endpoint, const struct xf_outcome *outcomes, uin
 		assert_int_equal(result->code, 0);
 		result->code = outcome->code;
 		result->delay_ms = outcome->delay_ms;
+		result->status = outcome->status;
+		result->flags = outcome->flags;
 		snprintf(result->reason, sizeof(result->reason), "%.*s", (int)outcome->reason.len, outcome->reason.data);
 		result->count = outcome->count;
 		result->messages = xf_alloc_array(outcome->count, sizeof(*result->messages));
@@ -103,10 +106,17 @@ host_finish(struct xf_endpoint *endpoint, const struct xf_outcome *outcomes, uin
 	}
 }
 
+static int64_t
+host_wall_ms(void)
+{
+	return (int64_t)host_now_ms();
+}
+
 static const struct xf_host bench_host = {
 	.struct_size = sizeof(bench_host),
 	.option = settings_option,
 	.now_ms = host_now_ms,
+	.wall_ms = host_wall_ms,
 	.log = host_log,
 	.wake = host_wake,
 	.state = host_state,
@@ -114,48 +124,65 @@ static const struct xf_host bench_host = {
 };
 
 static const struct xf_handler_class *
-class_load(void)
+class_load(const char *plugin)
 {
-	void *file = dlopen(XF_BINARY_DIR "/lib/crossfade/plugins/crossfade-handler-exec.so", RTLD_NOW | RTLD_LOCAL);
 	const struct xf_entry *(*entry)(void);
+	char path[512];
+	void *file;
 
-	assert_non_null(file);
+	snprintf(path, sizeof(path), "%s/lib/crossfade/plugins/crossfade-handler-%s.so", XF_BINARY_DIR, plugin);
+	file = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+	if (file == NULL)
+		fail_msg("%s", dlerror());
 	*(void **)&entry = dlsym(file, "xf_plugin_entry_v1");
 	assert_non_null(entry);
+	assert_string_equal(entry()->classes[0]->name, plugin);
 	return (const struct xf_handler_class *)entry()->classes[0];
 }
 
-static const struct xf_handler_info info = {
-	.struct_size = sizeof(info), .name = {"orders/exec", 11}, .route = {"orders", 6}, .server = {"test", 4}};
+/* As route orders has it. */
+static const struct xf_handler_info *
+info_of(const char *plugin)
+{
+	static char name[64];
+	static struct xf_handler_info info = {.struct_size = sizeof(info), .route = {"orders", 6}, .server = {"test", 4}};
+
+	info.name = (struct xf_str){name, (uint64_t)snprintf(name, sizeof(name), "orders/%s", plugin)};
+	return &info;
+}
 
 const char *
-bench_check(const char *const *options)
+bench_check(const char *plugin, const char *const *options)
 {
 	static struct xf_error error;
-	const struct xf_handler_class *class = class_load();
+	const struct xf_handler_class *class = class_load(plugin);
 	struct xf_config *config = settings_create(class->options, options, &error);
 	bool fine;
 
-	assert_non_null(config);
+	if (config == NULL)
+		fail_msg("%s", error.text);
 	error.text[0] = '\0';
-	fine = class->ops->check(&bench_host, config, &info, &error) == 0;
+	fine = class->ops->check(&bench_host, config, info_of(plugin), &error) == 0;
 	assert_int_equal(fine, error.text[0] == '\0');
 	settings_destroy(&config);
 	return error.text;
 }
 
 struct bench *
-bench_open(const char *const *options)
+bench_open(const char *plugin, const char *const *options)
 {
 	struct bench *bench = xf_alloc(sizeof(*bench));
 	struct xf_error error = {""};
 
 	signal(SIGPIPE, SIG_IGN);
-	bench->class = class_load();
+	bench->work.fd = -1;
+	bench->class = class_load(plugin);
 	bench->config = settings_create(bench->class->options, options, &error);
-	if (bench->config == NULL || bench->class->ops->check(&bench_host, bench->config, &info, &error) != 0 ||
-	    bench->class->ops->create(&bench_host, (struct xf_endpoint *)bench, bench->config, &info, &bench->instance, &error) != 0)
+	if (bench->config == NULL || bench->class->ops->check(&bench_host, bench->config, info_of(plugin), &error) != 0 ||
+	    bench->class->ops->create(&bench_host, (struct xf_endpoint *)bench, bench->config, info_of(plugin), &bench->instance, &error) != 0)
 		fail_msg("%s", error.text);
+	if (bench->class->ops->start != NULL)
+		bench->class->ops->start(bench->instance);
 	return bench;
 }
 
@@ -168,7 +195,8 @@ bench_close(struct bench **pointer)
 	for (size_t i = 0; i < bench->given; i++)
 		if (bench->tasks[i].message != NULL && bench->tasks[i].taken)
 			bench_cancel(bench, i);
-	bench->class->ops->stop(bench->instance);
+	if (bench->class->ops->stop != NULL)
+		bench->class->ops->stop(bench->instance);
 	bench->stopped = true;
 	bench->class->ops->destroy(bench->instance);
 	for (size_t i = 0; i < bench->count; i++) {
@@ -223,6 +251,61 @@ bench_cancel(struct bench *bench, size_t number)
 	task->message = NULL;
 }
 
+void
+bench_settle(struct bench *bench, size_t number, uint32_t code, const struct xf_incoming *message)
+{
+	const struct xf_settled settled = {
+		.token = number + 1, .code = code, .message_size = sizeof(*message), .message = message};
+	struct task *task = &bench->tasks[number];
+
+	assert_true(task->result.flags & XF_OUTCOME_FOLLOWED);
+	assert_true(task->result.code == XF_OUTCOME_PASS || task->result.code == XF_OUTCOME_DONE);
+	assert_false(task->settled);
+	task->settled = true;
+	bench->class->ops->settled(bench->instance, &settled, sizeof(settled), 1);
+}
+
+uint64_t
+bench_number(struct bench *bench, const char *name)
+{
+	struct xf_number numbers[16];
+	uint32_t count = bench->class->ops->numbers(bench->instance, numbers, 16);
+
+	assert_in_range(count, 1, 16);
+	for (uint32_t i = 0; i < count; i++)
+		if (strcmp(numbers[i].name, name) == 0)
+			return numbers[i].value;
+	fail_msg("no number '%s'", name);
+	return 0;
+}
+
+static void
+body_write(void *context, const char *data, uint64_t size)
+{
+	xf_buffer_append(context, data, size);
+}
+
+char *
+bench_serve(struct bench *bench, const char *method, const char *path, const char *query, uint32_t *status)
+{
+	struct xf_buffer body = {0};
+	struct xf_error error = {""};
+	const struct xf_operator_request request = {
+		.struct_size = sizeof(request), .method = xf_str(method), .path = xf_str(path), .query = xf_str(query)};
+	struct xf_operator_response response = {
+		.struct_size = sizeof(response), .status = 200, .write = body_write, .context = &body};
+
+	if (bench->class->ops->serve(bench->instance, &request, &response, &error) != 0) {
+		assert_true(response.status >= 400);
+		xf_buffer_fini(&body);
+		*status = response.status;
+		return xf_strdup(error.text);
+	}
+	*status = response.status;
+	xf_buffer_append(&body, "", 0);
+	return body.data != NULL ? body.data : xf_strdup("");
+}
+
 static uint32_t
 offer(struct bench *bench, uint32_t room)
 {
@@ -252,7 +335,10 @@ bench_turn(struct bench *bench)
 	bench->begun = true;
 	bench->woken = false;
 	bench->work = (struct xf_work){.struct_size = sizeof(bench->work), .fd = -1, .timeout_ms = 1000};
-	bench->class->ops->work(bench->instance, &bench->work);
+	if (bench->class->ops->work != NULL)
+		bench->class->ops->work(bench->instance, &bench->work);
+	else
+		bench->work.room = 1; /* as the core does, one by one */
 	if (offer(bench, bench->work.room) > 0)
 		bench->woken = true; /* as the core does, which hopes for more room */
 }
