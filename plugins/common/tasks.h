@@ -1,5 +1,5 @@
 /*
- * tasks.h - what handlers without a thread have in common: rows of options, tasks one after another, and what became of them.
+ * tasks.h - what handlers have in common: rows of options, tasks one after another, what became of them, and numbers.
  */
 #ifndef PLUGINS_TASKS_H
 #define PLUGINS_TASKS_H
@@ -34,6 +34,15 @@ task_finish(const struct xf_host *host, struct xf_endpoint *endpoint, uint64_t t
 	};
 
 	host->finish(endpoint, &outcome, sizeof(outcome), 1);
+}
+
+/* Answers numbers(): those of ALL that there is room for. */
+static inline uint32_t
+numbers_copy(struct xf_number *numbers, uint32_t count, const struct xf_number *all, uint32_t there_are)
+{
+	for (uint32_t i = 0; i < count && i < there_are; i++)
+		numbers[i] = all[i];
+	return there_are;
 }
 
 #endif
