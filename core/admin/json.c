@@ -9,32 +9,6 @@
 #include "base/utf8.h"
 #include "conf/options.h"
 
-/* The length of the character that begins at TEXT, or 0 where none does. */
-static size_t
-utf8_length(const char *text)
-{
-	size_t most = strnlen(text, 4);
-
-	for (size_t len = 1; len <= most; len++)
-		if (xf_utf8_valid((struct xf_str){text, len}))
-			return len;
-	return 0;
-}
-
-void
-xf_utf8_mend(const char *text, struct xf_buffer *out)
-{
-	while (*text != '\0') {
-		size_t len = utf8_length(text);
-
-		if (len == 0)
-			xf_buffer_puts(out, "?");
-		else
-			xf_buffer_append(out, text, len);
-		text += len ? len : 1;
-	}
-}
-
 static void
 add_text(cJSON *object, const char *key, const char *text)
 {

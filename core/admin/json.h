@@ -47,7 +47,4 @@ cJSON *xf_json_lines(struct xf_str text);
 /* RFC 9457. DETAIL may be NULL. */
 cJSON *xf_json_problem(unsigned status, const char *title, const char *detail);
 
-/* Copies TEXT as valid UTF-8 to the end of OUT: each byte that is not part of a character becomes '?'. */
-void xf_utf8_mend(const char *text, struct xf_buffer *out);
-
 #endif

@@ -43,3 +43,20 @@ xf_utf8_valid(struct xf_str bytes)
 {
 	return xf_utf8_prefix(bytes) == bytes.len;
 }
+
+void
+xf_utf8_mend(const char *text, struct xf_buffer *out)
+{
+	struct xf_str rest = xf_str(text);
+
+	while (rest.len > 0) {
+		uint64_t len = xf_utf8_prefix(rest);
+
+		if (len > 0)
+			xf_buffer_append(out, rest.data, len);
+		else
+			xf_buffer_puts(out, "?");
+		rest.data += len > 0 ? len : 1;
+		rest.len -= len > 0 ? len : 1;
+	}
+}

@@ -27,7 +27,8 @@ xf_class_source(const struct xf_transport_class *class)
 	if (c.source == NULL)
 		return (struct xf_class_side){.exists = false};
 	prefix_copy(&ops, sizeof(ops), c.source, c.source->struct_size);
-	return (struct xf_class_side){true, c.source_options, ops.traits, ops.address, ops.check};
+	return (struct xf_class_side){true, c.source_options, ops.traits, ops.address, ops.check,
+	                              ops.reply == NULL ? XF_TRAIT_REPLIES : 0};
 }
 
 struct xf_class_side
@@ -39,7 +40,8 @@ xf_class_sink(const struct xf_transport_class *class)
 	if (c.sink == NULL)
 		return (struct xf_class_side){.exists = false};
 	prefix_copy(&ops, sizeof(ops), c.sink, c.sink->struct_size);
-	return (struct xf_class_side){true, c.sink_options, ops.traits, ops.address, ops.check};
+	return (struct xf_class_side){true, c.sink_options, ops.traits, ops.address, ops.check,
+	                              ops.reply_to == NULL ? XF_TRAIT_REQUESTS : 0};
 }
 
 bool

@@ -23,6 +23,7 @@ struct xf_class_side {
 	int32_t (*check)(const struct xf_host *host, const struct xf_config *transport,
 	                 const struct xf_config *endpoint, const struct xf_endpoint_info *info,
 	                 struct xf_error *error);
+	uint64_t lacks; /* traits whose functions it does not have */
 };
 
 struct xf_class_side xf_class_source(const struct xf_transport_class *class);

@@ -152,6 +152,7 @@ enum xf_to {
 	XF_TO_ALL,
 	XF_TO_SPLIT,
 	XF_TO_MIGRATION,
+	XF_TO_REPLY, /* back to whoever asked, by its source; no sinks */
 };
 
 /* Which sinks of `all` a message waits for. */
@@ -183,7 +184,7 @@ struct xf_conf_route {
 	enum xf_to to;
 	const struct xf_conf_migration *migration; /* of TO_MIGRATION, else NULL */
 	const struct xf_conf_endpoint *sinks;      /* of the others */
-	size_t sink_count;                         /* 1 to XF_CONF_SINKS_MAX; 0 with a migration */
+	size_t sink_count;                         /* 1 to XF_CONF_SINKS_MAX; 0 with a migration, and where there is no sink */
 	const uint32_t *weights;                   /* of TO_SPLIT: hundredths of a percent for each sink, 10000 together */
 	enum xf_require require;                   /* of TO_ALL */
 	const struct xf_conf_handler *handlers;    /* in their order */
@@ -195,6 +196,7 @@ struct xf_conf_route {
 	const struct xf_conf_endpoint *dead_letter; /* a sink for what is given up; NULL: that stays in the store */
 	const char *dead_of;  /* the route whose dead letters this one brings to its sink; NULL: it is one of the file's */
 	bool drain_first;     /* from a migration: moved lanes wait for the side they left to be read to its end */
+	uint64_t request_ms;  /* of messages with a reply address the destination's reply is awaited for so long; 0: of none */
 	uint32_t concurrency; /* messages worked on at once; 0: max_in_flight */
 	struct xf_conf_retry retry;
 	uint32_t max_in_flight;

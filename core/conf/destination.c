@@ -199,7 +199,9 @@ destination_read(struct xf_loading *l, struct xf_conf_route *route, const struct
 	struct xf_endpoint_setting setting = {.kind = XF_ENDPOINT_SINK, .scope = scope, .route = route->name};
 	struct xf_conf_endpoint *sink;
 
-	if (xf_yaml_entry(node, "migration") != NULL) {
+	if (node->kind == XF_YAML_SCALAR && !node->null && !node->bad && strcmp(node->text.data, "reply") == 0) {
+		route->to = XF_TO_REPLY;
+	} else if (xf_yaml_entry(node, "migration") != NULL) {
 		migration_read(l, route, node, scope);
 	} else if (xf_yaml_entry(node, "all") != NULL) {
 		all_read(l, route, node, scope);

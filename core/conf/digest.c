@@ -173,6 +173,7 @@ route_digest(struct xf_buffer *out, struct xf_conf_route *route)
 	put_template(out, route->key);
 	put_number(out, route->order);
 	put_number(out, route->drain_first);
+	put_number(out, route->request_ms);
 	put_number(out, route->dedupe_count);
 	put_number(out, route->dedupe_window_ms);
 	put_number(out, route->concurrency);

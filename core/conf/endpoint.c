@@ -135,7 +135,7 @@ plugin_ask(struct xf_loading *l, struct xf_conf_endpoint *ep, const struct xf_cl
 		return;
 	}
 	if (side->traits != NULL)
-		ep->traits = side->traits(l->catalogue->host, transport, ep->options);
+		ep->traits = side->traits(l->catalogue->host, transport, ep->options) & ~side->lacks;
 	if (xf_class_address(side, l->catalogue->host, ep, address, sizeof(address)) &&
 	    (shown = strchr(address, '\n')) != NULL)
 		ep->shown = xf_arena_format(l->arena, "%s", shown + 1);

@@ -23,6 +23,7 @@ enum {
 	ROUTE_MAX_DELIVER,
 	ROUTE_DEAD_LETTER,
 	ROUTE_HANDLERS,
+	ROUTE_REQUEST,
 };
 
 enum { ATTEMPTS_MAX = 1000000 };
@@ -38,7 +39,7 @@ static const struct xf_option *const route_rows[] = {
 	XF_ROW(.type = XF_OPTION_NODE, .flags = XF_OPTION_REQUIRED, .key = "from",
 	       .help = "a source like {transport: NAME, subject: PATTERN}, a list of them, or {migration: NAME}"),
 	XF_ROW(.type = XF_OPTION_NODE, .flags = XF_OPTION_REQUIRED, .key = "to",
-	       .help = "a transport's name, {transport: NAME}, {all: [...]}, {split: [...]} or {migration: NAME}"),
+	       .help = "a transport's name, {transport: NAME}, {all: [...]}, {split: [...]}, {migration: NAME} or reply"),
 	XF_ROW(.type = XF_OPTION_STRING, .key = "key"),
 	XF_ROW(.type = XF_OPTION_I64, .key = "max_in_flight", .def = "4096", .min = 1, .max = 1000000,
 	       .unit = "messages"),
@@ -53,6 +54,7 @@ static const struct xf_option *const route_rows[] = {
 	XF_ROW(.type = XF_OPTION_I64, .key = "max_deliver", .min = 1, .max = ATTEMPTS_MAX, .unit = "attempts"),
 	XF_ROW(.type = XF_OPTION_NODE, .key = "dead_letter"),
 	XF_ROW(.type = XF_OPTION_NODE, .key = "handlers"),
+	XF_ROW(.type = XF_OPTION_NODE, .key = "request"),
 	XF_ELSEWHERE("accept", "at a source in 'from'"),
 	XF_ELSEWHERE("spool", "at a sink, or at a source"),
 	XF_ELSEWHERE("message_id", "at a source in 'from'"),
@@ -287,6 +289,116 @@ dedupe_read(struct xf_loading *l, struct xf_conf_route *route, const struct xf_c
 	l->route_notes[route - l->routes].dedupe = given;
 }
 
+/* ---- Requests ----------------------------------------------------------------- */
+
+enum { REQUEST_TIMEOUT };
+
+static const struct xf_option *const request_rows[] = {
+	XF_ROW(.type = XF_OPTION_DURATION, .key = "timeout", .def = "5s", .min = 1, .max = 24 * 3600000),
+	NULL,
+};
+
+/* Somebody waits for a reply by SOURCE, and what came is settled only when he has it. */
+static void
+asking_source_check(struct xf_loading *l, const struct xf_conf_endpoint *source, const char *what, const char *scope)
+{
+	if (source->accept_spooled)
+		xf_report_error(l->report, source->place,
+		                "%sa source with 'accept: spooled', which answers for what comes before it is worked on, beside '%s', which "
+		                "replies afterwards; expected 'accept: confirmed'",
+		                scope, what);
+}
+
+/* One source at least must know the way back; what comes by the others is worked on, and nobody waits. */
+static void
+sources_reply_check(struct xf_loading *l, const struct xf_conf_route *route, const struct xf_yaml *node, const char *what,
+                    const char *scope)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < route->source_count; i++) {
+		if (route->sources[i].transport == NULL)
+			return; /* reported */
+		any = any || (route->sources[i].traits & XF_TRAIT_REPLIES);
+		asking_source_check(l, &route->sources[i], what, scope);
+	}
+	if (!any && route->source_count > 0)
+		xf_report_error(l->report, node->place,
+		                "%s'%s' needs a source that can reply, and %s: expected requests by http, core NATS, AMQP, Redis or "
+		                "the embedded broker",
+		                scope, what, route->source_count == 1 ? "that of 'from' cannot" : "none of 'from' can");
+}
+
+/* Each sink may have to bring a reply. */
+static void
+sinks_request_check(struct xf_loading *l, const struct xf_conf_route *route, const struct xf_yaml *node, const char *scope)
+{
+	size_t count = route->migration != NULL ? 2 : route->sink_count;
+
+	for (size_t i = 0; i < count; i++) {
+		const struct xf_conf_endpoint *sink = route->migration != NULL ? &route->migration->sides[i] : &route->sinks[i];
+
+		if (sink->transport == NULL)
+			continue; /* reported */
+		if (!(sink->traits & XF_TRAIT_REQUESTS) || sink->in_place)
+			xf_report_error(l->report, node->place,
+			                "%s'request' with a sink on transport '%s' that cannot bring replies as it is set; expected core "
+			                "NATS, AMQP, Redis pub/sub or lists, http or the embedded broker",
+			                scope, sink->transport->name);
+		else if (sink->when_down == XF_WHEN_DOWN_SPOOL)
+			xf_report_error(l->report, sink->place,
+			                "%s'when_down: spool' at a sink of a route with 'request', where somebody waits for the reply; "
+			                "expected wait or drop",
+			                scope);
+	}
+}
+
+/* Before the ends, of which it says what is usual. */
+static void
+request_read(struct xf_loading *l, struct xf_conf_route *route, const struct xf_config *route_config, const char *scope)
+{
+	const struct xf_yaml *node = xf_config_node(route_config, ROUTE_REQUEST);
+	const struct xf_config *config;
+
+	if (node == NULL || node->bad)
+		return;
+	if (node->kind != XF_YAML_MAP) {
+		xf_report_error(l->report, node->place, "%s'request' is %s; expected a map like {timeout: 5s}", scope,
+		                xf_yaml_kind_name(node));
+		return;
+	}
+	config = xf_read_rows(l, node, xf_arena_format(l->arena, "%srequest: ", scope), request_rows);
+	if (xf_config_sound(config))
+		route->request_ms = (uint64_t)xf_config_option(config, REQUEST_TIMEOUT)->i64;
+}
+
+static void
+request_check(struct xf_loading *l, const struct xf_conf_route *route, const struct xf_config *route_config, const char *scope)
+{
+	const struct xf_yaml *node = xf_config_node(route_config, ROUTE_REQUEST);
+
+	if (route->to == XF_TO_REPLY) {
+		sources_reply_check(l, route, xf_config_node(route_config, ROUTE_TO), "to: reply", scope);
+		if (route->handler_count == 0)
+			xf_report_error(l->report, xf_config_node(route_config, ROUTE_TO)->place,
+			                "%s'to: reply' without 'handlers', which would send everybody back what he said; expected handlers "
+			                "that make the reply",
+			                scope);
+		if (node != NULL)
+			xf_report_error(l->report, node->place,
+			                "%s'request' beside 'to: reply': the handlers make the reply; expected one of them", scope);
+		return;
+	}
+	if (route->request_ms == 0)
+		return;
+	sources_reply_check(l, route, node, "request", scope);
+	if (route->to == XF_TO_ALL)
+		xf_report_error(l->report, node->place,
+		                "%s'request' beside 'all', whose sinks would all reply; expected one sink, 'split' or a migration", scope);
+	else
+		sinks_request_check(l, route, node, scope);
+}
+
 /* ---- A route ---------------------------------------------------------------- */
 
 static void
@@ -353,11 +465,13 @@ route_read(struct xf_loading *l, const struct xf_yaml *node)
 	config = xf_read_rows(l, node, scope, route_rows);
 	route->max_in_flight = (uint32_t)xf_config_option(config, ROUTE_IN_FLIGHT)->i64;
 	route->max_in_flight_bytes = (uint64_t)xf_config_option(config, ROUTE_IN_FLIGHT_BYTES)->i64;
+	request_read(l, route, config, scope);
 	ends_read(l, route, config, scope);
 	order_read(l, route, config, scope);
 	retry_read(l, route, config, scope);
 	dead_letter_read(l, route, config, scope);
 	xf_handlers_read(l, route, xf_config_node(config, ROUTE_HANDLERS), scope);
+	request_check(l, route, config, scope);
 	connections_check(l, route, scope);
 	dedupe_read(l, route, config, scope);
 }

@@ -35,6 +35,8 @@ xf_conf_when_down(const struct xf_conf_route *route, const struct xf_conf_endpoi
 
 	if (sink->when_down != XF_WHEN_DOWN_UNSAID)
 		return sink->when_down;
+	if (route->request_ms > 0)
+		return XF_WHEN_DOWN_WAIT; /* and nobody waits for longer */
 	for (size_t i = 0; i < route->source_count && !any && !sink->in_place; i++)
 		if (route->sources[i].traits & XF_TRAIT_LOSSY && !route->sources[i].accept_spooled)
 			return XF_WHEN_DOWN_SPOOL;
@@ -81,6 +83,9 @@ xf_conf_route_promise(const struct xf_conf_route *route)
 	size_t sinks = route->to == XF_TO_MIGRATION ? 2 : route->sink_count;
 	enum promise weakest = PROMISE_STANDS;
 
+	for (size_t source = 0; route->to == XF_TO_REPLY && source < route->source_count; source++)
+		if (weakest > PROMISE_LOSSY)
+			weakest = route->sources[source].traits & XF_TRAIT_LOSSY ? PROMISE_LOSSY : PROMISE_ONCE;
 	for (size_t source = 0; source < route->source_count; source++)
 		for (size_t sink = 0; sink < sinks; sink++)
 			if (promise_of_way(route, source, sink) < weakest)

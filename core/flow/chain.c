@@ -50,9 +50,8 @@ block_set(struct xf_chain *chain, struct xf_incoming **block, struct xf_incoming
 		chain->bytes += xf_message_bytes(copy);
 }
 
-/* Nothing of it is its source's any more. */
-static void
-job_own(struct xf_chain *chain, struct xf_job *job)
+void
+xf_chain_own(struct xf_chain *chain, struct xf_job *job)
 {
 	if (job->given_block != NULL)
 		return;
@@ -73,6 +72,8 @@ said_forget(struct xf_job *job)
 	job->made_count = 0;
 	job->reason = NULL;
 	job->delay_ms = 0;
+	job->status = 0;
+	job->followed = false;
 }
 
 /* The next of REST, which counts no longer as waiting. */
@@ -99,11 +100,21 @@ rest_forget(struct xf_chain *chain, struct xf_job *job)
 	}
 }
 
+/* Who is to know of it is told. */
 static void
-blocks_forget(struct xf_chain *chain, struct xf_job *job)
+follows_tell(struct xf_job *job, uint32_t code)
 {
-	block_set(chain, &job->message_block, NULL);
-	block_set(chain, &job->given_block, NULL);
+	const struct xf_incoming *became = code == XF_SETTLED_UNKNOWN ? NULL : job->became;
+
+	while (job->follows != NULL) {
+		struct xf_follow *follow = job->follows;
+
+		job->follows = follow->next;
+		xf_handler_settled(follow->handler, follow->token, code, became);
+		free(follow);
+	}
+	free(job->became);
+	job->became = NULL;
 }
 
 struct xf_job *
@@ -135,7 +146,7 @@ xf_chain_make(struct xf_chain *chain, const struct xf_incoming *message, bool ke
 	chain->last = job;
 	chain->inside++;
 	if (keep)
-		job_own(chain, job);
+		xf_chain_own(chain, job);
 	return job;
 }
 
@@ -146,7 +157,10 @@ job_free(struct xf_chain *chain, struct xf_job *job)
 	*(job->newer != NULL ? &job->newer->older : &chain->last) = job->older;
 	said_forget(job);
 	rest_forget(chain, job);
-	blocks_forget(chain, job);
+	block_set(chain, &job->message_block, NULL);
+	block_set(chain, &job->given_block, NULL);
+	follows_tell(job, XF_SETTLED_UNKNOWN);
+	free(job->reply);
 	free(job->id);
 	job->newer = chain->spare;
 	chain->spare = job;
@@ -165,7 +179,7 @@ tick_by(struct xf_chain *chain, uint64_t at_ms)
 static void
 ready_add(struct xf_chain *chain, struct xf_job *job)
 {
-	job_own(chain, job);
+	xf_chain_own(chain, job);
 	job->state = RUNS;
 	job->next = NULL;
 	if (chain->ready_last != NULL)
@@ -181,6 +195,7 @@ job_end(struct xf_chain *chain, struct xf_job *job)
 	if (job->state != GONE || job->under_way > 0)
 		return;
 	chain->ops->settle(chain->context, job);
+	follows_tell(job, job->failed || job->refused != XF_REFUSED_NOT ? XF_SETTLED_REFUSED : XF_SETTLED_STOOD);
 	job_free(chain, job);
 }
 
@@ -202,7 +217,9 @@ job_leave(struct xf_chain *chain, struct xf_job *job)
 
 	job->state = GONE;
 	chain->inside--;
-	blocks_forget(chain, job);
+	block_set(chain, &job->message_block, NULL);
+	if (!job->asked) /* else its reply goes by it */
+		block_set(chain, &job->given_block, NULL);
 	if (chain->tails != NULL && behind == NULL && chain->tails[job->bucket] == job)
 		chain->tails[job->bucket] = NULL;
 	job->behind = NULL;
@@ -218,7 +235,7 @@ job_give(struct xf_chain *chain, struct xf_job *job)
 	uint64_t timeout_ms = xf_handler_conf(handler)->timeout_ms;
 
 	if (xf_handler_holds(handler)) {
-		job_own(chain, job);
+		xf_chain_own(chain, job);
 		if (timeout_ms > 0)
 			tick_by(chain, chain->now_ms + (xf_handler_runner(handler) == NULL ? timeout_ms : TICK_MS));
 	}
@@ -257,7 +274,7 @@ job_run(struct xf_chain *chain, struct xf_job *job)
 	size_t count = chain->handlers != NULL ? chain->handlers->count : 0;
 
 	job->under_way++; /* what is settled at once does not end it */
-	while (job->stage >= count) {
+	while (job->stage >= count || (job->message.flags & XF_MESSAGE_REPLY)) {
 		chain->ops->deliver(chain->context, job);
 		if (!rest_next(chain, job)) {
 			job->under_way--;
@@ -286,20 +303,24 @@ static void
 job_wait(struct xf_chain *chain, struct xf_job *job, uint64_t delay_ms)
 {
 	said_forget(job);
-	job_own(chain, job);
+	xf_chain_own(chain, job);
 	job->state = WAITS;
 	job->since_ms = chain->now_ms + delay_ms;
 	tick_by(chain, job->since_ms);
 }
 
-/* The others that were made of it go on: they are as good as they were. */
+/* The others that were made of it go on: they are as good as they were. STATUS: where its handler said none. */
 static void
-job_refuse(struct xf_chain *chain, struct xf_job *job, const char *why)
+job_refuse(struct xf_chain *chain, struct xf_job *job, const char *why, uint32_t status)
 {
 	char *reason = xf_format("handler %s %s: %s", xf_handler_conf(chain->handlers->list[job->stage])->name, why,
 	                         job->reason != NULL ? job->reason : "no reason given");
-	uint8_t refused = chain->ops->refuse(chain->context, job, reason);
+	uint8_t refused;
 
+	if (job->status == 0)
+		job->status = status;
+	job->failed = true;
+	refused = chain->ops->refuse(chain->context, job, reason);
 	if (refused > job->refused)
 		job->refused = refused;
 	free(reason);
@@ -314,7 +335,7 @@ job_failed(struct xf_chain *chain, struct xf_job *job)
 
 	job->failures++;
 	if (chain->retry->attempts > 0 && job->failures >= chain->retry->attempts) {
-		job_refuse(chain, job, "failed as often as it is to be tried, the last time");
+		job_refuse(chain, job, "failed as often as it is to be tried, the last time", 500);
 		return;
 	}
 	delay = xf_retry_delay(chain->retry, job->failures - 1, &chain->random);
@@ -330,8 +351,14 @@ job_passed(struct xf_chain *chain, struct xf_job *job)
 	if (job->made_count > MADE_MAX - job->made_total) {
 		free(job->reason);
 		job->reason = xf_format("more than %d messages were made of it", MADE_MAX);
-		job_refuse(chain, job, "refused it");
+		job_refuse(chain, job, "refused it", 500);
 		return;
+	}
+	if (job->followed) {
+		struct xf_follow *follow = xf_alloc(sizeof(*follow));
+
+		*follow = (struct xf_follow){job->follows, chain->handlers->list[job->stage], job->said_by};
+		job->follows = follow;
 	}
 	if (job->made_count > 0) {
 		struct xf_rest *rest = xf_alloc(sizeof(*rest));
@@ -386,7 +413,7 @@ job_took(struct xf_chain *chain, struct xf_job *job)
 		job_wait(chain, job, job->delay_ms > 0 ? job->delay_ms : LATER_MS);
 		break;
 	case XF_OUTCOME_REFUSE:
-		job_refuse(chain, job, "refused it");
+		job_refuse(chain, job, "refused it", 422);
 		break;
 	default:
 		job_cancelled(chain, job);
@@ -428,7 +455,7 @@ xf_chain_enter(struct xf_chain *chain, struct xf_job *job, uint64_t now_ms)
 	}
 	if (before != NULL) {
 		before->behind = job;
-		job_own(chain, job);
+		xf_chain_own(chain, job);
 	} else if (chain->held)
 		ready_add(chain, job);
 	else
@@ -523,8 +550,10 @@ job_anew(struct xf_chain *chain, struct xf_job *job)
 {
 	said_forget(job);
 	rest_forget(chain, job);
+	follows_tell(job, XF_SETTLED_UNKNOWN);
 	block_set(chain, &job->message_block, NULL);
 	job->message = job->given;
+	job->failed = false;
 	job->stage = 0;
 	job->behind = NULL;
 	job->since_ms = UINT64_MAX;
@@ -551,8 +580,10 @@ xf_chain_set(struct xf_chain *chain, const struct xf_handlers *handlers, enum xf
 	for (struct xf_job *job = chain->first; job != NULL; job = job->newer) {
 		struct xf_job *before = NULL;
 
-		if (job->state == GONE)
+		if (job->state == GONE) {
+			follows_tell(job, XF_SETTLED_UNKNOWN);
 			continue;
+		}
 		job_anew(chain, job);
 		if (chain->tails != NULL) {
 			job->bucket = chain->ops->bucket(chain->context, &job->given);

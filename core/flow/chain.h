@@ -33,7 +33,8 @@ struct xf_chain_ops {
 	/* What JOB's message is now goes on to the destination, as a delivery that says so by xf_chain_settled() when it is
 	 * settled. It is borrowed for the call only. */
 	void (*deliver)(void *context, struct xf_job *job);
-	/* JOB, as it was given, becomes a dead letter. Returns what came of that: XF_REFUSED_*. */
+	/* JOB, as it was given, becomes a dead letter, or whoever asked is told; its code, status and delay say more. Returns what came of
+	 * that: XF_REFUSED_*. */
 	uint8_t (*refuse)(void *context, struct xf_job *job, const char *reason);
 	/* All that became of JOB is settled, and the worst of it is in refused. The last call for it. */
 	void (*settle)(void *context, struct xf_job *job);
@@ -78,6 +79,8 @@ xf_chain_any(const struct xf_chain *chain)
 
 /* A job of MESSAGE, which has an id. With KEEP it is copied; else it is borrowed until xf_chain_own(). */
 struct xf_job *xf_chain_make(struct xf_chain *chain, const struct xf_incoming *message, bool keep, uint64_t now_ms);
+/* Nothing of JOB is its source's any more. */
+void xf_chain_own(struct xf_chain *chain, struct xf_job *job);
 /* It goes through the handlers; it may be settled before this returns. */
 void xf_chain_enter(struct xf_chain *chain, struct xf_job *job, uint64_t now_ms);
 

@@ -49,6 +49,7 @@ struct xf_leg {
 	struct xf_delivery *delivery;
 	char *reason;      /* of a failure, on the heap; NULL: none */
 	char *wrapped;     /* the message in the envelope of its sink, on the heap; NULL: it has none */
+	char *reply_to;    /* of a request: where its sink wants the reply, on the heap; NULL: nowhere */
 	uint64_t taken_ns; /* when the plugin took it */
 	uint64_t retry_at; /* where no order is kept and it is held: when it goes again, in milliseconds */
 	_Atomic uint32_t state;
@@ -91,6 +92,7 @@ struct xf_delivery {
 	uint8_t refused;      /* XF_REFUSED_* */
 	uint8_t replayed;     /* 1 + enum xf_spooled_role: it was one leg of a message, and goes on as that; 0: it is new */
 	uint8_t replayed_to;  /* the sink of that leg, if it has one of its own */
+	uint64_t request;     /* its authority's reply is awaited under this number (requests.h); 0: none is */
 	struct xf_job *job;   /* what handlers made it of, which is settled in its place; NULL: it is its source's */
 	uint64_t letter;      /* number of the dead letter that it is, whose store is its source; 0: it has its inlet's */
 	struct xf_leg leg;    /* the first */

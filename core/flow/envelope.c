@@ -15,8 +15,8 @@ enum { DEPTH_MAX = 32 };
 
 /* ---- Writing ---------------------------------------------------------------- */
 
-static void
-string_write(struct xf_str text, struct xf_buffer *out)
+void
+xf_envelope_string(struct xf_str text, struct xf_buffer *out)
 {
 	static const char digits[] = "0123456789abcdef";
 	uint64_t start = 0;
@@ -55,7 +55,7 @@ static void
 text_write(struct xf_str text, struct xf_buffer *out)
 {
 	if (xf_utf8_valid(text)) {
-		string_write(text, out);
+		xf_envelope_string(text, out);
 		return;
 	}
 	xf_buffer_puts(out, "{\"base64\":\"");
@@ -106,7 +106,7 @@ xf_envelope_encode(const struct xf_envelope_message *message, struct xf_buffer *
 	}
 	if (is_plain(message->payload)) {
 		xf_buffer_puts(out, "\"payload\":");
-		string_write(message->payload, out);
+		xf_envelope_string(message->payload, out);
 		xf_buffer_puts(out, "}");
 	} else {
 		xf_buffer_puts(out, "\"payload_base64\":\"");

@@ -37,6 +37,9 @@ struct xf_envelope_message {
 /* Appends MESSAGE to OUT. */
 void xf_envelope_encode(const struct xf_envelope_message *message, struct xf_buffer *out);
 
+/* Appends TEXT, which is valid UTF-8, as a JSON string. */
+void xf_envelope_string(struct xf_str text, struct xf_buffer *out);
+
 /* What a message needs that is not in its text as it stands. Zero is empty; grows to the largest text so far. */
 struct xf_envelope_scratch {
 	char *bytes;

@@ -88,6 +88,7 @@ route_make(struct xf_flow *flow, const struct xf_conf_route *conf, struct xf_err
 		.transports = &flow->transports,
 		.spoolers = &flow->spoolers,
 		.letters = flow->letters,
+		.requests = flow->requests,
 	};
 
 	if (conf->migration != NULL)
@@ -107,6 +108,7 @@ xf_flow_create(const struct xf_conf *conf, struct xf_state *state, struct xf_err
 	flow->holder = xf_holder_keep(flow->first);
 	flow->state = state;
 	flow->patience_ms = PATIENCE_MS;
+	flow->requests = xf_requests_create();
 	pthread_mutex_init(&flow->reload_lock, NULL);
 	pthread_mutex_init(&flow->control_lock, NULL);
 	pthread_rwlockattr_init(&prefer_writer);
@@ -250,6 +252,7 @@ xf_flow_destroy(struct xf_flow **pointer)
 	for (size_t i = 0; i < flow->migration_count; i++)
 		free(flow->migrations[i]);
 	xf_letters_close(&flow->letters);
+	xf_requests_destroy(&flow->requests);
 	pthread_rwlock_destroy(&flow->parts_lock);
 	pthread_mutex_destroy(&flow->control_lock);
 	pthread_mutex_destroy(&flow->reload_lock);

@@ -26,6 +26,14 @@ struct slot {
 	_Atomic(struct xf_job *) job;
 };
 
+/* What became of a message that it passed on. */
+struct told {
+	struct told *next;
+	uint64_t token;
+	struct xf_incoming *message; /* NULL: none */
+	uint32_t code;
+};
+
 struct xf_handler {
 	struct xf_runner runner; /* first; where there is no work() its endpoint alone is used */
 	const struct xf_conf_handler *conf;
@@ -43,6 +51,7 @@ struct xf_handler {
 	_Atomic bool stopped; /* its thread looks into the inbox no more: whoever gives takes it back */
 	struct xf_job *queue_first, *queue_last; /* those the plugin has no room for; the thread's */
 	struct xf_task tasks[BATCH];
+	_Atomic(struct told *) told; /* what became of what it passed on, the newest first; for its thread */
 
 	pthread_mutex_t cancel_lock; /* guards the next */
 	uint64_t *cancels;
@@ -202,6 +211,9 @@ outcome_take(struct xf_handler *handler, const struct xf_outcome *outcome)
 	if (outcome->count > 0 && (code == XF_OUTCOME_PASS || code == XF_OUTCOME_DONE))
 		made_take(handler, job, outcome);
 	job->delay_ms = outcome->delay_ms;
+	job->status = outcome->status >= 400 && outcome->status <= 599 ? outcome->status : 0;
+	job->followed = (outcome->flags & XF_OUTCOME_FOLLOWED) && handler->ops->settled != NULL;
+	job->said_by = outcome->token;
 	if (outcome->reason.len > 0)
 		job->reason = xf_strndup(outcome->reason.data, outcome->reason.len);
 	job_return(handler, job, code, NULL);
@@ -284,7 +296,11 @@ static const struct xf_endpoint_calls handler_calls = {
 static struct xf_task
 task_of(const struct xf_job *job)
 {
-	return (struct xf_task){.message = &job->message, .message_size = sizeof(job->message)};
+	return (struct xf_task){
+		.message = &job->message,
+		.message_size = sizeof(job->message),
+		.flags = job->asked && !job->replied ? XF_TASK_ASKED : 0,
+	};
 }
 
 static void
@@ -437,6 +453,34 @@ queue_offer(struct xf_handler *handler, uint32_t room)
 	return taken;
 }
 
+/* In the order in which they were told. */
+static void
+told_take(struct xf_handler *handler)
+{
+	struct told *told = atomic_exchange(&handler->told, NULL), *first = NULL, *next;
+
+	for (; told != NULL; told = next) {
+		next = told->next;
+		told->next = first;
+		first = told;
+	}
+	while (first != NULL) {
+		struct xf_settled batch[BATCH];
+		struct told *at = first;
+		uint32_t count = 0;
+
+		for (; at != NULL && count < BATCH; at = at->next)
+			batch[count++] = (struct xf_settled){at->token, at->code, sizeof(*at->message), at->message};
+		handler->ops->settled(handler->instance, batch, sizeof(batch[0]), count);
+		while (first != at) {
+			next = first->next;
+			free(first->message);
+			free(first);
+			first = next;
+		}
+	}
+}
+
 static void
 thread_start(struct xf_runner *runner)
 {
@@ -454,6 +498,7 @@ thread_turn(struct xf_runner *runner, struct xf_work *work)
 
 	queue_take_inbox(handler);
 	cancels_follow(handler);
+	told_take(handler);
 	handler->ops->work(handler->instance, work);
 	taken = queue_offer(handler, work->room);
 	return taken > 0; /* it may have something to write now, and room again */
@@ -469,6 +514,7 @@ thread_stop(struct xf_runner *runner)
 	queue_cancel(handler, true);
 	for (size_t i = 0; i < SLOTS; i++)
 		token_cancel(handler, atomic_load(&handler->slots[i].token));
+	told_take(handler);
 	if (handler->ops->stop != NULL)
 		handler->ops->stop(handler->instance);
 }
@@ -533,6 +579,27 @@ xf_handler_cancel(struct xf_handler *handler, struct xf_job *job)
 		pthread_mutex_unlock(&handler->cancel_lock);
 	}
 	atomic_store(&handler->cancel_any, true);
+	xf_inbox_ring(&handler->runner.inbox);
+}
+
+void
+xf_handler_settled(struct xf_handler *handler, uint64_t token, uint32_t code, const struct xf_incoming *message)
+{
+	struct told *told;
+
+	if (handler->ops->work == NULL) {
+		const struct xf_settled settled = {token, code, sizeof(*message), message};
+
+		pthread_mutex_lock(&handler->call_lock);
+		if (handler->started)
+			handler->ops->settled(handler->instance, &settled, sizeof(settled), 1);
+		pthread_mutex_unlock(&handler->call_lock);
+		return;
+	}
+	told = xf_alloc(sizeof(*told));
+	*told = (struct told){atomic_load(&handler->told), token, message != NULL ? xf_message_copy(message) : NULL, code};
+	while (!atomic_compare_exchange_weak(&handler->told, &told->next, told))
+		continue;
 	xf_inbox_ring(&handler->runner.inbox);
 }
 
@@ -603,6 +670,11 @@ xf_handler_destroy(struct xf_handler **pointer)
 	if (handler == NULL)
 		return;
 	*pointer = NULL;
+	for (struct told *told = atomic_load(&handler->told), *next; told != NULL; told = next) { /* its thread had ended */
+		next = told->next;
+		free(told->message);
+		free(told);
+	}
 	if (handler->instance != NULL)
 		handler->ops->destroy(handler->instance);
 	if (handler->ops->work != NULL)

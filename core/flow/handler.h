@@ -37,6 +37,9 @@ void xf_handler_give(struct xf_handler *handler, struct xf_job *job);
 /* Asks for a job that it has; it comes back soon, cancelled or finished. */
 void xf_handler_cancel(struct xf_handler *handler, struct xf_job *job);
 
+/* What became of a message that it passed on as TOKEN, and wanted to know of: XF_SETTLED_*. MESSAGE, which may be NULL, is borrowed for the call. */
+void xf_handler_settled(struct xf_handler *handler, uint64_t token, uint32_t code, const struct xf_incoming *message);
+
 /* [any] */
 void xf_handler_status(struct xf_handler *handler, struct xf_handler_status *status);
 

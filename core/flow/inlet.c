@@ -23,9 +23,11 @@
 #include "flow/accept.h"
 #include "flow/arrival.h"
 #include "flow/chain.h"
+#include "flow/message.h"
 #include "flow/parking.h"
 #include "flow/redelivery.h"
 #include "flow/replay.h"
+#include "flow/replies.h"
 #include "flow/settlements.h"
 
 #define DUPLICATE_RETRY_MS 1000
@@ -46,6 +48,7 @@ struct xf_inlet {
 	struct xf_arrival arrival;
 
 	struct xf_chain chain;
+	struct xf_replies replies;
 	struct xf_way *way;
 	uint64_t now_ms;
 	uint32_t credit; /* left for emit in this turn */
@@ -84,6 +87,7 @@ settlement_add(struct xf_inlet *inlet, uint64_t handle, uint32_t outcome, uint32
 static void
 settlements_flush(struct xf_inlet *inlet)
 {
+	xf_replies_send(&inlet->replies, inlet->runner.instance);
 	if (!xf_settlements_sync(&inlet->settlements)) {
 		/* Those whose other leg is still out. */
 		for (struct xf_delivery *at = inlet->way->lanes.oldest; at != NULL; at = at->newer)
@@ -171,6 +175,8 @@ way_settle(void *context, struct xf_delivery *delivery)
 	struct xf_inlet *inlet = context;
 
 	if (delivery->job != NULL) {
+		if (delivery->refused != XF_REFUSED_NOT)
+			xf_replies_give_up(&inlet->replies, delivery->job);
 		xf_chain_settled(&inlet->chain, delivery->job, delivery->refused);
 		return;
 	}
@@ -212,6 +218,8 @@ way_refused(void *context, struct xf_delivery *delivery, const struct xf_leg *le
 		};
 
 		delivery->refused = reject_keep(inlet, letter) ? XF_REFUSED_KEPT : XF_REFUSED_NOT_KEPT;
+		if (delivery->request != 0)
+			xf_replies_fail(&inlet->replies, delivery->job, 502, 0, reason);
 	}
 	free(reason);
 }
@@ -244,8 +252,8 @@ message_reject(struct xf_inlet *inlet, const struct xf_incoming *message, const 
 static uint64_t
 route_open(const struct xf_inlet *inlet)
 {
-	/* What handlers made of a message is open in the lanes, and what they have, not yet. */
-	return inlet->way->lanes.open + inlet->late + inlet->parking.count + inlet->chain.inside;
+	/* What handlers made of a message is open in the lanes, and what they have, not yet; a request may be so for longer. */
+	return inlet->way->lanes.open + inlet->late + inlet->parking.count + inlet->chain.inside + xf_read(&inlet->replies.open);
 }
 
 static uint64_t
@@ -289,6 +297,7 @@ message_work(struct xf_inlet *inlet, const struct xf_incoming *message)
 	if (message_is_duplicate(inlet, known.id, made, message->handle))
 		return;
 	job = xf_chain_make(&inlet->chain, &known, false, inlet->now_ms);
+	xf_replies_look(&inlet->replies, job);
 	if (inlet->seen != NULL && !made)
 		job->id = xf_strndup(known.id.data, known.id.len);
 	xf_chain_enter(&inlet->chain, job, inlet->now_ms);
@@ -338,7 +347,7 @@ message_route(struct xf_inlet *inlet, const struct xf_incoming *message)
 static bool
 message_go(struct xf_inlet *inlet, const struct xf_incoming *message)
 {
-	if (!xf_chain_any(&inlet->chain))
+	if (!xf_chain_any(&inlet->chain) && inlet->way->setup.route->request_ms == 0)
 		return message_route(inlet, message);
 	message_work(inlet, message);
 	return false;
@@ -532,8 +541,8 @@ chain_bucket(void *context, const struct xf_incoming *message)
 	return xf_maker_bucket(&((struct xf_inlet *)context)->way->maker, message);
 }
 
-/* As it was given, and once, however many of what was made of it are refused: whoever sends the letter again has it go through all
- * handlers. */
+/* Whoever asked is told; what he did wrong is his affair then. Else it becomes a dead letter, as it was given, and once, however many of what was
+ * made of it are refused: whoever sends the letter again has it go through all handlers. */
 static uint8_t
 chain_refuse(void *context, struct xf_job *job, const char *reason)
 {
@@ -555,27 +564,55 @@ chain_refuse(void *context, struct xf_job *job, const char *reason)
 		},
 	};
 
+	if (xf_replies_fail(&inlet->replies, job, job->status, job->delay_ms, job->reason != NULL ? job->reason : reason) &&
+	    job->code == XF_OUTCOME_REFUSE && job->status < 500)
+		return XF_REFUSED_NOT;
 	if (!job->kept)
 		job->kept = reject_keep(inlet, letter);
 	return job->kept ? XF_REFUSED_KEPT : XF_REFUSED_NOT_KEPT;
+}
+
+/* Of what handlers made. A reply has no subject. */
+static const char *
+made_check(const struct xf_inlet *inlet, const struct xf_job *job, bool reply)
+{
+	struct xf_incoming message = job->message;
+
+	if (job->message_block == NULL)
+		return NULL;
+	if (reply)
+		message.subject = job->given.subject;
+	return xf_accept_check(&message, inlet->way->setup.server);
 }
 
 static void
 chain_deliver(void *context, struct xf_job *job)
 {
 	struct xf_inlet *inlet = context;
-	const char *wrong = job->message_block != NULL ? xf_accept_check(&job->message, inlet->way->setup.server) : NULL;
+	const struct xf_conf_route *route = inlet->way->setup.route;
+	bool reply = route->to == XF_TO_REPLY || (job->message.flags & XF_MESSAGE_REPLY);
+	const char *wrong = made_check(inlet, job, reply);
 	struct xf_delivery *delivery = NULL;
 	struct xf_fields fields;
 	struct xf_error error;
 
+	if (job->follows != NULL && job->became == NULL)
+		job->became = xf_message_copy(&job->message);
+	if (wrong == NULL && reply) {
+		xf_replies_add(&inlet->replies, job, &job->message);
+		return;
+	}
 	if (wrong == NULL) {
 		delivery = xf_way_make(inlet->way, &job->message, &fields, &error);
 		wrong = error.text;
 	}
 	if (delivery == NULL) {
-		uint8_t refused = chain_refuse(inlet, job, wrong);
+		uint8_t refused;
 
+		job->code = XF_OUTCOME_FAIL;
+		job->status = 500;
+		job->failed = true;
+		refused = chain_refuse(inlet, job, wrong);
 		if (refused > job->refused)
 			job->refused = refused;
 		return;
@@ -584,6 +621,8 @@ chain_deliver(void *context, struct xf_job *job)
 	/* Of several the letter stays until all of them have arrived, and what is refused of them is another. */
 	delivery->letter = job->several ? 0 : job->letter;
 	job->under_way++;
+	if (route->request_ms > 0)
+		delivery->request = xf_replies_await(&inlet->replies, job, route->request_ms, inlet->now_ms);
 	xf_way_accept(inlet->way, delivery);
 }
 
@@ -653,6 +692,7 @@ delivery_remake(struct xf_inlet *inlet, struct xf_way *old, struct xf_delivery *
 		again->replayed_to = delivery->replayed_to;
 		again->letter = delivery->letter;
 		again->job = delivery->job;
+		again->request = delivery->request;
 	} else {
 		const struct xf_letter letter = {
 			.number = delivery->letter,
@@ -893,6 +933,8 @@ wait_limit(const struct xf_inlet *inlet, struct xf_work *work)
 		until = inlet->now_ms;
 	if (inlet->extend_at != 0 && inlet->extend_at < until)
 		until = inlet->extend_at;
+	if (xf_replies_wants(&inlet->replies) < until)
+		until = xf_replies_wants(&inlet->replies);
 	if (inlet->settlements.full && inlet->settlements.look_at < until)
 		until = inlet->settlements.look_at;
 	work->timeout_ms = until > inlet->now_ms ? (uint32_t)(until - inlet->now_ms) : 0;
@@ -908,6 +950,7 @@ inlet_turn(struct xf_runner *runner, struct xf_work *work)
 	xf_way_look(inlet->way);
 	inlet->now_ms = inlet->way->now_ms;
 	legs_take(inlet);
+	xf_replies_follow(&inlet->replies, inlet->now_ms);
 	chain_follow(inlet);
 	way_swap(inlet);
 	xf_parking_follow(&inlet->parking, route_open(inlet), xf_way_open_max(inlet->way), inlet->now_ms, inlet->runner.name,
@@ -1010,12 +1053,19 @@ xf_inlet_way(struct xf_inlet *inlet, const struct xf_way_setup *setup)
 	return xf_way_create(setup, &inlet->runner, &way_ops, inlet);
 }
 
+bool
+xf_inlet_may_reply(const struct xf_conf_route *route)
+{
+	return route->to == XF_TO_REPLY || route->request_ms > 0 || route->handler_count > 0;
+}
+
 struct xf_inlet *
 xf_inlet_create(char *name, const struct xf_inlet_setup *setup, struct xf_error *error)
 {
 	struct xf_inlet *inlet = xf_alloc(sizeof(*inlet));
 	const struct xf_conf_endpoint *source = setup->source;
 	struct xf_endpoint_info *info = &inlet->runner.info;
+	bool replies;
 
 	if (xf_runner_init(&inlet->runner, &inlet_runner_ops, &inlet_calls, name, source, setup->late, error) != XF_OK) {
 		free(inlet);
@@ -1034,6 +1084,9 @@ xf_inlet_create(char *name, const struct xf_inlet_setup *setup, struct xf_error 
 	xf_arrival_init(&inlet->arrival, source);
 	inlet->way = xf_inlet_way(inlet, &setup->way);
 	xf_chain_init(&inlet->chain, &chain_ops, inlet, &inlet->runner.inbox);
+	replies = xf_inlet_may_reply(setup->way.route) && (source->traits & XF_TRAIT_REPLIES);
+	xf_replies_init(&inlet->replies, setup->requests, &inlet->chain, replies ? inlet->ops : NULL, setup->way.server,
+	                &inlet->runner.inbox);
 	handlers_set(inlet);
 	*info = (struct xf_endpoint_info){
 		.struct_size = sizeof(*info),
@@ -1043,6 +1096,7 @@ xf_inlet_create(char *name, const struct xf_inlet_setup *setup, struct xf_error 
 		.transport = xf_str(source->transport->name),
 		.server = xf_str(setup->way.server->name),
 		.subject = xf_str(source->subject),
+		.replies = replies,
 	};
 	if (inlet->ops->create(xf_host(), &inlet->runner.endpoint, setup->shared, source->transport->options,
 	                       source->options, info, &inlet->runner.instance, error) != 0) {
@@ -1086,6 +1140,7 @@ xf_inlet_destroy(struct xf_inlet **pointer)
 	xf_parking_fini(&inlet->parking);
 	xf_arrival_fini(&inlet->arrival);
 	xf_way_destroy(&inlet->way);
+	xf_replies_fini(&inlet->replies);
 	xf_chain_fini(&inlet->chain);
 	other = atomic_load(&inlet->next); /* it was to go over, and did not come to */
 	xf_way_destroy(&other);
@@ -1216,12 +1271,23 @@ intake_status(const struct xf_inlet *inlet, struct xf_route_status *status)
 	status->accepted += xf_read(&inlet->accepted);
 }
 
+static void
+replies_status(const struct xf_replies *replies, struct xf_reply_status *status)
+{
+	status->sent += xf_read(&replies->replied);
+	status->failed += xf_read(&replies->failed);
+	status->timed_out += xf_read(&replies->timed_out);
+	status->unasked += xf_read(&replies->unasked);
+	status->awaited += xf_read(&replies->open);
+}
+
 void
 xf_inlet_status(struct xf_inlet *inlet, struct xf_route_status *status)
 {
 	uint64_t since = atomic_load_explicit(&inlet->oldest_ms, memory_order_relaxed), now = xf_now_ms();
 
 	status->rejected += xf_read(&inlet->settlements.kept);
+	replies_status(&inlet->replies, &status->replies);
 	if (!inlet->counted)
 		intake_status(inlet, status);
 	status->in_flight_bytes += xf_read(&inlet->bytes);

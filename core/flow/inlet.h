@@ -25,9 +25,13 @@ struct xf_inlet_setup {
 	bool late;      /* its runner is started late, if ever */
 	void *shared; /* the transport's */
 	struct xf_letters *letters;
+	struct xf_requests *requests;
 	struct xf_seen *seen;       /* NULL: duplicates are not looked for */
 	struct xf_backlog *backlog; /* NULL: no side waits for the other */
 };
+
+/* Whether sources of ROUTE may have replies to send. */
+bool xf_inlet_may_reply(const struct xf_conf_route *route);
 
 /* NAME is taken. NULL with a reason. */
 struct xf_inlet *xf_inlet_create(char *name, const struct xf_inlet_setup *setup, struct xf_error *error);

@@ -15,6 +15,7 @@
 #include "base/inbox.h"
 
 struct xf_chain;
+struct xf_handler;
 
 #define XF_OUTCOME_CANCELLED 100u /* beside XF_OUTCOME_*: it was taken back */
 
@@ -24,6 +25,13 @@ struct xf_rest {
 	struct xf_incoming **made;
 	uint32_t count, next;
 	uint8_t stage;
+};
+
+/* A handler that is to be told what became of a message that it passed on. */
+struct xf_follow {
+	struct xf_follow *next;
+	struct xf_handler *handler;
+	uint64_t token;
 };
 
 struct xf_job {
@@ -44,16 +52,33 @@ struct xf_job {
 	/* What the handler said, once it is back. */
 	uint32_t code; /* XF_OUTCOME_* */
 	uint32_t delay_ms;
+	uint32_t status;
+	bool followed;
+	uint64_t said_by; /* the token of it then */
 	char *reason;
 	struct xf_incoming **made; /* copies, made_count of them: what goes on in its place */
 	uint32_t made_count;
 
 	struct xf_rest *rest; /* what else was made of it, and is to follow */
 
+	struct xf_follow *follows;
+	struct xf_incoming *became; /* with follows: the first of it that went to the destination, or its reply; or NULL */
+
+	/* What goes back to whoever asked (replies.h). */
+	struct xf_job *reply_next, *request_older, *request_newer;
+	struct xf_incoming *reply; /* to be sent */
+	uint32_t reply_status;     /* of a failure */
+	uint32_t reply_delay_ms;
+	uint64_t request;          /* a reply from the destination is awaited under this number; 0: none is */
+	uint64_t request_until_ms;
+	bool asked;                /* somebody waits for a reply */
+	bool replied;              /* or is about to be: whoever asked is told nothing else */
+
 	uint8_t state; /* the chain's */
 	bool late;     /* it was asked for because its time was up */
 	bool several;  /* more than one message was made of it */
 	bool kept;     /* as it was given, it is a dead letter */
+	bool failed;   /* something of it was refused, even where that is no dead letter */
 	uint8_t stage; /* the next handler, or the one that has it */
 	uint16_t bucket;
 	uint32_t under_way; /* deliveries that are not settled */

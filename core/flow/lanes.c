@@ -373,7 +373,9 @@ leg_free(struct xf_lanes *lanes, struct xf_leg *leg)
 		leg->reason = NULL;
 	}
 	free(leg->wrapped);
+	free(leg->reply_to);
 	leg->wrapped = NULL;
+	leg->reply_to = NULL;
 	leg->delivery = NULL;
 	if (leg->extra)
 		free(leg);

@@ -5,18 +5,17 @@
 #include "base/memory.h"
 
 struct xf_outlet *
-xf_outlet_create(char *name, const char *route, const char *server, const struct xf_conf_endpoint *conf, void *shared,
-                 struct xf_error *error)
+xf_outlet_create(char *name, const struct xf_sink_setup *setup, struct xf_error *error)
 {
-	unsigned count = xf_sink_connections(conf);
+	unsigned count = xf_sink_connections(setup->conf);
 	struct xf_outlet *outlet = xf_alloc(sizeof(*outlet) + count * sizeof(outlet->sinks[0]));
 
 	outlet->name = name;
-	outlet->conf = conf;
+	outlet->conf = setup->conf;
 	for (unsigned i = 0; i < count; i++) {
 		char *own = count > 1 ? xf_format("%s/%u", name, i + 1) : xf_strdup(name);
 
-		outlet->sinks[i] = xf_sink_create(own, route, server, conf, shared, error);
+		outlet->sinks[i] = xf_sink_create(own, setup, error);
 		if (outlet->sinks[i] == NULL) {
 			xf_outlet_destroy(&outlet);
 			return NULL;
@@ -79,7 +78,7 @@ void
 xf_outlet_status(struct xf_outlet *outlet, struct xf_endpoint_status *status)
 {
 	const struct xf_conf_endpoint *conf = outlet->conf;
-	uint64_t reconnects = 0, violations = 0;
+	uint64_t reconnects = 0, violations = 0, late = 0;
 
 	/* Where nothing is published nothing can be wrong. */
 	*status = (struct xf_endpoint_status){
@@ -94,6 +93,7 @@ xf_outlet_status(struct xf_outlet *outlet, struct xf_endpoint_status *status)
 		xf_sink_status(outlet->sinks[i], &one);
 		reconnects += one.reconnects;
 		violations += one.violations;
+		late += one.late;
 		if (i == 0 || badness(one.state) > badness(status->state))
 			*status = one;
 	}
@@ -101,4 +101,5 @@ xf_outlet_status(struct xf_outlet *outlet, struct xf_endpoint_status *status)
 	status->was_up = xf_outlet_was_up(outlet);
 	status->reconnects = reconnects;
 	status->violations = violations;
+	status->late = late;
 }

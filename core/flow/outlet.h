@@ -16,9 +16,8 @@ struct xf_outlet {
 	struct xf_sink *sinks[]; /* NAME where there is one, else NAME/1, NAME/2, ... */
 };
 
-/* NAME is taken. SHARED is the transport's. NULL with a reason. */
-struct xf_outlet *xf_outlet_create(char *name, const char *route, const char *server, const struct xf_conf_endpoint *conf,
-                                   void *shared, struct xf_error *error);
+/* NAME is taken. NULL with a reason. */
+struct xf_outlet *xf_outlet_create(char *name, const struct xf_sink_setup *setup, struct xf_error *error);
 void xf_outlet_destroy(struct xf_outlet **outlet);
 
 void xf_outlet_start(struct xf_outlet *outlet);

@@ -154,6 +154,7 @@ routes_make(struct reload *reload, struct xf_error *error)
 			.transports = &flow->transports,
 			.spoolers = &flow->spoolers,
 			.letters = flow->letters,
+			.requests = flow->requests,
 			.from = move->old,
 		}, error);
 		if (move->new == NULL)

@@ -32,8 +32,14 @@ outlet_name(const struct xf_route *route, unsigned i)
 }
 
 static enum xf_status
-outlets_create(struct xf_route *route, struct xf_error *error)
+outlets_create(struct xf_route *route, struct xf_requests *requests, struct xf_error *error)
 {
+	struct xf_sink_setup setup = {
+		.route = route->conf->name,
+		.server = route->holder->conf->server.name,
+		.requests = requests,
+		.request_ms = (uint32_t)route->conf->request_ms,
+	};
 	unsigned connections = 0;
 
 	route->outlet_count = route->migration != NULL ? XF_SIDES : (unsigned)route->conf->sink_count;
@@ -46,8 +52,9 @@ outlets_create(struct xf_route *route, struct xf_error *error)
 			return XF_FAILED;
 		connections += xf_sink_connections(conf);
 		XF_ASSERT(connections <= XF_PIPES_MAX); /* the configuration is checked */
-		route->outlets[i] = xf_outlet_create(outlet_name(route, i), route->conf->name, route->holder->conf->server.name,
-		                                     conf, transport->shared, error);
+		setup.conf = conf;
+		setup.shared = transport->shared;
+		route->outlets[i] = xf_outlet_create(outlet_name(route, i), &setup, error);
 		if (route->outlets[i] == NULL)
 			return XF_FAILED;
 		if (xf_conf_when_down(route->conf, conf) != XF_WHEN_DOWN_SPOOL)
@@ -112,6 +119,7 @@ source_kept(struct xf_route *from, const struct xf_route *route, size_t index)
 {
 	if (from == NULL || from->conf->source_count != route->conf->source_count || from->seen != route->seen ||
 	    from->backlog != route->backlog ||
+	    xf_inlet_may_reply(from->conf) != xf_inlet_may_reply(route->conf) ||
 	    !xf_digest_equal(from->conf->sources[index].digest, route->conf->sources[index].digest))
 		return NULL;
 	return &from->sources[index];
@@ -146,6 +154,7 @@ source_create(struct xf_route *route, const struct xf_route_setup *setup, size_t
 	struct xf_inlet_setup inlet = {
 		.source = &route->conf->sources[index],
 		.letters = setup->letters,
+		.requests = setup->requests,
 		.seen = route->seen,
 		.backlog = route->conf->sources[index].migration != NULL ? route->backlog : NULL,
 	};
@@ -212,6 +221,7 @@ reader_create(struct xf_route *route, const struct xf_route_setup *setup, struct
 		.late = !xf_spooler_has_begun(spooler),
 		.shared = spooler,
 		.letters = setup->letters,
+		.requests = setup->requests,
 	};
 
 	source->reads = spooler;
@@ -301,7 +311,7 @@ xf_route_create(const struct xf_route_setup *setup, struct xf_error *error)
 	route->open_spoolers = setup->spoolers;
 	route->sources = xf_alloc_array(2 * route->conf->source_count + XF_CONF_SINKS_MAX, sizeof(*route->sources));
 	knowledge_set(route, setup);
-	status = outlets_create(route, error);
+	status = outlets_create(route, setup->requests, error);
 	if (status == XF_OK)
 		status = handlers_create(route, error);
 	for (size_t i = 0; status == XF_OK && i < route->conf->source_count; i++) {

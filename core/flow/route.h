@@ -55,6 +55,7 @@ struct xf_route_setup {
 	struct xf_transports *transports;
 	struct xf_spoolers *spoolers;
 	struct xf_letters *letters;
+	struct xf_requests *requests;
 	struct xf_route *from; /* the route that it takes over from, or NULL */
 };
 

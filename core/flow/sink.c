@@ -21,6 +21,7 @@
 #define OUT_MAX (SLOTS / 2)
 #define BATCH 256
 #define PREFETCH_BYTES 768
+#define REPLY_TO_MAX 256
 
 struct slot {
 	_Atomic uint64_t token; /* 0: free */
@@ -32,6 +33,8 @@ struct xf_sink {
 	const struct xf_sink_ops *ops;
 	bool headers;  /* the sink carries them */
 	bool envelope; /* it does not, and gets the message as one text */
+	struct xf_requests *requests; /* NULL: it makes none */
+	_Atomic uint64_t late; /* replies that nobody waited for */
 	bool ordered; /* what failed is not to be passed */
 	struct xf_leg *queue_first, *queue_last;
 	uint64_t token;
@@ -238,6 +241,17 @@ sink_complete(struct xf_endpoint *endpoint, const struct xf_result *results, uin
 	returning_flush(&returning);
 }
 
+static void
+sink_replied(struct xf_endpoint *endpoint, const struct xf_replied *replies, uint32_t stride, uint32_t count)
+{
+	struct xf_sink *sink = (struct xf_sink *)endpoint;
+
+	if (sink->requests == NULL)
+		xf_runner_violation(&sink->runner, "brought a reply where none is awaited");
+	else
+		atomic_fetch_add(&sink->late, xf_requests_replied(sink->requests, replies, stride, count));
+}
+
 /* A plugin that says DOWN, or has stopped, with tokens out: nobody knows what became of them. */
 static void
 sink_complete_rest(struct xf_sink *sink)
@@ -323,6 +337,7 @@ static const struct xf_endpoint_calls sink_calls = {
 	.complete = sink_complete,
 	.settle_within = sink_settle_within,
 	.sight = xf_runner_sight,
+	.replied = sink_replied,
 };
 
 /* ---- The loop ---------------------------------------------------------------------------- */
@@ -353,6 +368,23 @@ outgoing_wrap(struct xf_leg *leg, struct xf_outgoing *out)
 	out->payload_size = text.len;
 }
 
+/* Whoever asked is known here alone: the worker replies to this sink, and of a copy to nobody. */
+static void
+outgoing_ask(const struct xf_sink *sink, struct xf_leg *leg, struct xf_outgoing *out)
+{
+	char address[REPLY_TO_MAX];
+	uint32_t len;
+
+	out->reply = (struct xf_str){NULL, 0};
+	if (leg->copy || leg->delivery->request == 0)
+		return;
+	out->request = leg->delivery->request;
+	len = sink->ops->reply_to(sink->runner.instance, out->request, address, sizeof(address));
+	free(leg->reply_to);
+	leg->reply_to = xf_strndup(address, len < sizeof(address) ? len : sizeof(address));
+	out->reply = xf_str(leg->reply_to);
+}
+
 static void
 outgoing_fill(const struct xf_sink *sink, struct xf_leg *leg, uint64_t token, struct xf_outgoing *out)
 {
@@ -365,6 +397,7 @@ outgoing_fill(const struct xf_sink *sink, struct xf_leg *leg, uint64_t token, st
 		out->dedup_id.len += sizeof("/copy") - 1;
 	out->key = delivery->key;
 	out->reply = delivery->reply;
+	out->request = 0;
 	out->content_type = delivery->content_type;
 	out->payload = delivery->payload;
 	out->payload_size = delivery->payload_size;
@@ -374,6 +407,8 @@ outgoing_fill(const struct xf_sink *sink, struct xf_leg *leg, uint64_t token, st
 	out->time_ms = delivery->time_ms;
 	out->ttl_ms = delivery->ttl_ms;
 	out->priority = delivery->priority;
+	if (sink->requests != NULL)
+		outgoing_ask(sink, leg, out);
 	if (sink->envelope)
 		outgoing_wrap(leg, out);
 }
@@ -532,10 +567,10 @@ static const struct xf_runner_ops sink_runner_ops = {
 /* ---- Life ------------------------------------------------------------------------------------ */
 
 struct xf_sink *
-xf_sink_create(char *name, const char *route, const char *server, const struct xf_conf_endpoint *conf, void *shared,
-               struct xf_error *error)
+xf_sink_create(char *name, const struct xf_sink_setup *setup, struct xf_error *error)
 {
 	struct xf_sink *sink = xf_alloc(sizeof(*sink));
+	const struct xf_conf_endpoint *conf = setup->conf;
 	struct xf_endpoint_info *info = &sink->runner.info;
 
 	if (xf_runner_init(&sink->runner, &sink_runner_ops, &sink_calls, name, conf, false, error) != XF_OK) {
@@ -543,18 +578,20 @@ xf_sink_create(char *name, const char *route, const char *server, const struct x
 		return NULL;
 	}
 	sink->ops = conf->transport->class->sink;
+	sink->requests = setup->request_ms > 0 ? setup->requests : NULL;
 	sink->headers = conf->traits & XF_TRAIT_HEADERS;
 	sink->envelope = conf->envelope == XF_ENVELOPE_JSON;
 	sink->slots = xf_alloc_array(SLOTS, sizeof(*sink->slots));
 	*info = (struct xf_endpoint_info){
 		.struct_size = sizeof(*info),
 		.name = xf_str(name),
-		.route = xf_str(route),
+		.route = xf_str(setup->route),
 		.transport = xf_str(conf->transport->name),
-		.server = xf_str(server),
+		.server = xf_str(setup->server),
 		.subject = xf_str(conf->subject),
+		.request_ms = setup->request_ms,
 	};
-	if (sink->ops->create(xf_host(), &sink->runner.endpoint, shared, conf->transport->options, conf->options, info,
+	if (sink->ops->create(xf_host(), &sink->runner.endpoint, setup->shared, conf->transport->options, conf->options, info,
 	                      &sink->runner.instance, error) != 0) {
 		xf_error_prefix(error, "sink '%s'", name);
 		sink->runner.instance = NULL;
@@ -646,4 +683,5 @@ void
 xf_sink_status(struct xf_sink *sink, struct xf_endpoint_status *status)
 {
 	xf_runner_status(&sink->runner, status);
+	status->late = atomic_load(&sink->late);
 }

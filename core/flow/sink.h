@@ -12,6 +12,7 @@
 #define XF_FLOW_SINK_H
 
 #include "flow/delivery.h"
+#include "flow/requests.h"
 #include "flow/runner.h"
 
 struct xf_sink;
@@ -23,9 +24,18 @@ xf_gate(uint32_t generation, bool up)
 	return generation << 1 | up;
 }
 
-/* NAME is taken. SHARED is the transport's. NULL with a reason. */
-struct xf_sink *xf_sink_create(char *name, const char *route, const char *server, const struct xf_conf_endpoint *conf,
-                               void *shared, struct xf_error *error);
+/* What a sink is made from; all of it outlives the sink. */
+struct xf_sink_setup {
+	const struct xf_conf_endpoint *conf;
+	const char *route;
+	const char *server;
+	void *shared; /* the transport's */
+	struct xf_requests *requests;
+	uint32_t request_ms; /* how long replies are awaited; 0: it makes no requests */
+};
+
+/* NAME is taken. NULL with a reason. */
+struct xf_sink *xf_sink_create(char *name, const struct xf_sink_setup *setup, struct xf_error *error);
 void xf_sink_destroy(struct xf_sink **sink);
 
 /* Before start: RUNNER's bell is rung when the gate changes. ORDERED: a leg that failed stops those of its lane behind it. */

@@ -24,6 +24,7 @@ struct xf_endpoint_status {
 	char reason[256]; /* empty when up */
 	uint64_t reconnects;
 	uint64_t violations; /* promises of plugin.h that the plugin broke, each ignored */
+	uint64_t late;       /* replies that it brought when nobody waited for them any more */
 	struct xf_sight sight;  /* the newest; known: 0 before the first */
 	uint64_t sight_age_ms;
 	bool spools;           /* it has a spool, of which: */
@@ -65,6 +66,15 @@ struct xf_handler_status {
 	uint64_t violations;
 };
 
+/* What went back to those who asked. */
+struct xf_reply_status {
+	uint64_t sent;
+	uint64_t failed;    /* of these: said that it failed */
+	uint64_t timed_out; /* of failed: nothing came from the destination in time */
+	uint64_t unasked;   /* made, but nobody waited: dropped */
+	uint64_t awaited;   /* requests that the destination has not answered yet */
+};
+
 struct xf_route_status {
 	const char *name;
 	const char *promise;
@@ -84,6 +94,7 @@ struct xf_route_status {
 	uint64_t in_flight; /* messages */
 	uint64_t in_flight_bytes;
 	uint64_t redelivered; /* flagged so by the source's broker */
+	struct xf_reply_status replies;
 	struct xf_histogram_snapshot handover; /* how long a moving lane was held */
 	size_t source_count;
 	struct xf_endpoint_status *sources;

@@ -73,8 +73,14 @@ attempt_begin(struct trial *t, struct attempt *attempt)
 		return;
 	attempt->transport = xf_transport_use(&t->transports, live->transport, t->holder, &error);
 	if (attempt->transport != NULL)
-		attempt->sink = xf_sink_create(xf_format("validate/%s", live->transport->name), "validate",
-		                               t->conf->server.name, live->sink, attempt->transport->shared, &error);
+		attempt->sink = xf_sink_create(xf_format("validate/%s", live->transport->name),
+		                               &(struct xf_sink_setup){
+			                               .conf = live->sink,
+			                               .route = "validate",
+			                               .server = t->conf->server.name,
+			                               .shared = attempt->transport->shared,
+		                               },
+		                               &error);
 	if (attempt->sink != NULL)
 		xf_sink_start(attempt->sink);
 	else

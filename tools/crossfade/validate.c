@@ -146,6 +146,9 @@ route_print(const struct xf_conf_route *route)
 	case XF_TO_MIGRATION:
 		migration_print(route);
 		break;
+	case XF_TO_REPLY:
+		printf("    to      whoever asked\n");
+		break;
 	}
 	order_print(route);
 	dedupe_print(route);
@@ -235,6 +238,8 @@ destination_json(const struct xf_conf_route *route)
 
 	if (route->to == XF_TO_MIGRATION)
 		return migration_json(route);
+	if (route->to == XF_TO_REPLY)
+		return cJSON_CreateString("reply");
 	if (route->to == XF_TO_SINK)
 		return sink_json(route, &route->sinks[0], 0);
 	to = cJSON_CreateObject();

@@ -164,6 +164,12 @@ reply_response(struct call *call)
 	MHD_add_response_header(response, "Content-Type",
 	                        call->reply_type.len > 0 ? call->reply_type.data : "application/octet-stream");
 	reply_headers_add(call, response);
+	if (call->reply_delay_ms > 0) {
+		char seconds[16];
+
+		snprintf(seconds, sizeof(seconds), "%u", call->reply_delay_ms / 1000 + (call->reply_delay_ms % 1000 > 0));
+		MHD_add_response_header(response, "Retry-After", seconds);
+	}
 	return response;
 }
 
@@ -208,6 +214,8 @@ answer_send(struct visit *visit)
 		response = answer_response(&answer);
 	} else if (visit->call->replied) {
 		response = reply_response(visit->call);
+		if (visit->call->reply_status != 0)
+			answer.status = visit->call->reply_status;
 		visit->answer_len = visit->call->reply.len;
 	} else {
 		if (visit->call->kind == CALL_BATCH)

@@ -314,7 +314,7 @@ exchange_submit(struct exchange *exchange, struct call *call)
 		struct xf_str reply;
 		char text[300];
 
-		if (exchange->reply_sinks == 0 || exchange->reply_prefix[0] == '\0') {
+		if (exchange->repliers == 0 || exchange->reply_prefix[0] == '\0') {
 			pthread_mutex_unlock(&exchange->lock);
 			return SUBMIT_NO_REPLIES;
 		}
@@ -665,10 +665,10 @@ source_give_up(struct source *source, struct delivery *const *out, uint32_t coun
 /* ---- Replies --------------------------------------------------------------------------------- */
 
 void
-exchange_reply_sinks(struct exchange *exchange, int change)
+exchange_repliers(struct exchange *exchange, int change)
 {
 	pthread_mutex_lock(&exchange->lock);
-	exchange->reply_sinks += (unsigned)change;
+	exchange->repliers += (unsigned)change;
 	pthread_mutex_unlock(&exchange->lock);
 }
 
@@ -739,20 +739,20 @@ reply_copy(struct call *call, struct arena *arena, const struct xf_outgoing *mes
 	return whole;
 }
 
-bool
-exchange_reply(struct exchange *exchange, const struct xf_outgoing *message)
+/* CALL is not pending any more; its reference is taken. */
+static bool
+call_reply(struct exchange *exchange, struct call *call, const struct xf_outgoing *message, uint32_t status, uint32_t delay_ms)
 {
-	struct call *call = pending_find(exchange, message->subject);
 	struct xf_header *headers;
 	bool taken = false, copied;
 	uint32_t drops = 0;
 
-	if (call == NULL)
-		return false;
 	copied = reply_copy(call, &call->reply_arena, message, &headers) && call_charge(call, call->reply_arena.bytes);
 	pthread_mutex_lock(&exchange->lock);
 	if (!call->done && copied) {
 		call->replied = true;
+		call->reply_status = status;
+		call->reply_delay_ms = delay_ms;
 		call->reply_headers = headers;
 		call->reply_header_count = message->header_count;
 		exchange->numbers.replies++;
@@ -767,4 +767,41 @@ exchange_reply(struct exchange *exchange, const struct xf_outgoing *message)
 	pthread_mutex_unlock(&exchange->lock);
 	drops_do(call, drops + 1);
 	return taken;
+}
+
+bool
+exchange_reply(struct exchange *exchange, const struct xf_outgoing *message)
+{
+	struct call *call = pending_find(exchange, message->subject);
+
+	return call != NULL && call_reply(exchange, call, message, 0, 0);
+}
+
+void
+exchange_reply_to(struct exchange *exchange, const struct delivery *delivery, const struct xf_reply *reply)
+{
+	struct call *call = delivery->item->call;
+	const struct xf_incoming *m = reply->message;
+	const struct xf_outgoing message = {
+		.id = m->id,
+		.content_type = m->content_type,
+		.payload = m->payload,
+		.payload_size = m->payload_size,
+		.headers = m->headers,
+		.header_count = m->header_count,
+	};
+	bool pending;
+
+	pthread_mutex_lock(&exchange->lock);
+	pending = call->pending;
+	if (pending) {
+		pending_remove_locked(exchange, call);
+		atomic_fetch_add(&call->refs, 1);
+	} else if (call->kind == CALL_REQUEST)
+		exchange->numbers.late_replies++;
+	else if (reply->status != 0)
+		delivery->item->refused = delivery->item->refused || !call->done;
+	pthread_mutex_unlock(&exchange->lock);
+	if (pending)
+		call_reply(exchange, call, &message, reply->status, reply->delay_ms);
 }

@@ -83,6 +83,8 @@ struct call {
 	bool overfull; /* a reply came, and there was no room for it */
 	/* the reply, of whoever took it out of the pending ones; the listener's once it is done and replied is set */
 	struct arena reply_arena;
+	uint32_t reply_status;   /* 0: it is one; else it says by HTTP's number that there is none */
+	uint32_t reply_delay_ms; /* then: asking sooner is of no use */
 	struct xf_str reply, reply_type, reply_message_id;
 	const struct xf_header *reply_headers;
 	uint32_t reply_header_count;
@@ -109,7 +111,7 @@ struct exchange {
 	uint64_t waiting_count;
 	struct call *done;
 	struct call *pending[EXCHANGE_BUCKETS];
-	unsigned reply_sinks;
+	unsigned repliers; /* sources that can reply, and sinks that bring replies */
 	uint64_t next_deadline_ms; /* no call that waits ends before */
 	struct exchange_numbers numbers;
 };
@@ -204,11 +206,13 @@ void source_give_up(struct source *source, struct delivery *const *out, uint32_t
 
 /* ---- Replies --------------------------------------------------------------------------------- */
 
-/* [control] Counts the sinks that bring replies; SERVER makes the prefix where no option gives it. */
-void exchange_reply_sinks(struct exchange *exchange, int change);
+/* [control] Counts those who bring replies; SERVER makes the prefix where no option gives it. */
+void exchange_repliers(struct exchange *exchange, int change);
 void exchange_name(struct exchange *exchange, struct xf_str server);
 
 /* True: a request had waited for it. */
 bool exchange_reply(struct exchange *exchange, const struct xf_outgoing *message);
+/* To the request that DELIVERY, which is out, is of; of a message that is none only a failure is told, as a refusal. */
+void exchange_reply_to(struct exchange *exchange, const struct delivery *delivery, const struct xf_reply *reply);
 
 #endif

@@ -19,7 +19,7 @@ sink_traits(const struct xf_host *host, const struct xf_config *transport, const
 
 	(void)transport;
 	sink_settings_read(host, endpoint, &sink);
-	return XF_TRAIT_HEADERS | (sink.mode == SINK_REPLY ? XF_TRAIT_EPHEMERAL : 0);
+	return XF_TRAIT_HEADERS | (sink.mode == SINK_REPLY ? XF_TRAIT_EPHEMERAL : XF_TRAIT_REQUESTS);
 }
 
 static uint32_t
@@ -95,6 +95,14 @@ sink_destroy(void *instance)
 	((struct sink_head *)instance)->ops->destroy(instance);
 }
 
+/* Who posts gets the reply as the answer. */
+static uint32_t
+sink_reply_to(void *instance, uint64_t request, char *out, uint32_t size)
+{
+	(void)instance, (void)request, (void)out, (void)size;
+	return 0;
+}
+
 static const struct xf_sink_ops http_sink = {
 	.struct_size = sizeof(http_sink),
 	.traits = sink_traits,
@@ -106,6 +114,7 @@ static const struct xf_sink_ops http_sink = {
 	.publish = sink_publish,
 	.stop = sink_stop,
 	.destroy = sink_destroy,
+	.reply_to = sink_reply_to,
 };
 
 /* ---- The transport ------------------------------------------------------------------------------ */

@@ -212,7 +212,7 @@ visit_submit(struct visit *visit)
 		MHD_suspend_connection(visit->connection);
 		return MHD_YES;
 	case SUBMIT_NO_REPLIES:
-		visit_refuse(visit, 503, "no route brings replies here; one needs 'to: {transport: THIS, mode: reply}'");
+		visit_refuse(visit, 503, "no route replies to requests: one needs 'to: reply', 'request', or 'to: {transport: THIS, mode: reply}'");
 		break;
 	case SUBMIT_DONE:
 		break;

@@ -29,7 +29,7 @@ reply_create(const struct xf_host *host, struct xf_endpoint *endpoint, void *sha
 		return settings_fail(error, "no memory");
 	*sink = (struct replies){{&reply_sink}, host, endpoint, t, false, false};
 	exchange_name(&t->exchange, info->server);
-	exchange_reply_sinks(&t->exchange, 1);
+	exchange_repliers(&t->exchange, 1);
 	listener_enter(t->listener);
 	*instance = sink;
 	return 0;
@@ -92,7 +92,7 @@ reply_destroy(void *instance)
 	struct replies *sink = instance;
 
 	listener_leave(sink->transport->listener);
-	exchange_reply_sinks(&sink->transport->exchange, -1);
+	exchange_repliers(&sink->transport->exchange, -1);
 	free(sink);
 }
 

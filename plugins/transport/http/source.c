@@ -25,6 +25,7 @@ struct endpoint {
 	struct transport *transport;
 	struct source source;
 	bool up, told, draining;
+	bool replies; /* its route makes some */
 	struct slot *slots;
 	uint32_t slot_count, first_free; /* NO_SLOT: none is */
 };
@@ -35,7 +36,7 @@ static uint64_t
 source_traits(const struct xf_host *host, const struct xf_config *transport, const struct xf_config *endpoint)
 {
 	(void)host, (void)transport, (void)endpoint;
-	return XF_TRAIT_HEADERS;
+	return XF_TRAIT_HEADERS | XF_TRAIT_REPLIES;
 }
 
 static uint32_t
@@ -89,6 +90,9 @@ source_create(const struct xf_host *host, struct xf_endpoint *endpoint, void *sh
 		return settings_fail(error, "no memory");
 	}
 	exchange_name(&t->exchange, info->server);
+	source->replies = info->replies;
+	if (source->replies)
+		exchange_repliers(&t->exchange, 1);
 	listener_enter(t->listener);
 	*instance = source;
 	return 0;
@@ -121,6 +125,8 @@ source_destroy(void *instance)
 	struct endpoint *source = instance;
 
 	source_end(&source->source); /* it may never have been started */
+	if (source->replies)
+		exchange_repliers(&source->transport->exchange, -1);
 	listener_leave(source->transport->listener);
 	exchange_remove(&source->transport->exchange, &source->source);
 	free(source);
@@ -165,14 +171,21 @@ slot_fill(struct endpoint *source, struct delivery *delivery)
 
 /* NULL: it was emptied already, or never filled. */
 static struct delivery *
-slot_empty(struct endpoint *source, uint64_t handle)
+slot_look(const struct endpoint *source, uint64_t handle)
 {
 	uint32_t index = (uint32_t)handle;
-	struct delivery *delivery;
 
 	if (index >= source->slot_count || source->slots[index].uses != handle >> 32)
 		return NULL;
-	delivery = source->slots[index].delivery;
+	return source->slots[index].delivery;
+}
+
+static struct delivery *
+slot_empty(struct endpoint *source, uint64_t handle)
+{
+	uint32_t index = (uint32_t)handle;
+	struct delivery *delivery = slot_look(source, handle);
+
 	if (delivery == NULL)
 		return NULL;
 	source->slots[index].delivery = NULL;
@@ -321,6 +334,20 @@ source_settles(void *instance, const struct xf_settlement *settlements, uint32_t
 	}
 }
 
+static void
+source_replies(void *instance, const struct xf_reply *replies, uint32_t stride, uint32_t count)
+{
+	struct endpoint *source = instance;
+
+	for (uint32_t i = 0; i < count; i++) {
+		const struct xf_reply *reply = (const void *)((const char *)replies + (size_t)i * stride);
+		const struct delivery *delivery = slot_look(source, reply->handle);
+
+		if (delivery != NULL)
+			exchange_reply_to(&source->transport->exchange, delivery, reply);
+	}
+}
+
 const struct xf_source_ops http_source = {
 	.struct_size = sizeof(http_source),
 	.traits = source_traits,
@@ -332,4 +359,5 @@ const struct xf_source_ops http_source = {
 	.settle = source_settles,
 	.stop = source_stop,
 	.destroy = source_destroy,
+	.reply = source_replies,
 };

@@ -43,6 +43,7 @@ struct slot {
 	char answer[ANSWER_KEPT]; /* the start of its body */
 	size_t answer_len;
 	uint64_t answer_size;
+	struct text reply; /* of a request: all of it */
 	struct xf_outgoing queue[DEPTH]; /* a ring; the first is under way where busy */
 	uint32_t first, count;
 };
@@ -173,6 +174,8 @@ on_answer(char *data, size_t size, size_t count, void *context)
 	}
 	slot->answer[slot->answer_len] = '\0';
 	slot->answer_size += bytes;
+	if (slot->queue[slot->first].request != 0)
+		text_add(&slot->reply, data, bytes);
 	/* An answer without end would hold the slot until its time-out. */
 	return slot->answer_size > ANSWER_MAX ? 0 : bytes;
 }
@@ -364,6 +367,8 @@ slot_begin(struct webhook *hook, struct slot *slot)
 	slot->wrong[0] = slot->answer[0] = '\0';
 	slot->answer_len = 0;
 	slot->answer_size = 0;
+	slot->reply.len = 0;
+	slot->reply.failed = false;
 	easy_prepare(hook, slot->easy, slot->wrong);
 	curl_easy_setopt(slot->easy, CURLOPT_URL, slot->url.data);
 	curl_easy_setopt(slot->easy, CURLOPT_PRIVATE, slot);
@@ -446,6 +451,30 @@ served(struct webhook *hook, const struct slot *slot)
 		fault_clear(hook);
 }
 
+/* The answer to a request: what the server made of it, or that it does not want it, which is the asker's affair. */
+static void
+reply_take(struct webhook *hook, struct slot *slot, long status)
+{
+	struct xf_incoming message = {.payload = slot->reply.data, .payload_size = slot->reply.len};
+	struct xf_replied replied = {
+		.request = slot->queue[slot->first].request,
+		.message = &message,
+		.message_size = sizeof(message),
+	};
+	const char *type = NULL;
+	char reason[400];
+
+	curl_easy_getinfo(slot->easy, CURLINFO_CONTENT_TYPE, &type);
+	message.content_type = str_of(type != NULL ? type : "");
+	if (status >= 300 || slot->reply.failed) {
+		replied.message = NULL;
+		replied.status = slot->reply.failed ? 502 : (uint32_t)status;
+		snprintf(reason, sizeof(reason), "HTTP status %ld: %s", status, slot->answer);
+		replied.reason = str_of(slot->reply.failed ? "no memory for the reply" : reason);
+	}
+	hook->host->replied(hook->endpoint, &replied, sizeof(replied), 1);
+}
+
 static void
 status_take(struct webhook *hook, struct slot *slot)
 {
@@ -459,6 +488,10 @@ status_take(struct webhook *hook, struct slot *slot)
 	if (retry_after > RETRY_AFTER_MAX_S)
 		retry_after = RETRY_AFTER_MAX_S;
 	meaning = status_meaning(hook, status, (long)retry_after);
+	if (slot->queue[slot->first].request != 0 && meaning.code == XF_RESULT_REJECTED)
+		meaning = (struct meaning){XF_RESULT_STORED, FAULT_NONE, NULL};
+	if (slot->queue[slot->first].request != 0 && meaning.code == XF_RESULT_STORED)
+		reply_take(hook, slot, status);
 	slot_end(hook, slot);
 	if (meaning.fault == FAULT_NONE)
 		served(hook, slot);
@@ -846,8 +879,10 @@ webhook_destroy(void *instance)
 {
 	struct webhook *hook = instance;
 
-	for (uint32_t i = 0; i < hook->sink.parallel; i++)
+	for (uint32_t i = 0; i < hook->sink.parallel; i++) {
 		text_fini(&hook->slots[i].url);
+		text_fini(&hook->slots[i].reply);
+	}
 	free(hook->slots);
 	free(hook);
 }

@@ -511,16 +511,23 @@ producer_never_fits(const struct producer *producer)
 	return producer->needs > producer->broker->store.bytes_max || producer->needs > UINT32_MAX;
 }
 
+void
+producer_complete(const struct producer *producer, const struct xf_result *results, uint32_t count)
+{
+	if (producer->endpoint != NULL)
+		producer->broker->host->complete(producer->endpoint, results, count);
+}
+
 static void
 producer_reject(struct producer *producer, const struct xf_outgoing *message)
 {
 	static const char reason[] = "larger than the transport's max_bytes";
 
-	producer->broker->host->complete(producer->endpoint,
-	                                 &(struct xf_result){.token = message->token,
-	                                                     .code = XF_RESULT_REJECTED,
-	                                                     .reason = {reason, sizeof(reason) - 1}},
-	                                 1);
+	producer_complete(producer,
+	                  &(struct xf_result){.token = message->token,
+	                                      .code = XF_RESULT_REJECTED,
+	                                      .reason = {reason, sizeof(reason) - 1}},
+	                  1);
 }
 
 uint32_t
@@ -553,10 +560,10 @@ producer_publish(struct producer *producer, const struct xf_outgoing *messages, 
 		pthread_mutex_unlock(&broker->lock);
 		taken += admitted;
 		if (admitted > 0 && !kept)
-			broker->host->complete(producer->endpoint, producer->results, admitted);
+			producer_complete(producer, producer->results, admitted);
 	}
 	producer->room -= taken < producer->room ? taken : producer->room;
-	if (producer->room == 0 && !full)
+	if (producer->room == 0 && !full && producer->endpoint != NULL)
 		broker->host->wake(producer->endpoint); /* to be asked for room again */
 	return taken;
 }

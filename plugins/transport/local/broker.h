@@ -60,10 +60,10 @@ struct broker {
 	uint64_t published, delivered, settled, retried, rejected, overdue, expired, duplicates, no_receiver;
 };
 
-/* A sink. Its fields belong to its thread but where said otherwise. */
+/* A sink, or what a source replies by. Its fields belong to its thread but where said otherwise. */
 struct producer {
 	struct broker *broker;
-	struct xf_endpoint *endpoint;
+	struct xf_endpoint *endpoint; /* NULL: nobody is told what became of its messages */
 	struct producer *next; /* lock */
 	bool running;          /* lock: may be woken */
 	bool waiting;          /* lock: for room */
@@ -160,6 +160,7 @@ void broker_bury_locked(struct broker *broker, struct queue *queue, uint64_t now
 
 void broker_wake_members_locked(struct broker *broker, const struct queue *queue);
 void broker_wake_producers_locked(struct broker *broker);
+void producer_complete(const struct producer *producer, const struct xf_result *results, uint32_t count);
 
 /* A message that came at NOW_MS is as old as AGE_MS: when it dies. */
 void broker_record_age(struct broker *broker, struct record *record, uint64_t now_ms, uint64_t age_ms);

@@ -530,7 +530,7 @@ batch_complete(struct keeper *k, const struct xf_error *error)
 			if (a->code != XF_RESULT_STORED)
 				results[run].reason = (struct xf_str){why, strlen(why)};
 		}
-		k->broker->host->complete(p->endpoint, results, (uint32_t)run);
+		producer_complete(p, results, (uint32_t)run);
 		pthread_mutex_lock(&k->broker->lock);
 		p->out -= run;
 		if (p->out == 0)

@@ -16,6 +16,8 @@
 
 struct source {
 	struct member member;
+	struct producer replies;
+	bool dropped; /* a reply, and that was said */
 	bool reported;
 	uint64_t sight_ms; /* when it is told next */
 	uint64_t lag;      /* as told last */
@@ -29,7 +31,7 @@ source_traits(const struct xf_host *host, const struct xf_config *transport, con
 	(void)host;
 	(void)transport;
 	(void)endpoint;
-	return XF_TRAIT_HEADERS | XF_TRAIT_IDS;
+	return XF_TRAIT_HEADERS | XF_TRAIT_IDS | XF_TRAIT_REPLIES;
 }
 
 static int32_t
@@ -65,6 +67,7 @@ source_create(const struct xf_host *host, struct xf_endpoint *endpoint, void *sh
 		snprintf(error->text, sizeof(error->text), "no memory for the subscription");
 		return -1;
 	}
+	producer_init(&source->replies, shared, NULL);
 	*instance = source;
 	return 0;
 }
@@ -189,11 +192,41 @@ source_settle(void *instance, const struct xf_settlement *settlements, uint32_t 
 		source->member.broker->host->wake(source->member.endpoint);
 }
 
+/* To the subject that the request names. A broker that is full has no room for it: whoever asked hears nothing. */
+static void
+source_reply(void *instance, const struct xf_reply *replies, uint32_t stride, uint32_t count)
+{
+	struct source *source = instance;
+	const struct xf_host *host = source->member.broker->host;
+
+	for (uint32_t i = 0; i < count; i++) {
+		const struct xf_reply *reply = (const void *)((const char *)replies + (size_t)i * stride);
+		const struct xf_incoming *message = reply->message;
+		const struct xf_outgoing out = {
+			.subject = reply->request->reply,
+			.id = message->id,
+			.content_type = message->content_type,
+			.payload = message->payload,
+			.payload_size = message->payload_size,
+			.headers = message->headers,
+			.header_count = message->header_count,
+			.time_ms = host->wall_ms(),
+		};
+
+		if (producer_room(&source->replies) > 0 && producer_publish(&source->replies, &out, sizeof(out), 1) == 1)
+			continue;
+		if (!source->dropped)
+			host->log(source->member.endpoint, XF_LOG_WARN, "a reply was dropped: the broker has no room (max_messages, max_bytes)");
+		source->dropped = true;
+	}
+}
+
 static void
 source_stop(void *instance)
 {
 	struct source *source = instance;
 
+	producer_stop(&source->replies);
 	member_stop(&source->member);
 }
 
@@ -202,6 +235,7 @@ source_destroy(void *instance)
 {
 	struct source *source = instance;
 
+	producer_fini(&source->replies);
 	member_fini(&source->member);
 	free(source);
 }
@@ -217,4 +251,5 @@ const struct xf_source_ops local_source = {
 	.settle = source_settle,
 	.stop = source_stop,
 	.destroy = source_destroy,
+	.reply = source_reply,
 };

@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include "admin/json.h"
+#include "base/utf8.h"
 #include "status_made.h"
 
 /* Takes ROOT; its text holds each of the COUNT pieces. */
