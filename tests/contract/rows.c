@@ -129,7 +129,6 @@ static const struct row rows[] = {
 		.broker = "amqp",
 		.nowhere = "amqp://guest:guest@127.0.0.1:1/",
 		.denied = "amqp://guest:wrong-secret@%s/",
-		.transport = {"heartbeat=2s"}, /* a consumer beside another is made to wait for three */
 		.source = {"queue=contract.%s", "declare=true"},
 		.sink = {"declare=true"},
 		.pattern = ">",
@@ -147,7 +146,6 @@ static const struct row rows[] = {
 		.broker = "amqp",
 		.nowhere = "amqp://guest:guest@127.0.0.1:1/",
 		.denied = "amqp://guest:wrong-secret@%s/",
-		.transport = {"heartbeat=2s"}, /* a consumer beside another is made to wait for three */
 		.source = {"declare=true", "exchange=front.%s", "queue=behind.%s"},
 		.sink = {"declare=true", "exchange=front.%s", "queue=behind.%s"},
 		.pattern = ">",
@@ -165,7 +163,6 @@ static const struct row rows[] = {
 		.broker = "amqp",
 		.nowhere = "amqp://guest:guest@127.0.0.1:1/",
 		.denied = "amqp://guest:wrong-secret@%s/",
-		.transport = {"heartbeat=2s"}, /* a consumer beside another is made to wait for three */
 		.source = {"queue=contract.%s", "declare=true", "queue_type=quorum"},
 		.sink = {"declare=true", "queue_type=quorum"},
 		.pattern = ">",

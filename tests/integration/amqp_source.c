@@ -316,6 +316,22 @@ assert_in_order(struct harness_endpoint *source, size_t first, size_t count)
 		assert_int_equal(number(source, first + i), i);
 }
 
+/* Until QUEUE has COUNT consumers. */
+static void
+wait_consumers(const char *queue, unsigned count)
+{
+	uint64_t end = harness_now_ms() + WAIT_MS;
+	char line[80], *text = NULL;
+
+	snprintf(line, sizeof(line), "\n%s\t%u\n", queue, count);
+	do {
+		free(text);
+		text = xf_broker_ctl(broker, (const char *const[]){"list_queues", "--quiet", "name", "consumers", NULL});
+		assert_true(harness_now_ms() < end);
+	} while (text == NULL || strstr(text, line) == NULL);
+	free(text);
+}
+
 /* The broker still has the consumer of a process that is gone, and what that holds: whoever comes after it waits, and then
  * gets that first. */
 static void
@@ -332,14 +348,17 @@ test_successor_waits(void **state)
 	fill(h, "order", 300, 0);
 	source = harness_source(behind, "source", "order", NULL);
 	assert_true(harness_wait_received(source, 300, WAIT_MS));
+	fill_from(h, "order", 300, 300, 0);
 	proxy_strand(line);
 	harness_destroy(&source);
 
+	harness_clock_hold(true);
 	source = harness_source(behind, "source", "order", NULL);
 	assert_true(harness_wait_state(source, XF_STATE_BLOCKED, WAIT_MS));
 	assert_non_null(strstr(harness_state_reason(source), "queue 'order' has another consumer"));
-	fill_from(h, "order", 300, 300, 0);
 	proxy_clean(line);
+	wait_consumers("order", 0);
+	harness_clock_hold(false);
 	assert_in_order(source, 0, 600);
 	harness_settle_range(source, 0, 600, XF_SETTLE_ACK);
 	assert_true(harness_wait_settled(source, WAIT_MS));
@@ -347,6 +366,28 @@ test_successor_waits(void **state)
 	assert_left(h, "order", 0);
 	harness_close(&behind);
 	proxy_destroy(&line);
+	harness_close(&h);
+}
+
+/* Others consume there: a source that starts works beside them two seconds later. */
+static void
+test_starts_beside_others(void **state)
+{
+	struct harness *h = transport();
+	struct harness_endpoint *other, *source;
+
+	(void)state;
+	fill(h, "shared", 1, 0);
+	other = harness_source(h, "other", "shared", NULL);
+	assert_true(harness_wait_received(other, 1, WAIT_MS));
+	harness_clock_hold(true);
+	source = harness_source(h, "source", "shared", NULL);
+	assert_true(harness_wait_state(source, XF_STATE_BLOCKED, WAIT_MS));
+	harness_clock_advance(2000);
+	assert_true(harness_wait_state(source, XF_STATE_UP, WAIT_MS));
+	harness_clock_hold(false);
+	harness_destroy(&source);
+	harness_destroy(&other);
 	harness_close(&h);
 }
 
@@ -407,7 +448,8 @@ main(void)
 		cmocka_unit_test(test_large),                cmocka_unit_test(test_settles_out_of_order),
 		cmocka_unit_test(test_retries_after_delay),  cmocka_unit_test(test_queue_comes_and_goes),
 		cmocka_unit_test(test_successor_waits),      cmocka_unit_test(test_half_open_keeps_order),
-		cmocka_unit_test(test_starts_and_stops),     cmocka_unit_test(test_broker_killed),
+		cmocka_unit_test(test_starts_beside_others), cmocka_unit_test(test_starts_and_stops),
+		cmocka_unit_test(test_broker_killed),
 	};
 
 	if (!harness_available("amqp")) {

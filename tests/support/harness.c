@@ -114,6 +114,7 @@ struct harness_endpoint {
 };
 
 static _Atomic uint64_t clock_offset;
+static _Atomic uint64_t clock_held; /* at this time; 0: it goes */
 
 _Noreturn void
 harness_fail(const char *format, ...)
@@ -159,6 +160,12 @@ void
 harness_clock_advance(uint64_t milliseconds)
 {
 	atomic_fetch_add(&clock_offset, milliseconds);
+}
+
+void
+harness_clock_hold(bool held)
+{
+	atomic_store(&clock_held, held ? xf_now_ms() : 0);
 }
 
 static size_t
@@ -219,7 +226,9 @@ endpoint_ring(struct harness_endpoint *e)
 static uint64_t
 host_now_ms(void)
 {
-	return xf_now_ms() + atomic_load(&clock_offset);
+	uint64_t held = atomic_load(&clock_held);
+
+	return (held != 0 ? held : xf_now_ms()) + atomic_load(&clock_offset);
 }
 
 static int64_t

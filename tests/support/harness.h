@@ -166,6 +166,9 @@ size_t harness_count_threads(void);
 /* Turns what plugins see as now_ms and wall_ms. */
 void harness_clock_advance(uint64_t milliseconds);
 
+/* While held it stands still but for that. */
+void harness_clock_hold(bool held);
+
 uint64_t harness_now_ms(void);
 void harness_sleep_ms(unsigned milliseconds);
 

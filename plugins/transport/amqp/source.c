@@ -15,8 +15,10 @@
  *
  * Order: after a crash or a lost connection the broker may still have the old consumer, and what that holds goes back into
  * the queue, to its place, only with it. Whoever consumes before gets later messages first. So basic.consume waits while
- * somebody else consumes: until the broker must have noticed, since it does not tell whose a consumer is. Those that were
- * there beside this one are others', and not waited for again: who shares a queue has no order there.
+ * somebody else consumes, since the broker does not tell whose a consumer is. After a line was lost on which this one consumed,
+ * it waits until the broker must have noticed. At a start there was a process at most, whose connections its system has closed: it
+ * waits until no more consumers are seen to go. Those that were there beside this one are others', and not waited for again:
+ * who shares a queue has no order there.
  *
  * Threads: all calls on the endpoint's thread.
  */
@@ -41,6 +43,8 @@
 #define RETRY_MIN_MS 250 /* until a queue that is missing is looked for again */
 #define RETRY_MAX_MS 10000
 #define LOOK_AGAIN_MS 100 /* where a look found nothing, but not for certain */
+#define SETTLED_MS 2000   /* no consumer has gone for so long: the connections of a process that ended are closed */
+#define NOTICE_MAX_MS 60000
 
 enum phase {
 	PHASE_AWAY,    /* not connected */
@@ -78,6 +82,9 @@ struct source {
 	enum phase phase;
 	uint64_t phase_until_ms; /* LOOKING: it waits no longer; SETUP, CLOSING: an answer is due */
 	uint64_t others;         /* consumers beside this one, at the last look while it consumed */
+	bool stranded;           /* a line was lost on which it consumed, and it has not consumed since */
+	uint64_t seen;           /* LOOKING: consumers, at the last look */
+	uint64_t settled_ms;     /* LOOKING, not stranded: that is how many there are */
 	uint64_t retry_at_ms;
 	uint32_t retry_ms;
 
@@ -144,7 +151,16 @@ consume_send(struct source *source, uint64_t now)
 static uint64_t
 notice_ms(const struct wire *wire)
 {
-	return 3 * (uint64_t)(wire->heartbeat_ms > 0 ? wire->heartbeat_ms : wire->settings.heartbeat_ms);
+	uint64_t wait = 3 * (uint64_t)(wire->heartbeat_ms > 0 ? wire->heartbeat_ms : wire->settings.heartbeat_ms);
+
+	return wait < NOTICE_MAX_MS ? wait : NOTICE_MAX_MS;
+}
+
+/* When it consumes beside whoever is there. */
+static uint64_t
+looking_until(const struct source *source)
+{
+	return source->settled_ms < source->phase_until_ms ? source->settled_ms : source->phase_until_ms;
 }
 
 /* All in one go; the broker answers in order, or closes the channel at what it refuses. */
@@ -162,6 +178,7 @@ channel_setup(struct source *source, uint64_t now)
 	}
 	source->phase = PHASE_LOOKING;
 	source->phase_until_ms = now + notice_ms(&source->wire);
+	source->seen = source->settled_ms = UINT64_MAX;
 	sight_hurry(&source->sight, now);
 }
 
@@ -212,6 +229,7 @@ static void
 consume_ok(struct source *source)
 {
 	source->phase = PHASE_READY;
+	source->stranded = false;
 	source->retry_ms = RETRY_MIN_MS;
 	source->empty_at = UINT64_MAX;
 	sight_hurry(&source->sight, 0);
@@ -631,8 +649,12 @@ others_judge(struct source *source)
 		consume_send(source, now);
 		return;
 	}
+	if (source->sight.consumers < source->seen && !source->stranded)
+		source->settled_ms = now + SETTLED_MS;
+	source->seen = source->sight.consumers;
 	wire_state(&source->wire, XF_STATE_BLOCKED, "queue '%s' has another consumer, perhaps this one's own from before; waits "
-	           "until that is gone, for up to %" PRIu64 " s", source->queue, notice_ms(&source->wire) / 1000);
+	           "until that is gone, for up to %" PRIu64 " s", source->queue,
+	           (source->stranded ? notice_ms(&source->wire) : SETTLED_MS) / 1000);
 	sight_hurry(&source->sight, now + LOOK_AGAIN_MS);
 }
 
@@ -908,6 +930,8 @@ source_away(struct source *source)
 {
 	if (!wire_connected(&source->wire))
 		return;
+	if (source->phase == PHASE_SETUP || source->phase == PHASE_READY)
+		source->stranded = true;
 	channel_forget(source);
 	source->phase = PHASE_AWAY;
 	topology_reset(&source->topology);
@@ -940,7 +964,7 @@ source_tend(struct source *source, struct xf_work *work, uint64_t now)
 
 	if (source->phase == PHASE_WAITING && now >= source->retry_at_ms)
 		channel_setup(source, now);
-	if (source->phase == PHASE_LOOKING && now >= source->phase_until_ms)
+	if (source->phase == PHASE_LOOKING && now >= looking_until(source))
 		consume_send(source, now);
 	if ((source->phase == PHASE_SETUP || source->phase == PHASE_CLOSING) && now >= source->phase_until_ms)
 		wire_fail(wire, "the broker has not answered for %u ms", source->wire.settings.confirm_timeout_ms);
@@ -950,7 +974,7 @@ source_tend(struct source *source, struct xf_work *work, uint64_t now)
 		wire_call_at(work, now, sight_tick(&source->sight, now));
 	} else if (source->phase == PHASE_LOOKING) {
 		wire_call_at(work, now, sight_tick(&source->sight, now));
-		wire_call_at(work, now, source->phase_until_ms);
+		wire_call_at(work, now, looking_until(source));
 	} else if (source->phase == PHASE_WAITING) {
 		wire_call_at(work, now, source->retry_at_ms);
 	}
