@@ -47,6 +47,7 @@ row_offers(void)
 	offers |= !row->no_source && (source & XF_TRAIT_IDS) ? NEEDS_IDS : 0;
 	offers |= row->denied != NULL ? NEEDS_DENIED : 0;
 	offers |= row->source_sight != 0 || row->sink_sight != 0 ? NEEDS_SIGHT : 0;
+	offers |= !row->no_source && (source & XF_TRAIT_REPLIES) && (sink & XF_TRAIT_REQUESTS) ? NEEDS_REQUESTS : 0;
 	bench_destroy(b);
 	return offers;
 }
@@ -66,6 +67,7 @@ need_words(unsigned missing)
 		{NEEDS_IDS, "its messages have no ids of their own"},
 		{NEEDS_DENIED, "the row names no refused login"},
 		{NEEDS_SIGHT, "the row names no numbers that are told"},
+		{NEEDS_REQUESTS, "it does not make requests, or send replies"},
 	};
 
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)

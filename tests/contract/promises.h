@@ -13,6 +13,7 @@
 #define NEEDS_IDS 0x20u      /* a source that says so */
 #define NEEDS_DENIED 0x40u   /* settings that the broker refuses */
 #define NEEDS_SIGHT 0x80u    /* the row says what is told */
+#define NEEDS_REQUESTS 0x100u /* its sink makes requests, its source sends replies */
 
 #define PROMISES(X)                                                                                \
 	X(p01_create_and_destroy_need_no_broker, 0)                                                \
@@ -44,7 +45,10 @@
 	X(p30_stop_completes_all, 0)                                                               \
 	X(p31_a_killed_broker_comes_back, NEEDS_BROKER)                                            \
 	X(p32_not_sent_was_not_stored, NEEDS_BROKER | NEEDS_ACKS)                                  \
-	X(p33_a_stopped_broker_blocks_nobody, NEEDS_BROKER)
+	X(p33_a_stopped_broker_blocks_nobody, NEEDS_BROKER)                                        \
+	X(p40_a_reply_finds_its_request, NEEDS_REQUESTS)                                           \
+	X(p41_a_reply_to_nobody_is_dropped, NEEDS_REQUESTS)                                        \
+	X(p42_requests_go_on_after_an_outage, NEEDS_REQUESTS | NEEDS_BROKER)
 
 #define PROMISE_DECLARE(test, needs) void test(void **state);
 PROMISES(PROMISE_DECLARE)

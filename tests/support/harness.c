@@ -38,6 +38,7 @@ struct harness {
 	struct xf_config *settings;
 	void *shared;
 	unsigned endpoints;
+	uint32_t request_ms;
 	char name[64];
 	char report[16384];
 };
@@ -54,6 +55,14 @@ struct outgoing {
 	void *memory;               /* of that */
 	void *lent;                 /* the copy that the plugin reads; freed when completed */
 	struct harness_result result;
+	bool addressed;
+	char reply_to[512]; /* of a request */
+};
+
+struct reply_due {
+	size_t index;
+	struct harness_message *message;
+	uint32_t status;
 };
 
 struct harness_endpoint {
@@ -103,6 +112,8 @@ struct harness_endpoint {
 	struct xf_settlement *settlements; /* to be handed over */
 	size_t settlement_count, settlement_size;
 	uint64_t settled_round; /* the round after which the last of them were handed over */
+	struct reply_due *replies; /* likewise, and before them */
+	size_t reply_count, reply_size;
 
 	struct outgoing **outgoing;
 	size_t outgoing_count, outgoing_size;
@@ -111,6 +122,8 @@ struct harness_endpoint {
 	size_t out; /* taken, not completed */
 	size_t completed;
 	size_t completed_as[XF_RESULT_FAILED + 1];
+	struct harness_replied **replied;
+	size_t replied_count, replied_size;
 };
 
 static _Atomic uint64_t clock_offset;
@@ -515,6 +528,38 @@ host_complete(struct xf_endpoint *endpoint, const struct xf_result *results, uin
 	pthread_mutex_unlock(&e->mutex);
 }
 
+static void
+replied_take_locked(struct harness_endpoint *e, const struct xf_replied *r)
+{
+	struct harness_replied *replied = xf_alloc(sizeof(*replied));
+	bool asked = false;
+
+	for (size_t i = 0; i < e->outgoing_count && !asked; i++)
+		asked = e->outgoing[i]->message.request == r->request;
+	REQUIRE(e, asked && r->request != 0, "brought a reply to a request that never was");
+	REQUIRE(e, r->message != NULL ? r->message_size >= sizeof(*r->message) : r->status != 0,
+	        "brought a reply without a message, or one of another size");
+	*replied = (struct harness_replied){.request = r->request, .status = r->status};
+	snprintf(replied->reason, sizeof(replied->reason), "%.*s", XF_STR_ARG(r->reason));
+	replied->message = r->message != NULL ? message_copy(r->message) : NULL;
+	e->replied = array_room(e->replied, e->replied_count, &e->replied_size, sizeof(*e->replied));
+	e->replied[e->replied_count++] = replied;
+}
+
+static void
+host_replied(struct xf_endpoint *endpoint, const struct xf_replied *replies, uint32_t stride, uint32_t count)
+{
+	struct harness_endpoint *e = endpoint_of(endpoint);
+
+	REQUIRE(e, !e->is_source && e->info.request_ms > 0, "replied() of an endpoint that makes no requests");
+	REQUIRE(e, stride >= sizeof(*replies), "replied() with a stride that is too small");
+	pthread_mutex_lock(&e->mutex);
+	for (uint32_t i = 0; i < count; i++)
+		replied_take_locked(e, (const void *)((const char *)replies + (size_t)i * stride));
+	pthread_cond_broadcast(&e->changed);
+	pthread_mutex_unlock(&e->mutex);
+}
+
 static const struct xf_host harness_host = {
 	.struct_size = sizeof(harness_host),
 	.abi_minor = XF_ABI_MINOR,
@@ -529,6 +574,7 @@ static const struct xf_host harness_host = {
 	.settle_within = host_settle_within,
 	.get_ext = host_get_ext,
 	.sight = host_sight,
+	.replied = host_replied,
 };
 
 /* ---- The endpoint's thread ------------------------------------------------------- */
@@ -602,6 +648,26 @@ struct offered {
 	uint64_t of_a_later_version;
 };
 
+/* Requests have their address asked for, once. */
+static void
+loop_address(struct harness_endpoint *e)
+{
+	pthread_mutex_lock(&e->mutex);
+	for (size_t i = e->next; i < e->outgoing_count; i++) {
+		struct outgoing *o = e->outgoing[i];
+
+		if (o->message.request == 0 || o->addressed)
+			continue;
+		o->addressed = true;
+		pthread_mutex_unlock(&e->mutex);
+		o->message.reply.len = e->sink->reply_to(e->instance, o->message.request, o->reply_to, sizeof(o->reply_to));
+		o->message.reply.data = o->reply_to;
+		REQUIRE(e, o->message.reply.len <= sizeof(o->reply_to), "reply_to() wrote more than there was room for");
+		pthread_mutex_lock(&e->mutex);
+	}
+	pthread_mutex_unlock(&e->mutex);
+}
+
 /* Offers up to ROOM messages, in batches. */
 static void
 loop_publish(struct harness_endpoint *e, uint32_t room)
@@ -609,6 +675,8 @@ loop_publish(struct harness_endpoint *e, uint32_t room)
 	struct offered *batch = xf_alloc_array(BATCH, sizeof(*batch));
 	uint32_t count, taken;
 
+	if (e->info.request_ms > 0)
+		loop_address(e);
 	do {
 		pthread_mutex_lock(&e->mutex);
 		count = 0;
@@ -616,6 +684,8 @@ loop_publish(struct harness_endpoint *e, uint32_t room)
 		       e->next + count < e->outgoing_count) {
 			struct outgoing *o = e->outgoing[e->next + count];
 
+			if (o->message.request != 0 && !o->addressed) /* came meanwhile, and has rung */
+				break;
 			o->lent = outgoing_copy(&o->message, &batch[count].message);
 			batch[count].message.token = FIRST_TOKEN + e->next + count;
 			count++;
@@ -645,6 +715,45 @@ loop_publish(struct harness_endpoint *e, uint32_t room)
 		pthread_mutex_unlock(&e->mutex);
 		room -= taken;
 	} while (taken == count && room > 0);
+	free(batch);
+}
+
+/* Elements as a later core might lay them out. */
+struct answered {
+	struct xf_reply reply;
+	uint64_t of_a_later_version;
+};
+
+static void
+loop_reply(struct harness_endpoint *e)
+{
+	struct reply_due *due;
+	struct answered *batch;
+	size_t count;
+
+	pthread_mutex_lock(&e->mutex);
+	due = e->replies;
+	count = e->hold ? 0 : e->reply_count;
+	if (count > 0) {
+		e->replies = NULL;
+		e->reply_count = e->reply_size = 0;
+	}
+	batch = xf_alloc_array(count + 1, sizeof(*batch));
+	for (size_t i = 0; i < count; i++)
+		batch[i].reply = (struct xf_reply){
+			.handle = e->messages[due[i].index]->in.handle,
+			.request = &e->messages[due[i].index]->in,
+			.message = &due[i].message->in,
+			.message_size = sizeof(struct xf_incoming),
+			.status = due[i].status,
+		};
+	pthread_mutex_unlock(&e->mutex);
+	if (count > 0) {
+		e->source->reply(e->instance, &batch->reply, sizeof(*batch), (uint32_t)count);
+		for (size_t i = 0; i < count; i++)
+			free(due[i].message);
+		free(due);
+	}
 	free(batch);
 }
 
@@ -713,9 +822,10 @@ loop_run(void *context)
 		e->sink->start(e->instance);
 	while (!stop) {
 		loop_work(e, &work);
-		if (e->is_source)
+		if (e->is_source) {
+			loop_reply(e);
 			loop_settle(e);
-		else if (work.room > 0)
+		} else if (work.room > 0)
 			loop_publish(e, work.room);
 		pthread_mutex_lock(&e->mutex);
 		stop = e->stop;
@@ -724,6 +834,7 @@ loop_run(void *context)
 			work.ready = loop_wait(e, &work);
 	}
 	if (e->is_source) {
+		loop_reply(e);
 		loop_settle(e);
 		e->source->stop(e->instance);
 	} else {
@@ -890,6 +1001,12 @@ harness_sink_traits(struct harness *harness, const char *const *options)
 
 /* ---- Endpoints --------------------------------------------------------------------- */
 
+void
+harness_requests(struct harness *harness, uint32_t request_ms)
+{
+	harness->request_ms = request_ms;
+}
+
 static struct harness_endpoint *
 endpoint_alloc(struct harness *harness, const char *name, const char *subject, bool is_source)
 {
@@ -914,6 +1031,8 @@ endpoint_alloc(struct harness *harness, const char *name, const char *subject, b
 		.transport = xf_str(harness->name),
 		.server = xf_str("harness"),
 		.subject = xf_str(e->subject),
+		.request_ms = is_source ? 0 : harness->request_ms,
+		.replies = is_source && harness->request_ms > 0,
 	};
 	e->bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (e->bell < 0)
@@ -931,6 +1050,14 @@ endpoint_free(struct harness_endpoint *e)
 {
 	for (size_t i = 0; i < e->message_count; i++)
 		free(e->messages[i]);
+	for (size_t i = 0; i < e->reply_count; i++)
+		free(e->replies[i].message);
+	free(e->replies);
+	for (size_t i = 0; i < e->replied_count; i++) {
+		free(e->replied[i]->message);
+		free(e->replied[i]);
+	}
+	free(e->replied);
 	for (size_t i = 0; i < e->outgoing_count; i++) {
 		free(e->outgoing[i]->memory);
 		free(e->outgoing[i]);
@@ -1254,6 +1381,26 @@ harness_settle_range(struct harness_endpoint *source, size_t first, size_t count
 }
 
 void
+harness_reply(struct harness_endpoint *source, size_t index, const struct xf_incoming *reply, uint32_t status)
+{
+	pthread_mutex_lock(&source->mutex);
+	if (index >= source->message_count || source->messages[index] == NULL)
+		harness_fail("the test replies to message %zu, which is not there", index);
+	source->replies = array_room(source->replies, source->reply_count, &source->reply_size, sizeof(*source->replies));
+	source->replies[source->reply_count++] = (struct reply_due){index, message_copy(reply), status};
+	pthread_mutex_unlock(&source->mutex);
+	endpoint_ring(source);
+}
+
+void
+harness_reply_text(struct harness_endpoint *source, size_t index, const char *payload)
+{
+	struct xf_incoming reply = {.payload = payload, .payload_size = strlen(payload), .id = xf_str("reply"), .content_type = xf_str("text/plain")};
+
+	harness_reply(source, index, &reply, 0);
+}
+
+void
 harness_settle_handle(struct harness_endpoint *source, uint64_t handle, uint32_t outcome)
 {
 	pthread_mutex_lock(&source->mutex);
@@ -1325,6 +1472,24 @@ harness_hold(struct harness_endpoint *endpoint, bool held)
 	pthread_mutex_unlock(&endpoint->mutex);
 	if (endpoint->started && !endpoint->stopped)
 		endpoint_ring(endpoint);
+}
+
+size_t
+harness_replied(struct harness_endpoint *sink)
+{
+	return READ_LOCKED(sink, sink->replied_count);
+}
+
+bool
+harness_wait_replied(struct harness_endpoint *sink, size_t count, unsigned deadline_ms)
+{
+	return WAIT_LOCKED(sink, sink->replied_count >= count, deadline_ms);
+}
+
+const struct harness_replied *
+harness_replied_at(struct harness_endpoint *sink, size_t index)
+{
+	return READ_LOCKED(sink, index < sink->replied_count ? sink->replied[index] : NULL);
 }
 
 size_t

@@ -59,6 +59,9 @@ uint64_t harness_sink_traits(struct harness *harness, const char *const *options
 
 struct harness_endpoint;
 
+/* Endpoints that are created from now on are told that requests are made (for REQUEST_MS at most), and that replies are sent. */
+void harness_requests(struct harness *harness, uint32_t request_ms);
+
 /* Creates; start and stop run and end the thread; destroy stops where that was not done. ERROR: create's
  * refusal, then NULL is returned; with ERROR NULL a refusal ends the test program. SUBJECT: the pattern of a source,
  * the template's text of a sink; NULL: ">" and "{subject}". */
@@ -126,6 +129,10 @@ const char *harness_header(const struct harness_message *message, const char *na
 void harness_settle(struct harness_endpoint *source, size_t index, uint32_t outcome, uint32_t delay_ms);
 void harness_settle_range(struct harness_endpoint *source, size_t first, size_t count, uint32_t outcome);
 
+/* Replies to the message at INDEX, before what is settled later; STATUS other than 0: with a failure. */
+void harness_reply(struct harness_endpoint *source, size_t index, const struct xf_incoming *reply, uint32_t status);
+void harness_reply_text(struct harness_endpoint *source, size_t index, const char *payload);
+
 /* A handle of any age. */
 void harness_settle_handle(struct harness_endpoint *source, uint64_t handle, uint32_t outcome);
 
@@ -149,6 +156,19 @@ size_t harness_publish_text(struct harness_endpoint *sink, const char *subject, 
 
 /* Queues the message of TOKEN once more, with XF_OUTGOING_RETRY, under a new token. */
 size_t harness_republish(struct harness_endpoint *sink, size_t token);
+
+/* A reply that a sink brought. Lives until its endpoint is destroyed. */
+struct harness_replied {
+	uint64_t request;
+	uint32_t status;
+	char reason[200];
+	struct harness_message *message; /* NULL: none */
+};
+
+/* Replies so far; the INDEX-th of them, NULL: not there (yet). A message is a request where its `request` is not 0; its address is asked for here. */
+size_t harness_replied(struct harness_endpoint *sink);
+bool harness_wait_replied(struct harness_endpoint *sink, size_t count, unsigned deadline_ms);
+const struct harness_replied *harness_replied_at(struct harness_endpoint *sink, size_t index);
 
 size_t harness_published(struct harness_endpoint *sink);
 size_t harness_completed(struct harness_endpoint *sink);
