@@ -353,6 +353,29 @@ test_learnt_server(void **state)
 	xf_broker_destroy(&first);
 }
 
+/* The server itself says that nobody can answer. */
+static void
+test_request_to_nobody(void **state)
+{
+	struct xf_broker *broker = xf_broker_start("nats", NULL);
+	struct harness *harness = harness_open("nats", OPTIONS(url_option(broker)));
+	struct xf_outgoing message = {.subject = str("c.nobody"), .payload = "x", .payload_size = 1, .request = 7};
+	struct harness_endpoint *sink;
+
+	(void)state;
+	harness_requests(harness, WAIT_MS);
+	sink = sink_up(harness, CORE);
+	harness_publish(sink, &message);
+	assert_true(harness_wait_replied(sink, 1, WAIT_MS));
+	assert_int_equal(harness_replied_at(sink, 0)->request, 7);
+	assert_int_equal(harness_replied_at(sink, 0)->status, 503);
+	assert_string_equal(harness_replied_at(sink, 0)->reason, "nobody is subscribed who could answer");
+	assert_null(harness_replied_at(sink, 0)->message);
+	harness_destroy(&sink);
+	harness_close(&harness);
+	xf_broker_destroy(&broker);
+}
+
 int
 main(void)
 {
@@ -361,6 +384,7 @@ main(void)
 		cmocka_unit_test(test_up_is_subscribed),
 		cmocka_unit_test(test_fields),
 		cmocka_unit_test(test_no_receiver),
+		cmocka_unit_test(test_request_to_nobody),
 		cmocka_unit_test(test_permissions),
 		cmocka_unit_test(test_next_server),
 		cmocka_unit_test(test_learnt_server),

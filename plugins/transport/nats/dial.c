@@ -338,8 +338,8 @@ welcome_wait(struct link *link, int64_t deadline)
 	return true;
 }
 
-static void
-inbox_name(struct link *link)
+void
+link_name(char out[LINK_NAME_SIZE])
 {
 	static const char digits[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 	unsigned char random[22];
@@ -347,12 +347,11 @@ inbox_name(struct link *link)
 
 	if (getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random))
 		abort();
-	memcpy(link->inbox, "_INBOX.", 7);
+	memcpy(out, "_INBOX.", 7);
 	for (i = 0; i < sizeof(random); i++)
-		link->inbox[7 + i] = digits[random[i] % 62];
-	link->inbox[29] = '.';
-	link->inbox[30] = '\0';
-	link->inbox_len = 30;
+		out[7 + i] = digits[random[i] % 62];
+	out[29] = '.';
+	out[30] = '\0';
 }
 
 /* Tries the next server. */
@@ -383,7 +382,8 @@ dial(struct link *link)
 	if (link->failed || !welcome_wait(link, deadline))
 		return false;
 	link->greeting = false;
-	inbox_name(link);
+	link_name(link->inbox);
+	link->inbox_len = strlen(link->inbox);
 	link_printf(link, "SUB %s* %u\r\n", link->inbox, LINK_SID_INBOX);
 	return true;
 }

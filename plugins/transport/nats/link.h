@@ -32,6 +32,8 @@
 #define LINK_SID_INBOX 1u
 #define LINK_SID_FIRST 10u
 
+#define LINK_NAME_SIZE 40u
+
 struct link_message {
 	struct xf_str subject;
 	struct xf_str reply;
@@ -68,7 +70,7 @@ struct link {
 	char refused_subject[1100]; /* what it is about; "": that is not said */
 	bool refused;               /* the servers do not let us in as who we are */
 	uint32_t refusals;          /* by so many of this round */
-	char inbox[40];   /* "_INBOX.NAME." */
+	char inbox[LINK_NAME_SIZE]; /* "_INBOX.NAME." */
 	size_t inbox_len;
 	char server[128]; /* whom we are connected to */
 	char server_id[80]; /* as it calls itself since its start; "" where that is unknown */
@@ -115,6 +117,9 @@ link_is_open(const struct link *link)
 {
 	return link->fd >= 0;
 }
+
+/* A name below which nobody else has anything: "_INBOX.NAME.". */
+void link_name(char out[LINK_NAME_SIZE]);
 
 /* Marks it as lost; the first reason stays. */
 void link_fail(struct link *link, const char *format, ...) __attribute__((format(printf, 2, 3)));

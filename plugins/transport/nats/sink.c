@@ -20,7 +20,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "frame.h"
 #include "json.h"
+#include "requests.h"
 #include "setup.h"
 #include "sight.h"
 
@@ -66,6 +68,7 @@ struct sink {
 	struct link link;
 	struct setup setup;
 	struct sight sight;
+	struct requests requests;
 	struct backoff backoff;
 	enum phase phase;
 	uint32_t state; /* as told; UINT32_MAX: nothing yet */
@@ -242,6 +245,7 @@ sink_connect(struct sink *sink)
 		sink_lost(sink, sink->link.round, sink->host->now_ms());
 		return;
 	}
+	requests_subscribe(&sink->requests, &sink->link);
 	setup_start(sink);
 }
 
@@ -423,8 +427,8 @@ sink_violation(struct sink *sink)
 	uint64_t i;
 
 	if (strstr(sink->link.refusal, "Subscription") != NULL) {
-		/* Without the inbox nothing is ever confirmed. */
-		if (sink->mode == MODE_JETSTREAM)
+		/* Without the inbox nothing is ever confirmed, or replied to. */
+		if (sink->mode == MODE_JETSTREAM || sink->requests.wanted)
 			link_fail(&sink->link, "%s: %s", sink->link.server, sink->link.refusal);
 		return;
 	}
@@ -459,7 +463,9 @@ sink_read(struct sink *sink)
 	do {
 		more = link_read(&sink->link);
 		while ((event = link_next(&sink->link, &message)) != LINK_NOTHING) {
-			if (event == LINK_MESSAGE)
+			if (event == LINK_MESSAGE && message.sid == LINK_SID_FIRST)
+				requests_reply(&sink->requests, sink->endpoint, sink->host, &message);
+			else if (event == LINK_MESSAGE)
 				sink_answer(sink, &message);
 			else if (event == LINK_PONG)
 				sink_pong(sink);
@@ -577,150 +583,45 @@ sink_work(void *instance, struct xf_work *work)
 
 /* ---- Publishing -------------------------------------------------------------------------- */
 
-static char *
-put(char *out, const void *data, size_t len)
+/* A message's place among confirmations: the reply subject that its own is sent to. */
+#define OWN_REPLY_SIZE (sizeof(((struct link *)NULL)->inbox) + 20)
+
+/* NUMBER: the slot's. OWN is what the reply subject may stand in. */
+static struct frame
+message_frame(const struct sink *sink, const struct xf_outgoing *message, uint64_t number, char own[OWN_REPLY_SIZE])
 {
-	if (len > 0)
-		memcpy(out, data, len);
-	return out + len;
-}
+	struct frame frame = {
+		.subject = message->subject,
+		.content_type = message->content_type,
+		.headers = message->headers,
+		.header_count = message->header_count,
+		.payload = message->payload,
+		.payload_size = message->payload_size,
+	};
 
-static char *
-put_header(char *out, const char *name, size_t name_len, struct xf_str value)
-{
-	out = put(out, name, name_len);
-	*out++ = ':';
-	*out++ = ' ';
-	out = put(out, value.data, value.len);
-	*out++ = '\r';
-	*out++ = '\n';
-	return out;
-}
-
-#define PUT_HEADER(out, name, value) put_header(out, name, sizeof(name) - 1, value)
-
-/* Headers that are the server's own instructions ("Nats-Rollup", "Nats-Expected-Stream", another's message
- * id) are not passed on; what they say was meant for the broker that the message comes from. */
-static bool
-header_passes(const struct xf_header *header)
-{
-	return header->name.len < 5 || strncasecmp(header->name.data, "Nats-", 5) != 0;
-}
-
-/* Subjects that steer the server. A message must not reach them because of what its subject is. */
-static const char *
-subject_reserved(struct xf_str subject)
-{
-	static const char *const reserved[] = {"$JS.", "$SYS.", "_INBOX."};
-	size_t i;
-
-	for (i = 0; i < sizeof(reserved) / sizeof(reserved[0]); i++) {
-		size_t len = strlen(reserved[i]);
-
-		if (subject.len >= len && memcmp(subject.data, reserved[i], len) == 0)
-			return reserved[i];
-	}
-	return NULL;
-}
-
-/* Of a header line: ": " and CR LF. */
-#define HEADER_SIZE(name_len, value) ((name_len) + (value).len + 4)
-
-/* What put_headers() will write. */
-static size_t
-headers_size(const struct sink *sink, const struct xf_outgoing *message)
-{
-	bool stream = sink->mode == MODE_JETSTREAM;
-	size_t size = 12; /* the first line, and the empty one */
-	uint32_t i;
-
-	if (stream && message->dedup_id.len > 0)
-		size += HEADER_SIZE(sizeof("Nats-Msg-Id") - 1, message->dedup_id);
-	if (message->content_type.len > 0)
-		size += HEADER_SIZE(sizeof("Content-Type") - 1, message->content_type);
-	if (stream && message->reply.len > 0)
-		size += HEADER_SIZE(sizeof("Crossfade-Reply") - 1, message->reply);
-	for (i = 0; i < message->header_count; i++)
-		if (header_passes(&message->headers[i]))
-			size += HEADER_SIZE(message->headers[i].name.len, message->headers[i].value);
-	return size;
-}
-
-static char *
-put_headers(const struct sink *sink, char *out, const struct xf_outgoing *message)
-{
-	uint32_t i;
-
-	out = put(out, "NATS/1.0\r\n", 10);
-	if (sink->mode == MODE_JETSTREAM && message->dedup_id.len > 0)
-		out = PUT_HEADER(out, "Nats-Msg-Id", message->dedup_id);
-	if (message->content_type.len > 0)
-		out = PUT_HEADER(out, "Content-Type", message->content_type);
-	if (sink->mode == MODE_JETSTREAM && message->reply.len > 0)
-		out = PUT_HEADER(out, "Crossfade-Reply", message->reply);
-	for (i = 0; i < message->header_count; i++) {
-		const struct xf_header *header = &message->headers[i];
-
-		if (header_passes(header))
-			out = put_header(out, header->name.data, header->name.len, header->value);
-	}
-	return put(out, "\r\n", 2);
-}
-
-/*
- * HPUB SUBJECT REPLY HEADER-SIZE SIZE, headers, payload. The sizes stand in front of what they count, so
- * they are written with a fixed width, after the headers.
- */
-static void
-frame(struct sink *sink, const struct xf_outgoing *message, uint64_t number)
-{
-	static const char sizes[] = "00000000 000000000\r\n";
-	struct link *link = &sink->link;
-	char *start, *out, *size_at, *headers;
-	uint64_t size;
-	int i;
-
-	start = link_room(link, message->subject.len + link->inbox_len + message->reply.len + 128 +
-	                            headers_size(sink, message) + message->payload_size);
-	out = put(start, "HPUB ", 5);
-	out = put(out, message->subject.data, message->subject.len);
-	*out++ = ' ';
+	memcpy(own, sink->link.inbox, sink->link.inbox_len);
+	frame.reply = (struct xf_str){own, (uint64_t)(put_number(own + sink->link.inbox_len, number) - own)};
 	if (sink->mode == MODE_JETSTREAM) {
-		out = put(out, link->inbox, link->inbox_len);
-		out = put_number(out, number);
-		*out++ = ' ';
-	} else if (message->reply.len > 0) {
-		out = put(out, message->reply.data, message->reply.len);
-		*out++ = ' ';
-	} else if (sink->no_receiver) {
-		out = put(out, link->inbox, link->inbox_len);
-		out = put_number(out, number);
-		*out++ = ' ';
+		frame.dedup_id = message->dedup_id;
+		frame.stored_reply = message->reply;
+	} else if (message->reply.len > 0 || !sink->no_receiver) {
+		frame.reply = message->reply;
 	}
-	size_at = out;
-	headers = out = put(out, sizes, sizeof(sizes) - 1);
-	out = put_headers(sink, out, message);
-	size = (uint64_t)(out - headers);
-	for (i = 7; i >= 0; i--, size /= 10)
-		size_at[i] = (char)('0' + size % 10);
-	size = (uint64_t)(out - headers) + message->payload_size;
-	for (i = 17; i >= 9; i--, size /= 10)
-		size_at[i] = (char)('0' + size % 10);
-	out = put(out, message->payload, message->payload_size);
-	out = put(out, "\r\n", 2);
-	link_put(link, out);
+	return frame;
 }
 
 /* Never will be: told at once, or it would cost the connection. False: it may go. */
 static bool
-sink_rejects(struct sink *sink, const struct xf_outgoing *message)
+sink_rejects(struct sink *sink, uint64_t token, const struct frame *frame)
 {
-	const char *reserved = subject_reserved(message->subject);
-	uint64_t size = message->payload_size + headers_size(sink, message);
-	uint64_t reply = sink->mode == MODE_CORE && message->reply.len > sink->link.inbox_len ? message->reply.len
-	                                                                                   : sink->link.inbox_len;
-	uint64_t line = message->subject.len + reply;
+	static const char inbox[] = "_INBOX.";
+	const char *reserved = frame_reserved(frame->subject);
+	uint64_t size = frame_size(frame);
+	uint64_t line = frame->subject.len + frame->reply.len;
 	char reason[256];
+
+	if (frame->subject.len >= sizeof(inbox) - 1 && memcmp(frame->subject.data, inbox, sizeof(inbox) - 1) == 0)
+		reserved = inbox;
 
 	if (reserved != NULL) {
 		snprintf(reason, sizeof(reason), "the subject begins with '%s', which is the server's own",
@@ -735,7 +636,7 @@ sink_rejects(struct sink *sink, const struct xf_outgoing *message)
 	} else {
 		return false;
 	}
-	result_add(sink, message->token, XF_RESULT_REJECTED, 0, reason);
+	result_add(sink, token, XF_RESULT_REJECTED, 0, reason);
 	return true;
 }
 
@@ -754,20 +655,24 @@ sink_publish(void *instance, const struct xf_outgoing *messages, uint32_t stride
 		const struct xf_outgoing *message =
 		    (const struct xf_outgoing *)((const char *)messages + (size_t)stride * taken);
 
+		struct frame frame;
+		char own[OWN_REPLY_SIZE];
+
 		/* The core has yet to learn that we took them: work() tells what was refused. */
 		if (results_full(sink))
 			break;
-		if (!sink_rejects(sink, message)) {
+		frame = message_frame(sink, message, sink->next, own);
+		if (!sink_rejects(sink, message->token, &frame)) {
 			sink->slots[sink->next & sink->mask] = (struct slot){
 			    .token = message->token,
 			    .begin = link_position(&sink->link),
 			    .sent_ms = now,
 			    .ping = UINT64_MAX,
+			    .size = frame_size(&frame),
 			    .subject = message->subject,
 			};
-			frame(sink, message, sink->next);
+			frame_write(&sink->link, &frame);
 			sink->slots[sink->next & sink->mask].end = link_position(&sink->link);
-			sink->slots[sink->next & sink->mask].size = message->payload_size + headers_size(sink, message);
 			sink->next++;
 		}
 		taken++;
@@ -813,6 +718,7 @@ sink_create(const struct xf_host *host, struct xf_endpoint *endpoint, void *shar
 	sink->slots = need(calloc(size, sizeof(sink->slots[0])));
 	sink->mask = size - 1;
 	sink->state = UINT32_MAX;
+	requests_init(&sink->requests, info->request_ms > 0 && sink->mode == MODE_CORE);
 	if (!link_init(&sink->link, sink->settings, transport, info->name, error)) {
 		sink_free(sink);
 		return -1;
@@ -850,12 +756,20 @@ sink_destroy(void *instance)
 	sink_free(sink);
 }
 
+static uint32_t
+sink_reply_to(void *instance, uint64_t request, char *out, uint32_t size)
+{
+	const struct sink *sink = instance;
+
+	return requests_reply_to(&sink->requests, request, out, size);
+}
+
 static uint64_t
 sink_traits(const struct xf_host *host, const struct xf_config *transport, const struct xf_config *endpoint)
 {
 	(void)transport;
 	if (host->option(endpoint, SINK_MODE)->i64 == MODE_CORE)
-		return XF_TRAIT_HEADERS | XF_TRAIT_EPHEMERAL;
+		return XF_TRAIT_HEADERS | XF_TRAIT_EPHEMERAL | XF_TRAIT_REQUESTS;
 	return XF_TRAIT_HEADERS | XF_TRAIT_DEDUP;
 }
 
@@ -882,4 +796,5 @@ const struct xf_sink_ops nats_sink_ops = {
 	.publish = sink_publish,
 	.stop = sink_stop,
 	.destroy = sink_destroy,
+	.reply_to = sink_reply_to,
 };

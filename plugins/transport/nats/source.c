@@ -25,13 +25,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "acks.h"
+#include "frame.h"
 #include "held.h"
 #include "json.h"
 #include "lost.h"
 #include "pulls.h"
+#include "requests.h"
 #include "setup.h"
 #include "sight.h"
 #include "slots.h"
@@ -139,49 +140,6 @@ delivery_take(struct source *source, const struct link_message *message, struct 
 	return true;
 }
 
-static bool
-name_is(struct xf_str name, const char *word, size_t len)
-{
-	return name.len == len && strncasecmp(name.data, word, len) == 0;
-}
-
-#define NAME_IS(name, word) name_is(name, word, sizeof(word) - 1)
-
-/* Headers that are fields of a message become that; the others pass. */
-static void
-read_headers(struct source *source, struct xf_incoming *in, struct xf_str block)
-{
-	struct xf_str cursor = block;
-	struct xf_header header;
-	bool own_id = false;
-	uint32_t count = 0;
-
-	in->headers = source->headers + source->headers_used;
-	while (count < MESSAGE_HEADERS && link_header(&cursor, &header)) {
-		if (NAME_IS(header.name, "Nats-Msg-Id")) {
-			if (!own_id)
-				in->id = header.value;
-			continue;
-		}
-		if (NAME_IS(header.name, "Content-Type")) {
-			in->content_type = header.value;
-			continue;
-		}
-		if (NAME_IS(header.name, "Crossfade-Reply")) {
-			in->reply = header.value;
-			continue;
-		}
-		/* A copy's message id is not the message's own. */
-		if (NAME_IS(header.name, "Crossfade-Id")) {
-			in->id = header.value;
-			own_id = true;
-		}
-		source->headers[source->headers_used + count++] = header;
-	}
-	in->header_count = count;
-	source->headers_used += count;
-}
-
 static void
 batch_emit(struct source *source)
 {
@@ -220,8 +178,10 @@ batch_add(struct source *source, const struct link_message *message, const struc
 		in->release = free;
 		in->release_context = memory;
 	}
-	if (message->headers.len > 0)
-		read_headers(source, in, message->headers);
+	if (message->headers.len > 0) {
+		frame_read_headers(message->headers, in, source->headers + source->headers_used, MESSAGE_HEADERS);
+		source->headers_used += in->header_count;
+	}
 	if (delivery == NULL) {
 		in->handle = source->core_handles++;
 		in->reply = message->reply;
@@ -646,6 +606,20 @@ source_settle(void *instance, const struct xf_settlement *settlements, uint32_t 
 		source->host->wake(source->endpoint);
 }
 
+static void
+source_reply(void *instance, const struct xf_reply *replies, uint32_t stride, uint32_t count)
+{
+	struct source *source = instance;
+	uint32_t i;
+
+	if (source->mode != MODE_CORE || source->phase != PHASE_READY || source->link.failed)
+		return;
+	for (i = 0; i < count; i++)
+		request_answer(&source->link, (const struct xf_reply *)((const char *)replies + (size_t)stride * i));
+	if (!link_flush(&source->link))
+		source->host->wake(source->endpoint);
+}
+
 /* ---- Life -------------------------------------------------------------------------------------------- */
 
 /* Waits for the PONG, so that the server has read all before it, or for the answer to a question. What
@@ -868,7 +842,7 @@ source_traits(const struct xf_host *host, const struct xf_config *transport, con
 {
 	(void)transport;
 	if (host->option(endpoint, SOURCE_MODE)->i64 == MODE_CORE)
-		return XF_TRAIT_HEADERS | XF_TRAIT_LOSSY;
+		return XF_TRAIT_HEADERS | XF_TRAIT_LOSSY | XF_TRAIT_REPLIES;
 	return XF_TRAIT_HEADERS | XF_TRAIT_IDS;
 }
 
@@ -929,4 +903,5 @@ const struct xf_source_ops nats_source_ops = {
 	.settle = source_settle,
 	.stop = source_stop,
 	.destroy = source_destroy,
+	.reply = source_reply,
 };
