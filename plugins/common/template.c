@@ -450,3 +450,21 @@ template_value(const struct template *template, struct view *view, struct bytes 
 	*value = (struct xf_str){scratch->data, scratch->len};
 	return true;
 }
+
+bool
+template_put(const struct template *template, struct view *view, void (*put)(struct bytes *out, struct xf_str value),
+             struct bytes *out, struct xf_error *error)
+{
+	for (size_t i = 0; i < template->count; i++) {
+		const struct part *part = &template->parts[i];
+		struct xf_str piece;
+
+		if (!part_value(part, view, &piece, error))
+			return false;
+		if (part->count == 1 && part->fields[0].kind == FIELD_LITERAL)
+			bytes_str(out, piece);
+		else
+			put(out, piece);
+	}
+	return true;
+}

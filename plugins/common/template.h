@@ -46,4 +46,8 @@ void template_destroy(struct template **template);
 bool template_value(const struct template *template, struct view *view, struct bytes *scratch, struct xf_str *value,
                     struct xf_error *error);
 
+/* Appends the value to OUT, where PUT appends what comes of fields, in a form of its own; the template's text is copied as it stands. */
+bool template_put(const struct template *template, struct view *view, void (*put)(struct bytes *out, struct xf_str value),
+                  struct bytes *out, struct xf_error *error);
+
 #endif
