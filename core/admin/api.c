@@ -259,6 +259,55 @@ answer_resume(struct xf_api *api, const struct xf_request *request, const char *
 	route_pause(api, request, name, reply, false);
 }
 
+/* A handler answers for itself, in JSON. */
+static void
+body_write(void *context, const char *data, uint64_t size)
+{
+	xf_buffer_append(&((struct xf_answer *)context)->body, data, size);
+}
+
+static void
+handler_answer(struct xf_api *api, size_t index, const struct xf_request *request, struct xf_str name, const char *path,
+               struct xf_answer *reply)
+{
+	struct xf_header *arguments = xf_alloc_array(request->argument_count, sizeof *arguments);
+	struct xf_operator_response response = {sizeof response, 200, body_write, reply};
+	struct xf_error error = {{0}};
+
+	for (size_t i = 0; i < request->argument_count; i++)
+		arguments[i] = (struct xf_header){xf_str(request->arguments[i].name),
+			                          xf_str(request->arguments[i].value != NULL ? request->arguments[i].value : "")};
+	if (xf_flow_handler_serve(api->setup.flow, index, name,
+		                  &(struct xf_operator_request){
+			                  .struct_size = sizeof(struct xf_operator_request),
+			                  .argument_count = (uint32_t)request->argument_count,
+			                  .method = xf_str(request->method),
+			                  .path = xf_str(path),
+			                  .arguments = arguments,
+			                  .body = request->body,
+		                  },
+		                  &response, &error) == XF_OK) {
+		reply->status = response.status;
+		reply->content_type = "application/json";
+	} else {
+		xf_reply_problem(reply, response.status, "%s", error.text);
+	}
+	free(arguments);
+}
+
+static void
+answer_handler(struct xf_api *api, const struct xf_request *request, const char *name, struct xf_answer *reply)
+{
+	size_t index = xf_flow_route_find(api->setup.flow, xf_str(name));
+	const char *rest = strstr(request->path, "/handlers/") + strlen("/handlers/");
+	size_t len = strcspn(rest, "/");
+
+	if (index == SIZE_MAX)
+		route_unknown(api, name, reply);
+	else
+		handler_answer(api, index, request, (struct xf_str){rest, len}, rest[len] == '/' ? rest + len + 1 : "", reply);
+}
+
 /* ---- transports ----------------------------------------------------------------------------------- */
 
 static void
@@ -596,6 +645,7 @@ static const struct path {
 	{"/api/v1/routes/*", .get = answer_route},
 	{"/api/v1/routes/*/pause", .post = answer_pause},
 	{"/api/v1/routes/*/resume", .post = answer_resume},
+	{"/api/v1/routes/*/handlers/>", .get = answer_handler, .post = answer_handler, .delete = answer_handler},
 	{"/api/v1/transports", .get = answer_transports},
 	{"/api/v1/transports/*", .get = answer_transport},
 	{"/api/v1/plugins", .get = answer_plugins},
@@ -609,7 +659,7 @@ static const struct path {
 	{"/api/v1/dead/*/replay", .post = xf_dead_replay_one},
 };
 
-/* NAME is what stood for `*`. A name is at most as long as its room; longer ones exist nowhere. */
+/* NAME is what stood for `*`; `>` stands for all the rest. A name is at most as long as its room; longer ones exist nowhere. */
 static bool
 path_matches(const char *pattern, const char *path, char *name, size_t size)
 {
@@ -623,6 +673,8 @@ path_matches(const char *pattern, const char *path, char *name, size_t size)
 			name[len] = '\0';
 			path += len;
 			pattern++;
+		} else if (*pattern == '>') {
+			return *path != '\0';
 		} else if (*pattern++ != *path++) {
 			return false;
 		}

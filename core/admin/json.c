@@ -163,6 +163,7 @@ leg_json(const struct xf_leg_status *leg, const char *side)
 	add_count(object, "copies", leg->copies);
 	add_count(object, "no_receiver", leg->no_receiver);
 	add_count(object, "only", leg->only);
+	add_count(object, "late_replies", leg->sink.late);
 	add_seconds(object, "oldest_unconfirmed_seconds", leg->oldest_ms * 1000);
 	add_latency(object, "publish_latency", &leg->publish);
 	return object;
@@ -181,7 +182,7 @@ handler_json(const struct xf_handler_status *handler)
 {
 	uint64_t ended = handler->passed + handler->dropped + handler->failed + handler->delayed + handler->refused +
 	                 handler->cancelled;
-	cJSON *object = cJSON_CreateObject();
+	cJSON *object = cJSON_CreateObject(), *numbers;
 
 	add_text(object, "name", handler->name);
 	add_text(object, "plugin", handler->plugin);
@@ -196,6 +197,9 @@ handler_json(const struct xf_handler_status *handler)
 	add_count(object, "refused", handler->refused);
 	add_count(object, "cancelled", handler->cancelled);
 	add_count(object, "violations", handler->violations);
+	numbers = cJSON_AddObjectToObject(object, "numbers");
+	for (uint32_t i = 0; i < handler->number_count; i++)
+		add_count(numbers, handler->numbers[i].name, handler->numbers[i].value);
 	return object;
 }
 
@@ -221,6 +225,12 @@ xf_json_route(const struct xf_route_status *route)
 	add_count(object, "in_flight", route->in_flight);
 	add_count(object, "in_flight_bytes", route->in_flight_bytes);
 	add_count(object, "redelivered", route->redelivered);
+	list = cJSON_AddObjectToObject(object, "replies");
+	add_count(list, "sent", route->replies.sent);
+	add_count(list, "failed", route->replies.failed);
+	add_count(list, "timed_out", route->replies.timed_out);
+	add_count(list, "unasked", route->replies.unasked);
+	add_count(list, "awaited", route->replies.awaited);
 	add_latency(object, "handover", &route->handover);
 	list = cJSON_AddArrayToObject(object, "sources");
 	for (size_t i = 0; i < route->source_count; i++)

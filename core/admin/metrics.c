@@ -47,6 +47,15 @@ static const struct row route_rows[] = {
 	 FIELD(xf_route_status, duplicates)},
 	{"route_redelivered_total", "counter", "Messages that the source's broker flagged as offered before.",
 	 COUNT, FIELD(xf_route_status, redelivered)},
+	{"route_replies_total", "counter", "Replies given back to those who asked.", COUNT, FIELD(xf_route_status, replies.sent)},
+	{"route_replies_failed_total", "counter", "Replies that said that it failed.", COUNT,
+	 FIELD(xf_route_status, replies.failed)},
+	{"route_requests_timed_out_total", "counter", "Requests that the destination did not reply to in time.", COUNT,
+	 FIELD(xf_route_status, replies.timed_out)},
+	{"route_replies_unasked_total", "counter", "Replies dropped, for nobody waited for them.", COUNT,
+	 FIELD(xf_route_status, replies.unasked)},
+	{"route_requests_open", "gauge", "Requests that the destination has not replied to yet.", COUNT,
+	 FIELD(xf_route_status, replies.awaited)},
 	{"route_in_flight_messages", "gauge", "Messages accepted and not settled yet.", COUNT,
 	 FIELD(xf_route_status, in_flight)},
 	{"route_in_flight_bytes", "gauge", "Payload bytes accepted and not settled yet.", COUNT,
@@ -117,6 +126,8 @@ static const struct row leg_rows[] = {
 	{"no_receiver_total", "counter", "Confirmed messages for which nobody was subscribed.", COUNT,
 	 FIELD(xf_leg_status, no_receiver)},
 	{"only_total", "counter", "Messages of a migration that this side alone holds.", COUNT, FIELD(xf_leg_status, only)},
+	{"late_replies_total", "counter", "Replies that came when nobody waited for them any more.", COUNT,
+	 FIELD(xf_leg_status, sink.late)},
 	{"in_flight_messages", "gauge", "Messages and copies sent or held, without an outcome yet.", COUNT,
 	 FIELD(xf_leg_status, in_flight)},
 	{"oldest_unconfirmed_seconds", "gauge", "Age of the oldest message without an outcome.", MILLIS,
@@ -276,6 +287,55 @@ render_handlers(const struct xf_snapshot *snapshot, struct xf_buffer *out)
 				number(out, row, handler);
 			}
 	}
+}
+
+/* The number of that name of HANDLER, or NULL. */
+static const struct xf_number *
+own_find(const struct xf_handler_status *handler, const char *name)
+{
+	for (uint32_t i = 0; i < handler->number_count; i++)
+		if (strcmp(handler->numbers[i].name, name) == 0)
+			return &handler->numbers[i];
+	return NULL;
+}
+
+/* All handlers' numbers of the name of NUMBER, which is that of route FIRST's handler AT; of another one before it there is none. */
+static void
+render_own_family(const struct xf_snapshot *snapshot, size_t first, size_t at, const struct xf_number *number,
+	          struct xf_buffer *out)
+{
+	const char *end = number->gauge ? "" : "_total";
+	char name[128];
+
+	for (size_t i = 0; i <= first; i++)
+		for (size_t j = 0; j < (i < first ? snapshot->routes[i].handler_count : at); j++)
+			if (own_find(&snapshot->routes[i].handlers[j], number->name) != NULL)
+				return;
+	snprintf(name, sizeof name, "%s%s", number->name, end);
+	family(out, "handler_", name, number->gauge ? "gauge" : "counter", number->help);
+	for (size_t i = first; i < snapshot->route_count; i++)
+		for (size_t j = i == first ? at : 0; j < snapshot->routes[i].handler_count; j++) {
+			const struct xf_handler_status *handler = &snapshot->routes[i].handlers[j];
+			const struct xf_number *own = own_find(handler, number->name);
+
+			if (own == NULL)
+				continue;
+			open_labels(out, "handler_", name);
+			route_labels(out, &snapshot->routes[i], 0);
+			label(out, "handler", handler->name);
+			label(out, "plugin", handler->plugin);
+			xf_buffer_printf(out, "} %" PRIu64 "\n", own->value);
+		}
+}
+
+/* What plugins count themselves. */
+static void
+render_own(const struct xf_snapshot *snapshot, struct xf_buffer *out)
+{
+	for (size_t i = 0; i < snapshot->route_count; i++)
+		for (size_t j = 0; j < snapshot->routes[i].handler_count; j++)
+			for (uint32_t n = 0; n < snapshot->routes[i].handlers[j].number_count; n++)
+				render_own_family(snapshot, i, j, &snapshot->routes[i].handlers[j].numbers[n], out);
 }
 
 static void
@@ -649,6 +709,7 @@ xf_metrics_render(const struct xf_snapshot *snapshot, struct xf_buffer *out)
 	render_routes(snapshot, out);
 	render_endpoints(snapshot, out);
 	render_handlers(snapshot, out);
+	render_own(snapshot, out);
 	render_sinks(snapshot, out);
 	render_sights(snapshot, out);
 	render_source_spools(snapshot, out);

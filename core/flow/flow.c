@@ -635,6 +635,20 @@ xf_flow_migration_set(struct xf_flow *flow, size_t index, const struct xf_migrat
 	return status;
 }
 
+enum xf_status
+xf_flow_handler_serve(const struct xf_flow *flow, size_t index, struct xf_str name, const struct xf_operator_request *request,
+                      struct xf_operator_response *response, struct xf_error *error)
+{
+	const struct xf_route *route = flow->routes[index];
+
+	for (size_t i = 0; i < route->handlers.count; i++)
+		if (xf_handler_is(route->handlers.list[i], route->conf->name, name))
+			return xf_handler_serve(route->handlers.list[i], request, response, error);
+	response->status = 404;
+	return xf_error_set(error, "route '%s' has no handler '%.*s'", route->conf->name, (int)(name.len < 100 ? name.len : 100),
+	               name.data);
+}
+
 void
 xf_flow_route_pause(struct xf_flow *flow, size_t index, bool paused, const char *who)
 {

@@ -111,6 +111,11 @@ enum xf_status xf_flow_migration_set(struct xf_flow *flow, size_t index, const s
 size_t xf_flow_route_find(const struct xf_flow *flow, struct xf_str name);
 size_t xf_flow_migration_find(const struct xf_flow *flow, struct xf_str name);
 
+/* What its handler NAME ("cache", "cache.2") answers an operator; XF_FAILED with a reason, and a status in RESPONSE. May take a second. */
+enum xf_status xf_flow_handler_serve(const struct xf_flow *flow, size_t index, struct xf_str name,
+                                     const struct xf_operator_request *request, struct xf_operator_response *response,
+                                     struct xf_error *error);
+
 /* A paused route takes nothing in; what is in flight goes on. What a source brings that cannot be held back is dropped
  * and counted. */
 void xf_flow_route_pause(struct xf_flow *flow, size_t index, bool paused, const char *who);

@@ -719,6 +719,10 @@ xf_handler_status(struct xf_handler *handler, struct xf_handler_status *status)
 		.cancelled = atomic_load(&handler->cancelled),
 		.violations = atomic_load(&handler->violations),
 	};
+	if (handler->ops->numbers != NULL)
+		status->number_count = handler->ops->numbers(handler->instance, status->numbers, XF_HANDLER_NUMBERS_MAX);
+	if (status->number_count > XF_HANDLER_NUMBERS_MAX)
+		status->number_count = XF_HANDLER_NUMBERS_MAX;
 	status->taken = atomic_load(&handler->taken); /* last, so that never more came back than was taken */
 	if (!status->threaded)
 		return;
@@ -726,4 +730,34 @@ xf_handler_status(struct xf_handler *handler, struct xf_handler_status *status)
 	pthread_mutex_lock(&handler->runner.reason_lock);
 	memcpy(status->reason, handler->runner.reason, sizeof(status->reason));
 	pthread_mutex_unlock(&handler->runner.reason_lock);
+}
+
+/* "orders/filter/2" is asked for as "filter.2". */
+bool
+xf_handler_is(const struct xf_handler *handler, const char *route, struct xf_str name)
+{
+	const char *own = handler->conf->name + strlen(route) + 1;
+
+	if (strlen(own) != name.len)
+		return false;
+	for (uint64_t i = 0; i < name.len; i++)
+		if (own[i] != name.data[i] && !(own[i] == '/' && name.data[i] == '.'))
+			return false;
+	return true;
+}
+
+enum xf_status
+xf_handler_serve(struct xf_handler *handler, const struct xf_operator_request *request, struct xf_operator_response *response,
+                 struct xf_error *error)
+{
+	if (handler->ops->serve == NULL) {
+		response->status = 404;
+		return xf_error_set(error, "handler %s answers no calls", handler->conf->name);
+	}
+	if (handler->ops->serve(handler->instance, request, response, error) == 0)
+		return XF_OK;
+	error->text[sizeof(error->text) - 1] = '\0';
+	if (response->status < 400 || response->status > 599)
+		response->status = 500;
+	return XF_FAILED;
 }

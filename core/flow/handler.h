@@ -40,6 +40,12 @@ void xf_handler_cancel(struct xf_handler *handler, struct xf_job *job);
 /* What became of a message that it passed on as TOKEN, and wanted to know of: XF_SETTLED_*. MESSAGE, which may be NULL, is borrowed for the call. */
 void xf_handler_settled(struct xf_handler *handler, uint64_t token, uint32_t code, const struct xf_incoming *message);
 
+/* [any] Whether it is called NAME in the API of ROUTE. */
+bool xf_handler_is(const struct xf_handler *handler, const char *route, struct xf_str name);
+/* [any] Answers an operator; XF_FAILED with a reason, and a status in RESPONSE. */
+enum xf_status xf_handler_serve(struct xf_handler *handler, const struct xf_operator_request *request,
+                                struct xf_operator_response *response, struct xf_error *error);
+
 /* [any] */
 void xf_handler_status(struct xf_handler *handler, struct xf_handler_status *status);
 

@@ -14,6 +14,8 @@
 #include "conf/conf.h"
 #include "spool/spool.h"
 
+#define XF_HANDLER_NUMBERS_MAX 16
+
 struct xf_endpoint_status {
 	const char *name; /* "orders/from", "orders/to/new"; lives as long as the flow, as all strings here do */
 	const char *transport;
@@ -64,6 +66,8 @@ struct xf_handler_status {
 	uint64_t passed, dropped, failed, delayed, refused;
 	uint64_t cancelled; /* taken back: time-outs, and reloads */
 	uint64_t violations;
+	uint32_t number_count;
+	struct xf_number numbers[XF_HANDLER_NUMBERS_MAX]; /* its plugin's own */
 };
 
 /* What went back to those who asked. */

@@ -282,13 +282,13 @@ AT(xf_number, value, 16);
 AT(xf_number, gauge, 24);
 AT(xf_number, reserved, 28);
 
-SIZE(xf_operator_request, 72);
+SIZE(xf_operator_request, 64);
 AT(xf_operator_request, struct_size, 0);
-AT(xf_operator_request, reserved, 4);
+AT(xf_operator_request, argument_count, 4);
 AT(xf_operator_request, method, 8);
 AT(xf_operator_request, path, 24);
-AT(xf_operator_request, query, 40);
-AT(xf_operator_request, body, 56);
+AT(xf_operator_request, arguments, 40);
+AT(xf_operator_request, body, 48);
 
 SIZE(xf_operator_response, 24);
 AT(xf_operator_response, struct_size, 0);

@@ -285,13 +285,34 @@ body_write(void *context, const char *data, uint64_t size)
 	xf_buffer_append(context, data, size);
 }
 
+/* "a=1&b=2"; at most COUNT of them, with nothing to be decoded. */
+static uint32_t
+arguments_read(const char *query, struct xf_header *arguments, uint32_t count)
+{
+	uint32_t n = 0;
+
+	while (*query != '\0' && n < count) {
+		size_t len = strcspn(query, "&"), name = strcspn(query, "=&");
+
+		arguments[n++] = (struct xf_header){{query, name}, {query + name + (name < len), len - name - (name < len)}};
+		query += len + (query[len] == '&');
+	}
+	return n;
+}
+
 char *
 bench_serve(struct bench *bench, const char *method, const char *path, const char *query, uint32_t *status)
 {
 	struct xf_buffer body = {0};
 	struct xf_error error = {""};
+	struct xf_header arguments[8];
 	const struct xf_operator_request request = {
-		.struct_size = sizeof(request), .method = xf_str(method), .path = xf_str(path), .query = xf_str(query)};
+		.struct_size = sizeof(request),
+		.argument_count = arguments_read(query, arguments, 8),
+		.method = xf_str(method),
+		.path = xf_str(path),
+		.arguments = arguments,
+	};
 	struct xf_operator_response response = {
 		.struct_size = sizeof(response), .status = 200, .write = body_write, .context = &body};
 

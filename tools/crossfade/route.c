@@ -91,6 +91,23 @@ sinks_print(const cJSON *route)
 	table_print(&table);
 }
 
+/* Where nobody has asked anything there is nothing to say. */
+static void
+replies_print(const cJSON *route)
+{
+	const cJSON *replies = cJSON_GetObjectItemCaseSensitive(route, "replies"), *sink;
+	uint64_t late = 0;
+
+	cJSON_ArrayForEach(sink, cJSON_GetObjectItemCaseSensitive(route, "sinks"))
+		late += json_count(sink, "late_replies");
+	if (json_count(replies, "sent") + json_count(replies, "unasked") + json_count(replies, "awaited") + late > 0)
+		printf("%" PRIu64 " replies sent, %" PRIu64 " of them failures, %" PRIu64 " for want of a reply in time; %" PRIu64
+		       " awaited, %" PRIu64 " came late, %" PRIu64 " that nobody asked for\n",
+		       json_count(replies, "sent"), json_count(replies, "failed"), json_count(replies, "timed_out"),
+		       json_count(replies, "awaited"), late, json_count(replies, "unasked"));
+	printf("\n");
+}
+
 static void
 show_print(const cJSON *route)
 {
@@ -106,11 +123,12 @@ show_print(const cJSON *route)
 	printf("promise: %s\n", json_text(route, "promise"));
 	printf("%" PRIu64 " in, %" PRIu64 " acked, %" PRIu64 " in flight (%" PRIu64 " bytes), %" PRIu64
 	       " rejected, %" PRIu64 " overflow, %" PRIu64 " filtered, %" PRIu64 " copies, %" PRIu64 " duplicates, %" PRIu64
-	       " redelivered\n\n",
+	       " redelivered\n",
 	       json_count(route, "accepted"), json_count(route, "acked"), json_count(route, "in_flight"),
 	       json_count(route, "in_flight_bytes"), json_count(route, "rejected"), json_count(route, "overflow"),
 	       json_count(route, "filtered"), json_count(route, "copies"), json_count(route, "duplicates"),
 	       json_count(route, "redelivered"));
+	replies_print(route);
 	sources_print(route);
 	printf("\n");
 	table_handlers(&handlers, route);

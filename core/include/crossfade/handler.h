@@ -119,10 +119,10 @@ struct xf_number {
 /* What an operator asks of a handler, by HTTP. */
 struct xf_operator_request {
 	uint32_t struct_size;
-	uint32_t reserved;
+	uint32_t argument_count;
 	struct xf_str method; /* "GET", "POST", "DELETE" */
-	struct xf_str path;   /* what follows the handler's name, without the first slash; may be empty */
-	struct xf_str query;  /* as it stands in the URL, without the question mark */
+	struct xf_str path;   /* what follows the handler's name, decoded, without the first slash; may be empty */
+	const struct xf_header *arguments; /* of the query, decoded */
 	struct xf_str body;
 };
 
@@ -178,8 +178,8 @@ struct xf_handler_ops {
 	 * same order. */
 	uint32_t (*numbers)(void *instance, struct xf_number *numbers, uint32_t count);
 
-	/* [any] Optional. Answers an operator, who called /api/v1/routes/ROUTE/handlers/NAME/PATH. It may take a second, on the thread that serves
-	 * him; 0, or -1 with a reason in ERROR and a status in RESPONSE. */
+	/* [any] Optional. Answers an operator, who called /api/v1/routes/ROUTE/handlers/NAME/PATH, where NAME is its plugin's, "cache", and "cache.2" of
+	 * the second one. It may take a second, on the thread that serves him; 0, or -1 with a reason in ERROR and a status in RESPONSE. */
 	int32_t (*serve)(void *instance, const struct xf_operator_request *request, struct xf_operator_response *response,
 	                 struct xf_error *error);
 };

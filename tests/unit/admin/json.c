@@ -90,12 +90,13 @@ handlers_stand_with_their_route(void **state)
 	static const char *const pieces[] = {
 		"\"handlers\":[{\"name\":\"orders/exec\",\"plugin\":\"exec\",\"state\":\"down\",\"reason\":\"no such file\","
 		"\"taken\":328,\"held\":67,\"passed\":41,\"dropped\":42,\"failed\":43,\"delayed\":44,\"refused\":45,\"cancelled\":46,"
-		"\"violations\":47}],\"sinks\":["};
+		"\"violations\":47,\"numbers\":{\"cache_hits\":48,\"cache_bytes\":49}}],\"sinks\":[",
+		"\"replies\":{\"sent\":31,\"failed\":32,\"timed_out\":33,\"unasked\":34,\"awaited\":35}"};
 	struct made made;
 
 	(void)state;
 	made_init(&made);
-	holds(xf_json_route(&made.routes[0]), pieces, 1);
+	holds(xf_json_route(&made.routes[0]), pieces, 2);
 }
 
 static void

@@ -50,6 +50,15 @@ shows_every_field(void **state)
 		"crossfade_handler_refused_total{route=\"orders\",handler=\"orders/exec\",plugin=\"exec\"} 45\n",
 		"crossfade_handler_cancelled_total{route=\"orders\",handler=\"orders/exec\",plugin=\"exec\"} 46\n",
 		"crossfade_handler_violations_total{route=\"orders\",handler=\"orders/exec\",plugin=\"exec\"} 47\n",
+		"# TYPE crossfade_handler_cache_hits_total counter\n"
+		"crossfade_handler_cache_hits_total{route=\"orders\",handler=\"orders/exec\",plugin=\"exec\"} 48\n",
+		"# TYPE crossfade_handler_cache_bytes gauge\n"
+		"crossfade_handler_cache_bytes{route=\"orders\",handler=\"orders/exec\",plugin=\"exec\"} 49\n",
+		"crossfade_route_replies_total{route=\"orders\"} 31\n",
+		"crossfade_route_replies_failed_total{route=\"orders\"} 32\n",
+		"crossfade_route_requests_timed_out_total{route=\"orders\"} 33\n",
+		"crossfade_route_replies_unasked_total{route=\"orders\"} 34\n",
+		"crossfade_route_requests_open{route=\"orders\"} 35\n",
 		"crossfade_route_ok{route=\"orders\"} 1\n",
 		"crossfade_route_paused{route=\"orders\"} 0\n",
 		"crossfade_route_info{route=\"orders\",migration=\"orders\",promise=\"at least once\"} 1\n",

@@ -90,6 +90,8 @@ made_init(struct made *made)
 		.refused = 45,
 		.cancelled = 46,
 		.violations = 47,
+		.number_count = 2,
+		.numbers = {{"cache_hits", "Found.", 48, 0, 0}, {"cache_bytes", "Kept.", 49, 1, 0}},
 	};
 	made->routes[0] = (struct xf_route_status){
 		.name = "orders",
@@ -106,6 +108,7 @@ made_init(struct made *made)
 		.in_flight = 16,
 		.in_flight_bytes = 17,
 		.redelivered = 18,
+		.replies = {31, 32, 33, 34, 35},
 		.source_count = 1,
 		.sources = made->sources,
 		.leg_count = 2,
