@@ -87,7 +87,6 @@ settlement_add(struct xf_inlet *inlet, uint64_t handle, uint32_t outcome, uint32
 static void
 settlements_flush(struct xf_inlet *inlet)
 {
-	xf_replies_send(&inlet->replies, inlet->runner.instance);
 	if (!xf_settlements_sync(&inlet->settlements)) {
 		/* Those whose other leg is still out. */
 		for (struct xf_delivery *at = inlet->way->lanes.oldest; at != NULL; at = at->newer)
@@ -97,6 +96,7 @@ settlements_flush(struct xf_inlet *inlet)
 			if (at->refused == XF_REFUSED_KEPT)
 				at->refused = XF_REFUSED_UNSURE;
 	}
+	xf_replies_send(&inlet->replies, inlet->runner.instance); /* of a dead letter, too, only when it is on disk */
 	xf_settlements_hand_over(&inlet->settlements, inlet->ops, inlet->runner.instance);
 	xf_redelivery_flush(&inlet->redelivery);
 }

@@ -334,21 +334,33 @@ moves_wait(const struct reload *reload, bool lossy, bool (*done)(struct move *mo
 			xf_sleep_ms(1);
 }
 
+/* Those whose requests others reply to, or those others. */
 static void
-routes_leave(struct reload *reload, bool lossy)
+routes_leave_some(struct reload *reload, bool lossy, bool asking)
 {
 	uint64_t until = xf_now_ms() + LEAVE_WAIT_MS;
 	struct move *move;
 
 	for (size_t i = 0; (move = move_next(reload, lossy, &i)) != NULL;) {
+		if ((move->old->conf->request_ms > 0) != asking)
+			continue;
 		if (move->new != NULL)
 			xf_route_leave(move->old, move->new);
 		else
 			xf_route_drain(move->old);
 	}
 	for (size_t i = 0; (move = move_next(reload, lossy, &i)) != NULL;)
-		while (!move_left(move) && xf_now_ms() < until && !atomic_load(&reload->flow->draining))
+		while ((move->old->conf->request_ms > 0) == asking && !move_left(move) && xf_now_ms() < until &&
+		       !atomic_load(&reload->flow->draining))
 			xf_sleep_ms(1);
+}
+
+/* A route of this server may be the worker of another, so it goes on until that has its replies. */
+static void
+routes_leave(struct reload *reload, bool lossy)
+{
+	routes_leave_some(reload, lossy, true);
+	routes_leave_some(reload, lossy, false);
 }
 
 static void

@@ -1,0 +1,267 @@
+/*
+ * Requests and replies through the whole server, by its HTTP listener and its embedded broker: replied to by handlers, by a worker behind a
+ * broker, through a migration that moves, over reloads; what is told where nobody replies, and what is counted.
+ */
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "http_client.h"
+#include "server.h"
+
+#define CLIENTS 4
+#define EACH 60
+
+static unsigned
+port_free(void)
+{
+	unsigned port;
+
+	close(http_bind(0, &port));
+	return port;
+}
+
+static struct http_answer
+ask(unsigned port, const char *path, const char *body)
+{
+	int fd = http_connect(port);
+	struct http_answer answer;
+
+	http_post(fd, path, "Content-Type: application/json\r\n", body, strlen(body));
+	answer = http_read(fd);
+	close(fd);
+	return answer;
+}
+
+static void
+assert_ask(unsigned port, const char *path, const char *body, int status, const char *part)
+{
+	struct http_answer answer = ask(port, path, body);
+
+	if (answer.status != status || strstr(answer.body, part) == NULL)
+		fail_msg("%s %s: status %d: %s", path, body, answer.status, answer.body != NULL ? answer.body : "closed");
+	http_forget(&answer);
+}
+
+static double
+count(struct xf_server *server, const char *route, const char *field)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "/api/v1/routes/%s", route);
+	return xf_server_number(server, path, field);
+}
+
+/* What a handler makes goes back; what it refuses is told to whoever asked, and is no dead letter; what fails for the last time is both. */
+static void
+test_handlers_reply(void **state)
+{
+	struct xf_server *server = xf_server_create("replies");
+	unsigned port = port_free();
+	char *rejected;
+
+	(void)state;
+	xf_server_configure(server, "",
+		"transports:\n"
+		"  api: {plugin: http, listen: '127.0.0.1:%u', request_timeout: 5m}\n"
+		"  end: {plugin: local}\n"
+		"routes:\n"
+		"  - name: work\n"
+		"    from: {transport: api, subject: work}\n"
+		"    handlers:\n"
+		"      - {plugin: validate, schema: '{\"type\": \"object\", \"required\": [\"n\"]}'}\n"
+		"      - {plugin: transform, json: {set: [{field: /by, value: work}]}}\n"
+		"    to: reply\n"
+		"  - name: poison\n"
+		"    from: {transport: api, subject: poison}\n"
+		"    handlers: [{plugin: exec, command: [/bin/sh, -c, 'while read -r l; do echo \"{\\\"fail\\\":\\\"no luck\\\"}\"; done']}]\n"
+		"    retry: {attempts: 2, initial: 1ms}\n"
+		"    to: reply\n"
+		"  - {name: plain, from: {transport: api, subject: plain}, to: {transport: end}}\n",
+		port);
+	xf_server_start(server);
+	xf_server_wait_ready(server);
+	assert_ask(port, "/request/work", "{\"n\":1}", 200, "{\"n\":1,\"by\":\"work\"}");
+	assert_ask(port, "/request/work", "{\"m\":1}", 422, "{\"error\":\"");
+	assert_ask(port, "/request/work", "{", 422, "{\"error\":\"");
+	/* Who does not wait for a reply is told that it is done, and the reply is dropped. */
+	assert_ask(port, "/publish/work", "{\"n\":2}", 202, "id");
+	assert_int_equal(count(server, "work", "replies.sent"), 3);
+	assert_int_equal(count(server, "work", "replies.failed"), 2);
+	assert_int_equal(count(server, "work", "replies.unasked"), 1);
+	assert_int_equal(count(server, "work", "rejected"), 0);
+	assert_int_equal(count(server, "work", "acked"), 4);
+	/* Nobody asked: then it is a dead letter. */
+	assert_ask(port, "/publish/work", "{\"m\":1}", 422, "refused");
+	assert_int_equal(count(server, "work", "rejected"), 1);
+	assert_ask(port, "/request/poison", "{}", 500, "{\"error\":\"no luck\"}");
+	assert_int_equal(count(server, "poison", "rejected"), 1);
+	rejected = xf_server_rejected(server);
+	if (strstr(rejected, "no luck") == NULL)
+		fail_msg("%s", rejected);
+	free(rejected);
+	assert_int_equal(xf_server_stop(server), 0);
+	xf_server_destroy(&server);
+}
+
+/* The worker is another route, behind the broker. Where none is there the asker is told in time; what comes later is counted. */
+static void
+test_a_worker_behind_a_broker_replies(void **state)
+{
+	struct xf_server *server = xf_server_create("requests");
+	unsigned port = port_free();
+
+	(void)state;
+	xf_server_configure(server, "",
+		"transports:\n"
+		"  api: {plugin: http, listen: '127.0.0.1:%u', request_timeout: 5m}\n"
+		"  bus: {plugin: local}\n"
+		"routes:\n"
+		"  - {name: long, from: {transport: api, subject: 'ask.>'}, to: {transport: bus}, request: {timeout: 5m}}\n"
+		"  - {name: short, from: {transport: api, subject: 'hasty.>'}, to: {transport: bus}, request: {timeout: 50ms}}\n"
+		"  - name: worker\n"
+		"    from: {transport: bus, subject: ask.me}\n"
+		"    handlers:\n"
+		"      - {plugin: validate, schema: '{\"type\": \"object\", \"required\": [\"n\"]}'}\n"
+		"      - {plugin: transform, json: {set: [{field: /by, value: worker}]}}\n"
+		"    to: reply\n"
+		"  - name: slow\n"
+		"    from: {transport: bus, subject: hasty.slow}\n"
+		"    handlers: [{plugin: exec, command: [/bin/sh, -c, 'while read -r l; do sleep 2; echo \"{\\\"pass\\\":true}\"; done']}]\n"
+		"    to: reply\n",
+		port);
+	xf_server_start(server);
+	xf_server_wait_ready(server);
+	assert_ask(port, "/request/ask.me", "{\"n\":1}", 200, "{\"n\":1,\"by\":\"worker\"}");
+	/* A failure comes by the same road, with its status. */
+	assert_ask(port, "/request/ask.me", "{}", 422, "{\"error\":\"");
+	assert_ask(port, "/request/hasty.nobody", "{}", 504, "{\"error\":\"no reply came in time\"}");
+	assert_int_equal(count(server, "short", "replies.timed_out"), 1);
+	assert_ask(port, "/request/hasty.slow", "{}", 504, "no reply");
+	xf_server_wait_number(server, "/api/v1/routes/short", "sinks.0.late_replies", 1);
+	assert_int_equal(count(server, "short", "replies.sent"), 2);
+	assert_int_equal(count(server, "long", "replies.sent"), 2);
+	xf_server_wait_settled(server, "long", 2);
+	xf_server_wait_settled(server, "short", 2);
+	assert_int_equal(xf_server_stop(server), 0);
+	xf_server_destroy(&server);
+}
+
+/* ---- While it moves ------------------------------------------------------------------------------------ */
+
+struct clients {
+	unsigned port;
+	_Atomic unsigned number, right, wrong;
+	_Atomic bool stop;
+};
+
+static void *
+client_run(void *context)
+{
+	struct clients *clients = context;
+
+	while (!clients->stop) {
+		char body[64], path[64], reply[64];
+		unsigned number = clients->number++;
+		struct http_answer answer;
+
+		snprintf(body, sizeof(body), "{\"n\":%u}", number);
+		snprintf(reply, sizeof(reply), "{\"n\":%u,\"by\":\"", number);
+		snprintf(path, sizeof(path), "/request/ask.%u", number % 7);
+		answer = ask(clients->port, path, body);
+		if (answer.status == 200 && strncmp(answer.body, reply, strlen(reply)) == 0)
+			clients->right++;
+		else if (clients->wrong++ == 0)
+			print_message("%s: status %d: %s\n", body, answer.status, answer.body != NULL ? answer.body : "closed");
+		http_forget(&answer);
+	}
+	return NULL;
+}
+
+static void
+wait_right(struct clients *clients, unsigned more)
+{
+	unsigned until = clients->right + more;
+	uint64_t end = harness_now_ms() + XF_WAIT_MS;
+
+	while (clients->right < until && clients->wrong == 0 && harness_now_ms() < end)
+		usleep(2000);
+	assert_int_equal(clients->wrong, 0);
+	assert_true(clients->right >= until);
+}
+
+static void
+configure(struct xf_server *server, unsigned port, unsigned n)
+{
+	xf_server_configure(server, "",
+		"transports:\n"
+		"  api: {plugin: http, listen: '127.0.0.1:%u', request_timeout: 5m}\n"
+		"  a: {plugin: local}\n"
+		"  b: {plugin: local}\n"
+		"migrations:\n"
+		"  move: {old: {transport: a}, new: {transport: b}, mirror: true, key: '{json./n}'}\n"
+		"routes:\n"
+		"  - {name: front, from: {transport: api, subject: 'ask.>'}, to: {migration: move}, request: {timeout: 5m}, max_in_flight: %u}\n"
+		"  - name: old\n"
+		"    from: {transport: a, subject: 'ask.>'}\n"
+		"    handlers: [{plugin: transform, json: {set: [{field: /by, value: old-%u}]}}]\n"
+		"    to: reply\n"
+		"  - name: new\n"
+		"    from: {transport: b, subject: 'ask.>'}\n"
+		"    handlers: [{plugin: transform, json: {set: [{field: /by, value: new-%u}]}}]\n"
+		"    to: reply\n",
+		port, 1000 + n, n / 2, n);
+}
+
+/* Each asker gets the reply to what he asked, from whichever side, while the share turns and parts are exchanged. */
+static void
+test_replies_come_while_all_moves(void **state)
+{
+	static const char *const shares[] = {"30", "100", "0", "60", "100"};
+	struct xf_server *server = xf_server_create("requests-move");
+	struct clients clients = {.port = port_free()};
+	pthread_t threads[CLIENTS];
+
+	(void)state;
+	configure(server, clients.port, 0);
+	xf_server_start(server);
+	xf_server_wait_ready(server);
+	for (size_t i = 0; i < CLIENTS; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, client_run, &clients), 0);
+	for (size_t i = 0; i < sizeof(shares) / sizeof(shares[0]); i++) {
+		wait_right(&clients, EACH);
+		XF_CLI_DONE(server, "migration", "set", "move", "--percent", shares[i]);
+	}
+	for (unsigned n = 1; n <= 6; n++) {
+		wait_right(&clients, EACH);
+		configure(server, clients.port, n);
+		XF_CLI_DONE(server, "reload");
+	}
+	wait_right(&clients, EACH);
+	clients.stop = true;
+	for (size_t i = 0; i < CLIENTS; i++)
+		pthread_join(threads[i], NULL);
+	assert_int_equal(clients.wrong, 0);
+	/* Copies are worked on, and nobody waits for what becomes of them. */
+	assert_int_equal(count(server, "front", "replies.failed"), 0);
+	assert_int_equal(count(server, "front", "replies.timed_out"), 0);
+	assert_true(count(server, "new", "replies.unasked") > 0);
+	assert_int_equal(xf_server_stop(server), 0);
+	xf_server_destroy(&server);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_handlers_reply),
+		cmocka_unit_test(test_a_worker_behind_a_broker_replies),
+		cmocka_unit_test(test_replies_come_while_all_moves),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
