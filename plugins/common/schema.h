@@ -1,8 +1,8 @@
 /*
  * schema.h - a subset of JSON Schema, compiled, and values held against it.
  */
-#ifndef VALIDATE_SCHEMA_H
-#define VALIDATE_SCHEMA_H
+#ifndef PLUGINS_SCHEMA_H
+#define PLUGINS_SCHEMA_H
 
 #include <regex.h>
 #include <stdbool.h>
