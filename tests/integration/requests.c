@@ -151,6 +151,76 @@ test_a_worker_behind_a_broker_replies(void **state)
 	xf_server_destroy(&server);
 }
 
+/* A method, a path of the operator's own, and headers; the whole answer. */
+static struct http_answer
+call(unsigned port, const char *method, const char *path, const char *headers)
+{
+	int fd = http_connect(port);
+	struct http_answer answer;
+
+	http_begin(fd, method, path, headers, 0);
+	answer = http_read(fd);
+	close(fd);
+	return answer;
+}
+
+static void
+assert_call(unsigned port, const char *method, const char *path, const char *headers, int status, const char *head, const char *body)
+{
+	struct http_answer answer = call(port, method, path, headers);
+
+	if (answer.status != status || strstr(answer.head, head) == NULL || strstr(answer.body, body) == NULL)
+		fail_msg("%s %s: status %d: %s%s", method, path, answer.status, answer.head, answer.body != NULL ? answer.body : "");
+	http_forget(&answer);
+}
+
+/* Paths of the listener that the operator has named. */
+static void
+test_paths_are_subjects(void **state)
+{
+	struct xf_server *server = xf_server_create("paths");
+	unsigned port = port_free();
+
+	(void)state;
+	xf_server_configure(server, "",
+		"transports:\n"
+		"  api:\n"
+		"    plugin: http\n"
+		"    listen: '127.0.0.1:%u'\n"
+		"    request_timeout: 5m\n"
+		"    paths:\n"
+		"      - {path: /api/tasks, subject: tasks.new, async: tasks.later, location: '/api/tasks/{id}'}\n"
+		"      - {path: '/api/tasks/{id}', method: GET, subject: 'tasks.get.{id}'}\n"
+		"  end: {plugin: local}\n"
+		"routes:\n"
+		"  - name: get\n"
+		"    from: {transport: api, subject: 'tasks.get.*'}\n"
+		"    handlers: [{plugin: exec, mode: once, command: [/bin/sh, -c, 'echo $CROSSFADE_SUBJECT']}]\n"
+		"    to: reply\n"
+		"  - name: new\n"
+		"    from: {transport: api, subject: tasks.new}\n"
+		"    handlers: [{plugin: log}]\n"
+		"    to: reply\n"
+		"  - {name: later, from: {transport: api, subject: tasks.later}, to: {transport: end}}\n",
+		port);
+	xf_server_start(server);
+	xf_server_wait_ready(server);
+	assert_call(port, "POST", "/api/tasks", "Content-Type: text/x-odd\r\n", 200, "text/x-odd", "");
+	assert_call(port, "POST", "/api/tasks", "Message-Id: t 7\r\nPrefer: wait=1, respond-async\r\n", 202,
+	            "Location: /api/tasks/t%207\r\n", "{\"id\":\"t 7\"}");
+	xf_server_wait_settled(server, "later", 1);
+	assert_call(port, "GET", "/api/tasks/t7", "", 200, "", "tasks.get.t7");
+	assert_call(port, "DELETE", "/api/tasks/t7", "", 405, "Allow: GET\r\n", "");
+	/* A segment is one token of a subject, or nothing is there. */
+	assert_call(port, "GET", "/api/tasks/a.b", "", 404, "", "");
+	assert_call(port, "GET", "/api/tasks/%2e", "", 404, "", "");
+	assert_call(port, "GET", "/api/tasks/", "", 404, "", "");
+	assert_call(port, "GET", "/api/tasks/a/b", "", 404, "", "");
+	assert_int_equal(count(server, "get", "accepted"), 1);
+	assert_int_equal(xf_server_stop(server), 0);
+	xf_server_destroy(&server);
+}
+
 /* ---- While it moves ------------------------------------------------------------------------------------ */
 
 struct clients {
@@ -260,6 +330,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_handlers_reply),
 		cmocka_unit_test(test_a_worker_behind_a_broker_replies),
+		cmocka_unit_test(test_paths_are_subjects),
 		cmocka_unit_test(test_replies_come_while_all_moves),
 	};
 

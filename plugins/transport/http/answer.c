@@ -9,6 +9,8 @@ struct answer {
 	const char *content_type;
 	struct text body;
 	unsigned retry_after_s; /* 0: not said */
+	const char *allowed;    /* of a 405 */
+	struct text location;
 };
 
 static const char *
@@ -54,8 +56,24 @@ item_refusal(const struct call *call, const struct item *item, struct refusal *r
 
 /* ---- One message ------------------------------------------------------------------------ */
 
+/* Where to look for what becomes of it. */
 static void
-publish_answer(const struct call *call, struct answer *answer)
+location_set(struct answer *answer, struct xf_str location, struct xf_str id)
+{
+	const char *place = location.len > 0 ? strstr(location.data, "{id}") : NULL;
+
+	if (location.len == 0)
+		return;
+	text_add(&answer->location, location.data, place != NULL ? (size_t)(place - location.data) : location.len);
+	if (place != NULL) {
+		percent_encode(&answer->location, id);
+		text_puts(&answer->location, place + 4);
+	}
+	text_add(&answer->location, "", 1); /* terminated */
+}
+
+static void
+publish_answer(const struct call *call, struct xf_str location, struct answer *answer)
 {
 	struct refusal refusal;
 
@@ -66,6 +84,7 @@ publish_answer(const struct call *call, struct answer *answer)
 	}
 	answer->status = 202;
 	answer->content_type = "application/json";
+	location_set(answer, location, call->items->id);
 	text_puts(&answer->body, "{\"id\":");
 	text_json(&answer->body, call->items->id);
 	text_puts(&answer->body, "}\n");
@@ -196,7 +215,9 @@ answer_response(struct answer *answer)
 		MHD_add_response_header(response, "Retry-After", seconds);
 	}
 	if (answer->status == 405)
-		MHD_add_response_header(response, "Allow", "POST");
+		MHD_add_response_header(response, "Allow", answer->allowed != NULL ? answer->allowed : "POST");
+	if (answer->location.len > 0 && !answer->location.failed)
+		MHD_add_response_header(response, "Location", answer->location.data);
 	if (answer->status == 401)
 		MHD_add_response_header(response, "WWW-Authenticate", "Bearer realm=\"crossfade\"");
 	return response;
@@ -205,7 +226,7 @@ answer_response(struct answer *answer)
 enum MHD_Result
 answer_send(struct visit *visit)
 {
-	struct answer answer = {.status = 200};
+	struct answer answer = {.status = 200, .allowed = visit->allowed};
 	struct MHD_Response *response;
 	enum MHD_Result result;
 
@@ -221,11 +242,12 @@ answer_send(struct visit *visit)
 		if (visit->call->kind == CALL_BATCH)
 			batch_answer(visit, &answer);
 		else
-			publish_answer(visit->call, &answer);
+			publish_answer(visit->call, visit->location, &answer);
 		visit->answer_len = answer.body.len;
 		response = answer_response(&answer);
 	}
 	visit->phase = VISIT_ANSWERED;
+	text_fini(&answer.location);
 	if (response == NULL)
 		return MHD_NO;
 	MHD_add_response_header(response, "Cache-Control", "no-store");

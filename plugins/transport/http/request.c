@@ -1,3 +1,4 @@
+#include "paths.h"
 #include "visit.h"
 
 #include <stdarg.h>
@@ -124,9 +125,41 @@ timeout_read(struct visit *visit)
 		visit->timeout_ms = (uint64_t)value;
 }
 
-/* The path says what the call is; ITEM_PATH is where its subject begins, or NULL. */
+static bool
+prefers_async(struct visit *visit)
+{
+	struct xf_str value = header(visit, "Prefer");
+	static const char word[] = "respond-async";
+
+	for (uint64_t i = 0; i + sizeof(word) - 1 <= value.len; i++)
+		if (strncasecmp(value.data + i, word, sizeof(word) - 1) == 0)
+			return true;
+	return false;
+}
+
+/* One that the operator has named. */
 static enum call_kind
-path_read(struct visit *visit, const char *url, const char *method, const char **item_path)
+own_path_read(struct visit *visit, const char *url, const char *method, struct path_target *target, const char **item_path)
+{
+	const struct exchange *exchange = visit->exchange;
+
+	switch (paths_find(exchange->host, exchange->settings->paths, url, method, prefers_async(visit), target, &visit->allowed)) {
+	case PATH_FOUND:
+		*item_path = target->subject;
+		visit->location = target->location;
+		return target->waits ? CALL_REQUEST : CALL_PUBLISH;
+	case PATH_METHOD:
+		visit_refuse(visit, 405, "only %s is answered here", visit->allowed);
+		break;
+	case PATH_NONE:
+		visit_refuse(visit, 404, "nothing is here; POST to /publish/SUBJECT, /request/SUBJECT or /publish");
+	}
+	return CALL_PUBLISH;
+}
+
+/* The path says what the call is; ITEM_PATH is where its subject begins, perhaps in TARGET, or NULL. */
+static enum call_kind
+path_read(struct visit *visit, const char *url, const char *method, struct path_target *target, const char **item_path)
 {
 	enum call_kind kind = CALL_PUBLISH;
 
@@ -138,7 +171,7 @@ path_read(struct visit *visit, const char *url, const char *method, const char *
 	else if (strncmp(url, "/request/", 9) == 0)
 		*item_path = url + 9, kind = CALL_REQUEST;
 	else
-		visit_refuse(visit, 404, "nothing is here; POST to /publish/SUBJECT, /request/SUBJECT or /publish");
+		return own_path_read(visit, url, method, target, item_path);
 	if (strcmp(method, "POST") != 0)
 		visit_refuse(visit, 405, "only POST is answered here");
 	return kind;
@@ -379,11 +412,12 @@ request_begin(struct visit *visit, const char *url, const char *method, const ch
 	const struct settings *settings = visit->exchange->settings;
 	uint64_t length = length_announced(visit);
 	struct framing framing = framing_check(visit, version);
+	struct path_target target;
 	enum call_kind kind;
 	const char *path;
 
 	entry_check(visit);
-	kind = path_read(visit, url, method, &path);
+	kind = path_read(visit, url, method, &target, &path);
 	if (length > settings->max_body)
 		visit_refuse(visit, 413, "a body may have %llu bytes (max_body)", (unsigned long long)settings->max_body);
 	if (kind == CALL_BATCH && !is_batch_type(header(visit, "Content-Type")))

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "paths.h"
 #include "words.h"
 
 enum {
@@ -27,6 +28,7 @@ enum {
 	ROW_MAX_CONNECTIONS,
 	ROW_MAX_BYTES,
 	ROW_REPLY_SUBJECT,
+	ROW_PATHS,
 };
 
 enum { TLS_CERT, TLS_KEY, TLS_CLIENT_CA, TLS_CA, TLS_VERIFY };
@@ -81,6 +83,9 @@ static const struct xf_option option_max_bytes = OPTION(BYTES, "max_bytes", .def
 static const struct xf_option option_reply_subject = OPTION(SUBJECT, "reply_subject",
 	.help = "What the reply subjects of requests begin with; default crossfade.reply.SERVER");
 
+static const struct xf_option option_paths = OPTION(MAP, "paths", .flags = XF_OPTION_LIST, .fields = paths_fields,
+	.help = "Paths of the listener beside /publish and /request, and the subjects that they are for");
+
 const struct xf_option *const settings_transport_options[] = {
 	[ROW_LISTEN] = &option_listen,
 	[ROW_URL] = &option_url,
@@ -99,6 +104,7 @@ const struct xf_option *const settings_transport_options[] = {
 	[ROW_MAX_CONNECTIONS] = &option_max_connections,
 	[ROW_MAX_BYTES] = &option_max_bytes,
 	[ROW_REPLY_SUBJECT] = &option_reply_subject,
+	[ROW_PATHS] = &option_paths,
 	NULL,
 };
 
@@ -220,6 +226,7 @@ settings_read(const struct xf_host *host, const struct xf_config *config, struct
 		.max_connections = (uint32_t)host->option(config, ROW_MAX_CONNECTIONS)->i64,
 		.max_bytes = (uint64_t)host->option(config, ROW_MAX_BYTES)->i64,
 		.reply_subject = host->option(config, ROW_REPLY_SUBJECT)->str,
+		.paths = host->option(config, ROW_PATHS),
 		.url = host->option(config, ROW_URL)->str,
 		.user = host->option(config, ROW_USER)->str,
 		.password = host->option(config, ROW_PASSWORD)->str,
@@ -245,7 +252,9 @@ settings_read(const struct xf_host *host, const struct xf_config *config, struct
 	if (settings->reply_subject.len > 200 ||
 	    (settings->reply_subject.len > 0 && subject_wrong(settings->reply_subject) != NULL))
 		return settings_fail(error, "reply_subject: expected a subject without wildcards, as crossfade.reply.edge-1");
-	return 0;
+	if (settings->paths->count > 0 && settings->listen.len == 0)
+		return settings_fail(error, "paths: they are the listener's; set listen");
+	return paths_check(host, settings->paths, error);
 }
 
 void

@@ -33,6 +33,7 @@ struct settings {
 	uint32_t max_connections;
 	uint64_t max_bytes;
 	struct xf_str reply_subject;
+	const struct xf_value *paths; /* paths.h */
 	/* the webhook */
 	struct xf_str url;
 	struct xf_str user, password;

@@ -45,6 +45,8 @@ struct visit {
 	uint64_t timeout_ms;
 	bool closes;            /* the connection, after the answer */
 	uint64_t answer_len;    /* of its body, once it is answered */
+	struct xf_str location; /* of a 202, with {id} for the message's id; empty: none */
+	const char *allowed;    /* of a 405: the method that there is; NULL: POST */
 	/* of a batch */
 	struct bad_line *bad, **bad_end;
 	uint32_t bad_count; /* more than are listed */
