@@ -217,7 +217,7 @@ judged(struct prioritize *p, struct document *document, int *tenths)
 	}
 	if (reasons != 0 && document_node(document, reasons)->type == NODE_ARRAY)
 		judgement_reasons_add(&p->reasons, document, reasons);
-	*tenths = (int)nearbyint(number * 10);
+	*tenths = (int)round(number * 10);
 	return true;
 }
 
