@@ -122,12 +122,14 @@ static const struct place {
 	{"reply", offsetof(struct said, reply), true},
 	{"content_type", offsetof(struct said, content_type), true},
 	{"headers", offsetof(struct said, headers), true},
+	{"asker", offsetof(struct said, asker), true},
 	{"pass", offsetof(struct answer, pass), false},
 	{"drop", offsetof(struct answer, drop), false},
 	{"fail", offsetof(struct answer, fail), false},
 	{"refuse", offsetof(struct answer, refuse), false},
 	{"later", offsetof(struct answer, later), false},
 	{"delay_ms", offsetof(struct answer, delay_ms), false},
+	{"status", offsetof(struct answer, status), false},
 	{"messages", offsetof(struct answer, messages), false},
 	{"attempt", offsetof(struct answer, attempt), false},
 };
@@ -321,6 +323,11 @@ message_read(struct answer *answer, struct arena *arena, const struct said *said
              struct xf_incoming *message)
 {
 	*message = *given;
+	if (said->asker.data != NULL) {
+		if (!str_is(said->asker, "true"))
+			return wrong(answer, "asker can only be true");
+		message->flags |= XF_MESSAGE_REPLY;
+	}
 	return text_read(answer, arena, said->subject, &message->subject) && text_read(answer, arena, said->id, &message->id) &&
 	       text_read(answer, arena, said->key, &message->key) && text_read(answer, arena, said->reply, &message->reply) &&
 	       text_read(answer, arena, said->content_type, &message->content_type) &&
@@ -389,6 +396,19 @@ delay_read(struct answer *answer, struct xf_outcome *outcome)
 }
 
 static bool
+status_read(struct answer *answer, struct xf_outcome *outcome)
+{
+	struct xf_str s = answer->status;
+
+	if (s.data == NULL)
+		return true;
+	if (s.len != 3 || (s.data[0] != '4' && s.data[0] != '5') || s.data[1] < '0' || s.data[1] > '9' || s.data[2] < '0' || s.data[2] > '9')
+		return wrong(answer, "status is no number from 400 to 599");
+	outcome->status = (uint32_t)((s.data[0] - '0') * 100 + (s.data[1] - '0') * 10 + (s.data[2] - '0'));
+	return true;
+}
+
+static bool
 is_true(struct answer *answer, struct xf_str value)
 {
 	return str_is(value, "true") || wrong(answer, "pass and drop can only be true");
@@ -399,7 +419,7 @@ says_message(const struct said *said)
 {
 	return said->subject.data != NULL || said->id.data != NULL || said->key.data != NULL || said->reply.data != NULL ||
 	       said->content_type.data != NULL || said->headers.data != NULL || said->payload.data != NULL ||
-	       said->payload_base64.data != NULL;
+	       said->payload_base64.data != NULL || said->asker.data != NULL;
 }
 
 bool
@@ -434,7 +454,7 @@ answer_read(struct answer *answer, const struct xf_incoming *given, bool json, s
 	}
 	if (said != 1)
 		return wrong(answer, said == 0 ? "it does not say what becomes of the message" : "it says two things at once");
-	if (!delay_read(answer, outcome))
+	if (!delay_read(answer, outcome) || !status_read(answer, outcome))
 		return false;
 	if (answer->messages.data != NULL)
 		return messages_read(answer, arena, given, json, outcome);

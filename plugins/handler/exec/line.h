@@ -15,13 +15,13 @@ bool line_write(struct text *out, const struct xf_task *task, bool json);
 
 /* A message as it stands in an answer. */
 struct said {
-	struct xf_str subject, id, key, reply, content_type, headers, payload, payload_base64;
+	struct xf_str subject, id, key, reply, content_type, headers, asker, payload, payload_base64;
 };
 
 struct answer {
 	struct xf_str token;
 	uint64_t number; /* of the token; 0: it is none of ours */
-	struct xf_str pass, drop, fail, refuse, later, delay_ms, messages, attempt;
+	struct xf_str pass, drop, fail, refuse, later, delay_ms, status, messages, attempt;
 	struct said said;
 	struct xf_incoming message; /* where it is one */
 	const char *wrong;

@@ -79,6 +79,14 @@ test_outcomes(void **state)
 	result = said(bench, "{\"refuse\":\"bad order\"}");
 	assert_int_equal(result->code, XF_OUTCOME_REFUSE);
 	assert_string_equal(result->reason, "bad order");
+	assert_int_equal(result->status, 0);
+	result = said(bench, "{\"refuse\":\"no such order\",\"status\":404}");
+	assert_int_equal(result->code, XF_OUTCOME_REFUSE);
+	assert_int_equal(result->status, 404);
+	assert_int_equal(said(bench, "{\"refuse\":\"no\",\"status\":200}")->code, XF_OUTCOME_FAIL); /* that is no failure */
+	result = said(bench, "{\"messages\":[{\"payload\":\"1\",\"asker\":true},{\"payload\":\"2\"}]}");
+	assert_int_equal(result->messages[0]->flags, XF_MESSAGE_REPLY);
+	assert_int_equal(result->messages[1]->flags, 0);
 	result = said(bench, "{\"payload\":\"new\",\"subject\":\"a.b\",\"id\":\"i\",\"key\":\"k\",\"reply\":\"r\",\"content_type\":\"text/plain\","
 	                     "\"headers\":{\"X\":\"1\",\"Y\":[\"2\",\"3\"]}}");
 	assert_int_equal(result->code, XF_OUTCOME_PASS);
