@@ -5,27 +5,21 @@
  * key share a slot. A message that fails takes those queued behind it in its slot back with it, unsent, so that none of them
  * passes it.
  *
- * libcurl tells which sockets it waits for, and they stand in an epoll descriptor that the core polls. Transfers
- * are begun and ended in work() alone; publish() queues.
+ * Transfers are begun and ended in work() alone; publish() queues.
  *
  * States. DOWN: nothing connects; a probe, which connects and sends nothing, finds out when that is over. BLOCKED: there is a
  * server, and it refuses everybody (busy, wrong token) or this path; then one message at a time finds out,
  * with a growing pause or the one that the server asked for. Where the path holds the subject, a 404 is about some
  * subjects only, and the others do not wait for it.
  */
-#include <curl/curl.h>
-#include <errno.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
-#include <unistd.h>
 
+#include "multi.h"
 #include "plugin.h"
 
 #define DEPTH 16u /* messages in a slot, with the one under way */
-#define EVENTS 64
 #define ANSWER_KEPT 200u
 #define ANSWER_MAX (1u << 20)
 #define PAUSE_FIRST_MS 100u
@@ -60,10 +54,7 @@ struct webhook {
 	struct xf_endpoint *endpoint;
 	const struct settings *settings;
 	struct sink_settings sink;
-	CURLM *multi;
-	int epoll_fd;
-	bool timer_set;
-	uint64_t timer_ms;
+	struct multi multi;
 	CURL *probe;
 	char probe_wrong[CURL_ERROR_SIZE];
 	uint64_t probe_at_ms;
@@ -185,7 +176,7 @@ slot_end(struct webhook *hook, struct slot *slot)
 {
 	if (!slot->busy)
 		return;
-	curl_multi_remove_handle(hook->multi, slot->easy);
+	curl_multi_remove_handle(hook->multi.curl, slot->easy);
 	curl_slist_free_all(slot->headers);
 	slot->headers = NULL;
 	slot->busy = false;
@@ -380,7 +371,7 @@ slot_begin(struct webhook *hook, struct slot *slot)
 	curl_easy_setopt(slot->easy, CURLOPT_WRITEDATA, slot);
 	curl_easy_setopt(slot->easy, CURLOPT_TIMEOUT_MS, (long)hook->sink.timeout_ms);
 	slot->probing = hook->fault == FAULT_ALL;
-	slot->busy = curl_multi_add_handle(hook->multi, slot->easy) == CURLM_OK;
+	slot->busy = curl_multi_add_handle(hook->multi.curl, slot->easy) == CURLM_OK;
 	if (!slot->busy) {
 		curl_slist_free_all(slot->headers);
 		slot->headers = NULL;
@@ -560,7 +551,7 @@ probe_end(struct webhook *hook)
 {
 	if (hook->probe == NULL)
 		return;
-	curl_multi_remove_handle(hook->multi, hook->probe);
+	curl_multi_remove_handle(hook->multi.curl, hook->probe);
 	curl_easy_cleanup(hook->probe);
 	hook->probe = NULL;
 }
@@ -592,7 +583,7 @@ probe_begin(struct webhook *hook)
 	easy_prepare(hook, hook->probe, hook->probe_wrong);
 	curl_easy_setopt(hook->probe, CURLOPT_URL, hook->settings->url.data);
 	curl_easy_setopt(hook->probe, CURLOPT_CONNECT_ONLY, 1L);
-	if (curl_multi_add_handle(hook->multi, hook->probe) != CURLM_OK) {
+	if (curl_multi_add_handle(hook->multi.curl, hook->probe) != CURLM_OK) {
 		curl_easy_cleanup(hook->probe);
 		hook->probe = NULL;
 	}
@@ -600,64 +591,13 @@ probe_begin(struct webhook *hook)
 
 /* ---- The loop ---------------------------------------------------------------------------------------------- */
 
-static int
-on_socket(CURL *easy, curl_socket_t fd, int what, void *context, void *socket_context)
-{
-	struct webhook *hook = context;
-	struct epoll_event event = {.data.fd = fd};
-
-	(void)easy, (void)socket_context;
-	if (what == CURL_POLL_REMOVE) {
-		epoll_ctl(hook->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
-		return 0;
-	}
-	event.events = (what != CURL_POLL_OUT ? EPOLLIN : 0u) | (what != CURL_POLL_IN ? EPOLLOUT : 0u);
-	if (epoll_ctl(hook->epoll_fd, EPOLL_CTL_MOD, fd, &event) < 0 && errno == ENOENT)
-		epoll_ctl(hook->epoll_fd, EPOLL_CTL_ADD, fd, &event);
-	return 0;
-}
-
-static int
-on_timer(CURLM *multi, long timeout_ms, void *context)
-{
-	struct webhook *hook = context;
-
-	(void)multi;
-	hook->timer_set = timeout_ms >= 0;
-	if (hook->timer_set)
-		hook->timer_ms = hook->host->now_ms() + (uint64_t)timeout_ms;
-	return 0;
-}
-
-/* False: out of memory or descriptors. */
-static bool
-engine_open(struct webhook *hook)
-{
-	if (hook->multi != NULL)
-		return true;
-	hook->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	hook->multi = hook->epoll_fd >= 0 ? curl_multi_init() : NULL;
-	if (hook->multi == NULL) {
-		if (hook->epoll_fd >= 0)
-			close(hook->epoll_fd);
-		hook->epoll_fd = -1;
-		return false;
-	}
-	curl_multi_setopt(hook->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
-	curl_multi_setopt(hook->multi, CURLMOPT_SOCKETDATA, hook);
-	curl_multi_setopt(hook->multi, CURLMOPT_TIMERFUNCTION, on_timer);
-	curl_multi_setopt(hook->multi, CURLMOPT_TIMERDATA, hook);
-	curl_multi_setopt(hook->multi, CURLMOPT_MAXCONNECTS, (long)hook->sink.parallel);
-	return true;
-}
-
 static void
 done_take(struct webhook *hook)
 {
 	const CURLMsg *message;
 	int left;
 
-	while ((message = curl_multi_info_read(hook->multi, &left)) != NULL) {
+	while ((message = curl_multi_info_read(hook->multi.curl, &left)) != NULL) {
 		CURL *easy = message->easy_handle;
 		CURLcode why = message->data.result;
 		struct slot *slot = NULL;
@@ -675,25 +615,6 @@ done_take(struct webhook *hook)
 			status_take(hook, slot);
 		else
 			failure_take(hook, slot, why);
-	}
-}
-
-static void
-sockets_act(struct webhook *hook)
-{
-	struct epoll_event events[EVENTS];
-	int running, n = epoll_wait(hook->epoll_fd, events, EVENTS, 0);
-
-	for (int i = 0; i < n; i++) {
-		int what = ((events[i].events & EPOLLIN) != 0 ? CURL_CSELECT_IN : 0) |
-		           ((events[i].events & EPOLLOUT) != 0 ? CURL_CSELECT_OUT : 0) |
-		           ((events[i].events & (EPOLLERR | EPOLLHUP)) != 0 ? CURL_CSELECT_ERR : 0);
-
-		curl_multi_socket_action(hook->multi, events[i].data.fd, what, &running);
-	}
-	if (hook->timer_set && hook->host->now_ms() >= hook->timer_ms) {
-		hook->timer_set = false;
-		curl_multi_socket_action(hook->multi, CURL_SOCKET_TIMEOUT, 0, &running);
 	}
 }
 
@@ -733,15 +654,12 @@ wait_set(const struct webhook *hook, struct xf_work *work, uint64_t now)
 {
 	uint64_t until = now + work->timeout_ms;
 
-	if (hook->timer_set && hook->timer_ms < until)
-		until = hook->timer_ms;
 	if (!hook->up && hook->probe == NULL && hook->probe_at_ms < until)
 		until = hook->probe_at_ms;
 	if (hook->pause_until_ms > now && hook->pause_until_ms < until)
 		until = hook->pause_until_ms;
 	work->timeout_ms = until > now ? (uint32_t)(until - now) : 0;
-	work->fd = hook->epoll_fd;
-	work->events = POLLIN;
+	multi_wait(&hook->multi, work);
 }
 
 static void
@@ -750,16 +668,16 @@ webhook_work(void *instance, struct xf_work *work)
 	struct webhook *hook = instance;
 	uint64_t now = hook->host->now_ms();
 
-	if (!engine_open(hook)) {
+	if (hook->multi.curl == NULL && !multi_open(&hook->multi, hook->host, hook->sink.parallel)) {
 		state_tell(hook, XF_STATE_DOWN, "out of memory or descriptors");
 		return;
 	}
 	if (!hook->up && hook->probe == NULL && now >= hook->probe_at_ms)
 		probe_begin(hook);
 	for (int i = 0; i < 8; i++) {
-		sockets_act(hook);
+		multi_act(&hook->multi);
 		done_take(hook);
-		if (!slots_begin(hook) && !(hook->timer_set && hook->host->now_ms() >= hook->timer_ms))
+		if (!slots_begin(hook) && !multi_is_due(&hook->multi))
 			break;
 	}
 	now = hook->host->now_ms();
@@ -825,7 +743,6 @@ webhook_create(const struct xf_host *host, struct xf_endpoint *endpoint, void *s
 	hook->host = host;
 	hook->endpoint = endpoint;
 	hook->settings = &t->settings;
-	hook->epoll_fd = -1;
 	hook->told = UINT32_MAX;
 	sink_settings_read(host, config, &hook->sink);
 	hook->slots = calloc(hook->sink.parallel, sizeof(*hook->slots));
@@ -850,7 +767,7 @@ webhook_stop(void *instance)
 {
 	struct webhook *hook = instance;
 
-	if (hook->multi == NULL)
+	if (hook->multi.curl == NULL)
 		return;
 	probe_end(hook);
 	for (uint32_t i = 0; i < hook->sink.parallel; i++) {
@@ -868,10 +785,7 @@ webhook_stop(void *instance)
 			curl_easy_cleanup(slot->easy);
 		slot->easy = NULL;
 	}
-	curl_multi_cleanup(hook->multi);
-	hook->multi = NULL;
-	close(hook->epoll_fd);
-	hook->epoll_fd = -1;
+	multi_close(&hook->multi);
 }
 
 static void
