@@ -14,7 +14,7 @@
 
 #include "pointer.h"
 
-#define TEXT_MAX 4096u
+#define TEXT_MAX 65536u /* there may be prompts among them */
 #define TOKEN_MAX 1024u
 
 enum field_kind {

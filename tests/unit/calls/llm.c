@@ -293,7 +293,11 @@ test_budget(void **state)
 static void
 test_mistakes(void **state)
 {
+	char prompt[20000] = "system=";
+
 	(void)state;
+	memset(prompt + 7, 'x', sizeof(prompt) - 8);
+	assert_string_equal(bench_check("llm", OPTIONS("base_url=http://x", "model=m", prompt)), "");
 	assert_string_equal(bench_check("llm", OPTIONS("base_url=nats://x", "model=m")), "base_url: expected http://... or https://...");
 	assert_string_equal(bench_check("llm", OPTIONS("base_url=http://x", "model=m", "into=/a/*")),
 	                    "into: '/a/*': an answer is put into one place; expected a pointer without *");
