@@ -218,7 +218,7 @@ job_leave(struct xf_chain *chain, struct xf_job *job)
 	job->state = GONE;
 	chain->inside--;
 	block_set(chain, &job->message_block, NULL);
-	if (!job->asked) /* else its reply goes by it */
+	if (!job->told) /* else its reply goes by it */
 		block_set(chain, &job->given_block, NULL);
 	if (chain->tails != NULL && behind == NULL && chain->tails[job->bucket] == job)
 		chain->tails[job->bucket] = NULL;

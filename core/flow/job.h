@@ -72,6 +72,7 @@ struct xf_job {
 	uint64_t request;          /* a reply from the destination is awaited under this number; 0: none is */
 	uint64_t request_until_ms;
 	bool asked;                /* somebody waits for a reply */
+	bool told;                 /* or at least for whether it fails */
 	bool replied;              /* or is about to be: whoever asked is told nothing else */
 
 	uint8_t state; /* the chain's */

@@ -71,9 +71,10 @@ xf_replies_give_up(struct xf_replies *replies, struct xf_job *job)
 /* ---- What is to be sent ---------------------------------------------------------------------------- */
 
 void
-xf_replies_look(const struct xf_replies *replies, struct xf_job *job)
+xf_replies_look(const struct xf_replies *replies, struct xf_job *job, uint32_t flags)
 {
-	job->asked = replies->ops != NULL && job->given.reply.len > 0 && job->letter == 0;
+	job->asked = replies->ops != NULL && job->given.reply.len > 0 && !(flags & XF_MESSAGE_TELL);
+	job->told = job->asked || (replies->ops != NULL && (flags & XF_MESSAGE_TELL));
 }
 
 /* What a reply is to whoever asked: without what it was to the servers that it passed. */
@@ -172,7 +173,7 @@ failure_make(const struct xf_job *job, uint32_t status, const char *reason)
 bool
 xf_replies_fail(struct xf_replies *replies, struct xf_job *job, uint32_t status, uint32_t delay_ms, const char *reason)
 {
-	if (!job->asked || job->replied)
+	if (!job->told || job->replied)
 		return false;
 	reply_add(replies, job, failure_make(job, status, reason), status, delay_ms);
 	job->failed = true;

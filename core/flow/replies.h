@@ -37,8 +37,8 @@ void xf_replies_init(struct xf_replies *replies, struct xf_requests *requests, s
 /* Nothing is sent or awaited any more; before its chain ends. */
 void xf_replies_fini(struct xf_replies *replies);
 
-/* Whether JOB, which has just been made of MESSAGE, is waited for; sets its `asked`. */
-void xf_replies_look(const struct xf_replies *replies, struct xf_job *job);
+/* Whether JOB, which has just been made of a message with FLAGS, is waited for; sets its `asked` and `told`. */
+void xf_replies_look(const struct xf_replies *replies, struct xf_job *job, uint32_t flags);
 
 /* MESSAGE goes back to whoever asked for JOB, which is held until it is sent. Copied. */
 void xf_replies_add(struct xf_replies *replies, struct xf_job *job, const struct xf_incoming *message);

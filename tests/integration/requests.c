@@ -81,7 +81,11 @@ test_handlers_reply(void **state)
 		"    handlers: [{plugin: exec, command: [/bin/sh, -c, 'while read -r l; do echo \"{\\\"fail\\\":\\\"no luck\\\"}\"; done']}]\n"
 		"    retry: {attempts: 2, initial: 1ms}\n"
 		"    to: reply\n"
-		"  - {name: plain, from: {transport: api, subject: plain}, to: {transport: end}}\n",
+		"  - {name: plain, from: {transport: api, subject: plain}, to: {transport: end}}\n"
+		"  - name: deaf\n"
+		"    from: {transport: end}\n"
+		"    handlers: [{plugin: validate, schema: '{\"type\": \"object\", \"required\": [\"n\"]}'}]\n"
+		"    to: reply\n",
 		port);
 	xf_server_start(server);
 	xf_server_wait_ready(server);
@@ -95,9 +99,13 @@ test_handlers_reply(void **state)
 	assert_int_equal(count(server, "work", "replies.unasked"), 1);
 	assert_int_equal(count(server, "work", "rejected"), 0);
 	assert_int_equal(count(server, "work", "acked"), 4);
-	/* Nobody asked: then it is a dead letter. */
-	assert_ask(port, "/publish/work", "{\"m\":1}", 422, "refused");
-	assert_int_equal(count(server, "work", "rejected"), 1);
+	/* Nor for one that fails, but that is told. */
+	assert_ask(port, "/publish/work", "{\"m\":1}", 422, "has no 'n'");
+	assert_int_equal(count(server, "work", "rejected"), 0);
+	assert_int_equal(count(server, "work", "replies.failed"), 3);
+	/* Nobody can be told: then it is a dead letter. */
+	assert_ask(port, "/publish/plain", "{\"m\":1}", 202, "id");
+	xf_server_wait_number(server, "/api/v1/routes/deaf", "rejected", 1);
 	assert_ask(port, "/request/poison", "{}", 500, "{\"error\":\"no luck\"}");
 	assert_int_equal(count(server, "poison", "rejected"), 1);
 	rejected = xf_server_rejected(server);

@@ -27,6 +27,7 @@ extern "C" {
 
 #define XF_MESSAGE_REDELIVERED 0x1u /* the broker says that it offered it before */
 #define XF_MESSAGE_REPLY 0x2u       /* what a handler made (handler.h): goes back to whoever asked, not to the destination */
+#define XF_MESSAGE_TELL 0x4u        /* of a source with REPLIES: whoever sent it waits for no reply, but is to be told by one that it failed */
 
 /*
  * One message that a source hands in. Empty strings mean "none".

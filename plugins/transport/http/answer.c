@@ -42,6 +42,8 @@ item_refusal(const struct call *call, const struct item *item, struct refusal *r
 	if (item->unknown)
 		refusal_set(refusal, 404, "no route takes the subject '%.*s'",
 		            (int)(item->subject.len < 150 ? item->subject.len : 150), item->subject.data);
+	else if (item->refused && item->why != NULL)
+		refusal_set(refusal, item->status, "%s", item->why);
 	else if (item->refused)
 		refusal_set(refusal, 422, "a route refused the message for good; it is kept there with the reason");
 	else if (call->overfull)

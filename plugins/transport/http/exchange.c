@@ -75,8 +75,10 @@ call_drop(struct call **pointer)
 	*pointer = NULL;
 	if (call == NULL || atomic_fetch_sub(&call->refs, 1) > 1)
 		return;
-	for (struct item *item = call->items; item != NULL; item = item->next)
+	for (struct item *item = call->items; item != NULL; item = item->next) {
 		free(item->deliveries);
+		free(item->why);
+	}
 	atomic_fetch_sub(&call->exchange->bytes, call->charged);
 	arena_fini(&call->arena);
 	arena_fini(&call->reply_arena);
@@ -799,8 +801,11 @@ exchange_reply_to(struct exchange *exchange, const struct delivery *delivery, co
 		atomic_fetch_add(&call->refs, 1);
 	} else if (call->kind == CALL_REQUEST)
 		exchange->numbers.late_replies++;
-	else if (reply->status != 0)
-		delivery->item->refused = delivery->item->refused || !call->done;
+	else if (reply->status != 0 && !call->done && !delivery->item->refused) {
+		delivery->item->refused = true;
+		delivery->item->status = reply->status;
+		delivery->item->why = strndup(reply->reason.data, reply->reason.len);
+	}
 	pthread_mutex_unlock(&exchange->lock);
 	if (pending)
 		call_reply(exchange, call, &message, reply->status, reply->delay_ms);

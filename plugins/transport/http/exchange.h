@@ -55,6 +55,8 @@ struct item {
 	uint32_t open;    /* deliveries that are not settled */
 	bool unknown;     /* no route wants its subject */
 	bool refused;     /* by a route, for good */
+	unsigned status;  /* then: what it said of it, and in why, on the heap; 0: nothing */
+	char *why;
 	bool unavailable; /* not accepted in time */
 	bool under_way;   /* and yet it may be, later: a route has it */
 };

@@ -220,7 +220,7 @@ incoming_fill(struct endpoint *source, struct delivery *delivery, struct xf_inco
 		.payload_size = item->payload.len,
 		.headers = item->headers,
 		.header_count = item->header_count,
-		.flags = delivery->attempt > 1 ? XF_MESSAGE_REDELIVERED : 0,
+		.flags = (delivery->attempt > 1 ? XF_MESSAGE_REDELIVERED : 0) | (item->call->kind == CALL_REQUEST ? 0 : XF_MESSAGE_TELL),
 		.time_ms = item->time_ms,
 		.attempt = delivery->attempt,
 	};
