@@ -264,7 +264,7 @@ deadline_check(struct client *client, uint64_t now)
 		conn_heartbeat(conn, now);
 		if (conn->pinged_at != 0)
 			question_add(client, 0, now);
-	} else if (now - client->ring[client->first % RING].asked_at >= conn->settings.timeout_ms) {
+	} else if (now >= client->ring[client->first % RING].asked_at + conn->settings.timeout_ms) {
 		conn_lose(conn, now, "no reply within %u ms", conn->settings.timeout_ms);
 	} else if (conn->pinged_at != 0) {
 		conn_heartbeat(conn, now);
