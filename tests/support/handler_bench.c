@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -33,6 +35,7 @@ struct bench {
 	size_t count, given, finished;
 	struct xf_work work; /* of the last turn */
 	bool begun, woken, stopped;
+	int bell; /* an eventfd: any thread may wake it */
 	uint32_t state;
 	size_t states[3];
 	char reason[1000];
@@ -63,7 +66,7 @@ host_log(struct xf_endpoint *endpoint, uint32_t level, const char *text)
 static void
 host_wake(struct xf_endpoint *endpoint)
 {
-	((struct bench *)endpoint)->woken = true;
+	eventfd_write(((struct bench *)endpoint)->bell, 1);
 }
 
 static void
@@ -176,6 +179,7 @@ bench_open(const char *plugin, const char *const *options)
 
 	signal(SIGPIPE, SIG_IGN);
 	bench->work.fd = -1;
+	bench->bell = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	bench->class = class_load(plugin);
 	bench->config = settings_create(bench->class->options, options, &error);
 	if (bench->config == NULL || bench->class->ops->check(&bench_host, bench->config, info_of(plugin), &error) != 0 ||
@@ -210,6 +214,7 @@ bench_close(struct bench **pointer)
 	for (size_t i = 0; i < bench->log_count && i < LOG_MAX; i++)
 		free(bench->log[i]);
 	settings_destroy(&bench->config);
+	close(bench->bell);
 	free(bench->tasks);
 	free(bench);
 	clock_ahead = clock_stopped = 0;
@@ -348,13 +353,15 @@ offer(struct bench *bench, uint32_t room)
 void
 bench_turn(struct bench *bench)
 {
-	struct pollfd fd = {.fd = bench->work.fd, .events = (short)bench->work.events};
+	struct pollfd fds[] = {{.fd = bench->work.fd, .events = (short)bench->work.events}, {.fd = bench->bell, .events = POLLIN}};
+	eventfd_t rings;
 	int timeout_ms = (int)bench->work.timeout_ms;
 
 	if (bench->begun)
-		poll(&fd, 1, bench->woken ? 0 : clock_stopped != 0 && timeout_ms > 10 ? 10 : timeout_ms);
+		poll(fds, 2, bench->woken ? 0 : clock_stopped != 0 && timeout_ms > 10 ? 10 : timeout_ms);
 	bench->begun = true;
 	bench->woken = false;
+	eventfd_read(bench->bell, &rings);
 	bench->work = (struct xf_work){.struct_size = sizeof(bench->work), .fd = -1, .timeout_ms = 1000};
 	if (bench->class->ops->work != NULL)
 		bench->class->ops->work(bench->instance, &bench->work);
