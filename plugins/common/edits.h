@@ -1,15 +1,15 @@
 /*
  * edits.h - what is done to a JSON payload: renamed, set, hashed, redacted, removed, in this order.
  */
-#ifndef TRANSFORM_EDITS_H
-#define TRANSFORM_EDITS_H
+#ifndef PLUGINS_EDITS_H
+#define PLUGINS_EDITS_H
 
 #include <stdbool.h>
 
 #include "tasks.h"
 #include "template.h"
 
-/* The fields of `json`. */
+/* The fields of a map that says so. */
 extern const struct xf_option *const edits_fields[];
 
 /* A template with a place for what it gives. */
