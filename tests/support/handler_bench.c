@@ -63,10 +63,16 @@ host_log(struct xf_endpoint *endpoint, uint32_t level, const char *text)
 	bench->log_count++;
 }
 
+void
+bench_wake(struct bench *bench)
+{
+	eventfd_write(bench->bell, 1);
+}
+
 static void
 host_wake(struct xf_endpoint *endpoint)
 {
-	eventfd_write(((struct bench *)endpoint)->bell, 1);
+	bench_wake((struct bench *)endpoint);
 }
 
 static void

@@ -47,6 +47,9 @@ uint64_t bench_number(struct bench *bench, const char *name);
 /* What it answers to an operator, on the heap; *STATUS by HTTP's numbers. */
 char *bench_serve(struct bench *bench, const char *method, const char *path, const char *query, uint32_t *status);
 
+/* [any] Ends the wait of a turn, as the plugin may. */
+void bench_wake(struct bench *bench);
+
 /* One turn of the loop, with its wait. */
 void bench_turn(struct bench *bench);
 /* Turns until it is so; else the test ends. */

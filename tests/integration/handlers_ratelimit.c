@@ -1,5 +1,5 @@
 /*
- * handlers_redis.c - handlers that keep what they know in Redis, with a real one.
+ * handlers_ratelimit.c - limits that servers share, in a real Redis.
  */
 #include <setjmp.h>
 #include <stdarg.h>
