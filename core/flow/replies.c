@@ -258,6 +258,7 @@ reply_came(struct xf_replies *replies, struct xf_request_reply *came)
 		if (job->follows != NULL) {
 			free(job->became);
 			job->became = xf_message_copy(came->message);
+			job->became->flags |= XF_MESSAGE_REPLY;
 		}
 		reply_add(replies, job, reply_make(came->message), 0, 0);
 	}

@@ -92,7 +92,8 @@ struct xf_settled {
 	uint64_t token; /* the task's */
 	uint32_t code;  /* XF_SETTLED_* */
 	uint32_t message_size;
-	/* The first that went to the destination, or the reply that came from there, or was made; NULL: none. Valid for the call. */
+	/* The first that went to the destination, or the reply that came from there, or was made, which has XF_MESSAGE_REPLY; NULL: none.
+	 * Valid for the call. */
 	const struct xf_incoming *message;
 };
 
