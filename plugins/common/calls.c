@@ -324,6 +324,7 @@ calls_cancel(struct calls *calls, uint64_t token)
 	for (uint32_t i = 0; i < calls->concurrency; i++)
 		if (calls->slots[i].busy && calls->slots[i].token == token) {
 			slot_end(calls, &calls->slots[i]);
+			calls->host->wake(calls->endpoint); /* there is room again */
 			return;
 		}
 }
@@ -449,7 +450,8 @@ failure_judge(const struct calls *calls, struct slot *slot, CURLcode why, struct
 		snprintf(v->reason, sizeof(v->reason), "no answer within %ld ms (request_timeout)", calls->request_timeout_ms);
 	else
 		snprintf(v->reason, sizeof(v->reason), "%.250s%s", slot->wrong[0] != '\0' ? slot->wrong : curl_easy_strerror(why), remedy);
-	snprintf(v->why, sizeof(v->why), "%.290s", v->reason);
+	/* Without libcurl's words, which tell milliseconds and so differ each time. */
+	snprintf(v->why, sizeof(v->why), "%s%s", curl_easy_strerror(why), remedy);
 }
 
 /* ---- Ending --------------------------------------------------------------------------------------- */

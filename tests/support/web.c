@@ -173,21 +173,63 @@ on_connection(void *context, struct MHD_Connection *connection, void **state, en
 	pthread_mutex_unlock(&web->lock);
 }
 
-struct web *
-web_create(void)
+/* NULL: without TLS. */
+static struct web *
+web_start(const char *cert, const char *key)
 {
 	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	const struct MHD_OptionItem tls[] = {{MHD_OPTION_HTTPS_MEM_CERT, 0, (void *)(uintptr_t)cert},
+	                                     {MHD_OPTION_HTTPS_MEM_KEY, 0, (void *)(uintptr_t)key},
+	                                     {MHD_OPTION_END, 0, NULL}};
 	struct web *web = xf_alloc(sizeof(*web));
 
 	pthread_mutex_init(&web->lock, NULL);
-	web->daemon = MHD_start_daemon(MHD_USE_INTERNAL_POLLING_THREAD | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_request, web,
-	                               MHD_OPTION_SOCK_ADDR, &address, MHD_OPTION_URI_LOG_CALLBACK, on_uri, web,
-	                               MHD_OPTION_NOTIFY_COMPLETED, on_completed, web,
-	                               MHD_OPTION_NOTIFY_CONNECTION, on_connection, web, MHD_OPTION_END);
+	web->daemon = MHD_start_daemon(MHD_USE_INTERNAL_POLLING_THREAD | MHD_ALLOW_SUSPEND_RESUME | (cert != NULL ? MHD_USE_TLS : 0), 0,
+	                               NULL, NULL, on_request, web, MHD_OPTION_SOCK_ADDR, &address, MHD_OPTION_URI_LOG_CALLBACK, on_uri,
+	                               web, MHD_OPTION_NOTIFY_COMPLETED, on_completed, web, MHD_OPTION_NOTIFY_CONNECTION, on_connection,
+	                               web, MHD_OPTION_ARRAY, cert != NULL ? tls : &tls[2], MHD_OPTION_END);
 	if (web->daemon == NULL)
 		fail_msg("the HTTP server does not start");
 	web->port = MHD_get_daemon_info(web->daemon, MHD_DAEMON_INFO_BIND_PORT)->port;
 	return web;
+}
+
+struct web *
+web_create(void)
+{
+	return web_start(NULL, NULL);
+}
+
+static void
+file_read(const char *dir, const char *name, char *text, size_t size)
+{
+	char path[512];
+	size_t len;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	file = fopen(path, "r");
+	if (file == NULL)
+		fail_msg("%s cannot be read", path);
+	len = fread(text, 1, size - 1, file);
+	text[len] = '\0';
+	fclose(file);
+}
+
+struct web *
+web_create_tls(const char *dir)
+{
+	char cert[16384], key[16384];
+
+	file_read(dir, "server.pem", cert, sizeof(cert));
+	file_read(dir, "server.key", key, sizeof(key));
+	return web_start(cert, key);
+}
+
+unsigned
+web_port(const struct web *web)
+{
+	return web->port;
 }
 
 void
@@ -211,12 +253,6 @@ web_destroy(struct web **pointer)
 	}
 	pthread_mutex_destroy(&web->lock);
 	free(web);
-}
-
-unsigned
-web_port(const struct web *web)
-{
-	return web->port;
 }
 
 static void

@@ -14,6 +14,9 @@ struct web;
 
 /* On a port of 127.0.0.1. */
 struct web *web_create(void);
+
+/* With TLS, as server.pem in the folder that xf_certificates_make() filled (broker.h). */
+struct web *web_create_tls(const char *dir);
 void web_destroy(struct web **web);
 unsigned web_port(const struct web *web);
 

@@ -11,6 +11,7 @@
 #include <crossfade/handler.h>
 
 #include "base/str.h"
+#include "broker.h"
 #include "handler_bench.h"
 #include "harness.h"
 #include "web.h"
@@ -191,7 +192,6 @@ test_pauses(void **state)
 	number = bench_text(bench, "y");
 	bench_text(bench, "z");
 	bench_turn(bench);
-	bench_turn(bench);
 	assert_int_equal(bench_room(bench), 0);
 	assert_int_equal(web_count(web), 1);
 	web_hold(web, true);
@@ -227,6 +227,8 @@ test_nobody(void **state)
 	assert_true(result->delay_ms > 0);
 	assert_int_equal(result->status, 502);
 	bench_wait_state(bench, XF_STATE_BLOCKED);
+	assert_true(bench_reason(bench)[0] != '\0');
+	assert_null(strpbrk(bench_reason(bench), "0123456789")); /* the same each time */
 }
 
 static void
@@ -256,8 +258,7 @@ test_many(void **state)
 		bench_text(bench, "x");
 	while (web_count(web) < 5)
 		bench_turn(bench);
-	for (int i = 0; i < 3; i++)
-		bench_turn(bench);
+	bench_turn(bench);
 	assert_int_equal(bench_number(bench, "calls_open"), 5);
 	assert_int_equal(web_count(web), 5);
 	bench_cancel(bench, 1);
@@ -270,6 +271,35 @@ test_many(void **state)
 	bench_text(bench, "is cancelled at the end");
 	while (web_count(web) < 13)
 		bench_turn(bench);
+}
+
+static void
+test_tls(void **state)
+{
+	static const struct {
+		const char *ca, *verify;
+		bool trusted;
+	} rows[] = {{"ca.pem", "true", true}, {"other-ca.pem", "true", false}, {"other-ca.pem", "false", true}};
+	char *dir = xf_temp_create("calls"), ca[600], verify[40];
+	struct web *plain = web;
+
+	(void)state;
+	xf_certificates_make(dir);
+	web = web_create_tls(dir);
+	snprintf(url, sizeof(url), "url=https://127.0.0.1:%u/", web_port(web));
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		snprintf(ca, sizeof(ca), "tls.ca=%s/%s", dir, rows[i].ca);
+		snprintf(verify, sizeof(verify), "tls.verify=%s", rows[i].verify);
+		bench = bench_open("http", OPTIONS(url, ca, verify));
+		assert_int_equal(given("x")->code, rows[i].trusted ? XF_OUTCOME_PASS : XF_OUTCOME_LATER);
+		if (!rows[i].trusted)
+			assert_non_null(strstr(bench_reason(bench), "certificate"));
+		bench_close(&bench);
+	}
+	assert_int_equal(web_count(web), 2);
+	web_destroy(&web);
+	web = plain;
+	xf_temp_destroy(&dir);
 }
 
 static void
@@ -300,6 +330,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_nobody, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_time, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_many, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_tls, setup, teardown),
 		cmocka_unit_test(test_mistakes),
 	};
 
