@@ -463,6 +463,12 @@ xf_inlet_refuse(struct xf_endpoint *endpoint, uint64_t handle, struct xf_str rec
 	message_reject(inlet, &(struct xf_incoming){.handle = handle}, &(struct xf_fields){.payload = record}, reason);
 }
 
+struct xf_way *
+xf_inlet_its_way(struct xf_endpoint *endpoint)
+{
+	return ((struct xf_inlet *)endpoint)->way;
+}
+
 static uint32_t
 inlet_emit(struct xf_endpoint *endpoint, const struct xf_incoming *messages, uint32_t stride, uint32_t count)
 {

@@ -53,6 +53,9 @@ bool xf_inlet_was_up(const struct xf_inlet *inlet);
 /* [its source, instead of emit()] What was read is no message: it is kept as a dead letter that has RECORD for its payload. */
 void xf_inlet_refuse(struct xf_endpoint *endpoint, uint64_t handle, struct xf_str record, const char *reason);
 
+/* [its source] The way that what it emits goes. */
+struct xf_way *xf_inlet_its_way(struct xf_endpoint *endpoint);
+
 /*
  * [control] Another way, in this order: hold; wait until quiet, or long enough; stop the old sinks, so that all legs are back;
  * offer; wait until left() gives the old way, to be destroyed. What is open by then goes the new way, in order. While it is

@@ -117,7 +117,14 @@ moving_set(struct xf_lanes *lanes, const struct xf_lane *lane, bool on)
 static bool
 lane_spooled(const struct xf_lanes *lanes, const struct xf_lane *lane, unsigned sink)
 {
-	return lanes->sinks[sink].spools && lanes->ops->spooled(lanes->context, sink, lane->bucket) > 0;
+	return lanes->sinks[sink].spools && lanes->ops->spooled(lanes->context, sink, lane->bucket, false) > 0;
+}
+
+/* Of these none is an authority: they say nothing of where the lane stands. */
+static bool
+lane_spooled_copies(const struct xf_lanes *lanes, const struct xf_lane *lane, unsigned sink)
+{
+	return lanes->sinks[sink].spools && lanes->ops->spooled(lanes->context, sink, lane->bucket, true) > 0;
 }
 
 /* Nothing may move elsewhere that a restart would find here behind it. */
@@ -527,7 +534,7 @@ lane_course(const struct xf_lanes *lanes, const struct xf_lane *lane, unsigned s
 		return COURSE_WAIT;
 	if (!at->spools)
 		return up ? COURSE_SINK : COURSE_WAIT;
-	if (lanes->order != XF_ORDER_NONE && lane_spooled(lanes, lane, sink))
+	if (lanes->order != XF_ORDER_NONE && (lane_spooled(lanes, lane, sink) || lane_spooled_copies(lanes, lane, sink)))
 		return up && lanes->ops->spooled_all(lanes->context, sink) <= SPOOL_NEARLY_EMPTY ? COURSE_WAIT : COURSE_SPOOL;
 	if (up)
 		return COURSE_SINK;
@@ -1153,6 +1160,18 @@ xf_lanes_pipe(struct xf_lanes *lanes, unsigned pipe, bool up, uint64_t now_ms)
 		lane_try(lanes, lane, now_ms);
 		held_tidy(lanes, lane);
 	}
+}
+
+unsigned
+xf_lanes_target(struct xf_lanes *lanes, uint16_t bucket)
+{
+	return lane_get(lanes, bucket)->target;
+}
+
+bool
+xf_lanes_sink_is_up(struct xf_lanes *lanes, uint16_t bucket, unsigned sink)
+{
+	return lane_is_up(lanes, lane_get(lanes, bucket), sink);
 }
 
 /* Whether LANE waits for a time to go on at SINK. */

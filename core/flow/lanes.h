@@ -79,9 +79,10 @@ struct xf_lanes_ops {
 	/* Hands LEG to its sink by its pipe, or with to_spool set to its sink's spool; it comes back by xf_lanes_returned(),
 	 * exactly once. */
 	void (*send)(void *context, struct xf_leg *leg);
-	/* What the spool of a sink that has one holds of BUCKET, with what is on its way there; whether a crash might leave some of that
-	 * to be found, if it was delivered or not; and how much of all it holds. */
-	uint32_t (*spooled)(void *context, unsigned sink, uint16_t bucket);
+	/* What the spool of a sink that has one holds of BUCKET, with what is on its way there: a migration's copies, which are for
+	 * that sink alone, or all else; whether a crash might leave some of all else to be found, if it was delivered or not; and how
+	 * much it holds of everything. */
+	uint32_t (*spooled)(void *context, unsigned sink, uint16_t bucket, bool copies);
 	bool (*spool_stands)(void *context, unsigned sink, uint16_t bucket);
 	uint64_t (*spooled_all)(void *context, unsigned sink);
 	/* Every leg that must confirm has: settle. Once per delivery. */
@@ -168,6 +169,10 @@ enum xf_aside {
 
 /* What is sent next goes to the spool, and so does what PIPE has of that. The sink is to be asked for what it has queued. */
 void xf_lanes_aside(struct xf_lanes *lanes, unsigned pipe, enum xf_aside aside, uint64_t now_ms);
+
+/* Where what comes for BUCKET of a migration will go, once its lane has moved; and whether SINK is up for it. */
+unsigned xf_lanes_target(struct xf_lanes *lanes, uint16_t bucket);
+bool xf_lanes_sink_is_up(struct xf_lanes *lanes, uint16_t bucket, unsigned sink);
 
 /* The knobs of the migration. Lanes head for their newest authority. Where the mirror is not required any more, no
  * delivery waits for its copies. */

@@ -22,6 +22,10 @@ struct xf_spooler {
 	struct xf_runner *waiting; /* to be started once there is something to read; NULL: nobody */
 };
 
+/* In the spool the copies of a bucket are a lane of their own, so many behind it. */
+#define COPIES (XF_SPOOL_LANES / 2)
+_Static_assert(XF_BUCKETS <= COPIES, "buckets have lanes of their own");
+
 /* A leg on its way to the disk. */
 struct item {
 	struct xf_spool_write write; /* first */
@@ -112,7 +116,7 @@ item_make(struct xf_leg *leg, uint32_t generation)
 	item->write = (struct xf_spool_write){
 		.bytes = {item->bytes, size},
 		.time_ms = (uint64_t)xf_steady_wall_ms(),
-		.lane = delivery->bucket,
+		.lane = delivery->bucket + (leg->role == XF_SPOOLED_COPY ? COPIES : 0u),
 		.generation = generation,
 	};
 	return item;
@@ -321,9 +325,9 @@ xf_spooler_generation(const struct xf_spooler *spooler)
 }
 
 uint32_t
-xf_spooler_lane(const struct xf_spooler *spooler, uint16_t bucket)
+xf_spooler_lane(const struct xf_spooler *spooler, uint16_t bucket, bool copies)
 {
-	return xf_spool_lane(spooler->spool, bucket);
+	return xf_spool_lane(spooler->spool, bucket + (copies ? COPIES : 0u));
 }
 
 bool

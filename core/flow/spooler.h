@@ -42,9 +42,10 @@ void xf_spoolers_warn(const struct xf_spoolers *spoolers, const char *data_dir);
 void xf_spooler_send(struct xf_spooler *spooler, struct xf_leg *first, struct xf_leg *last, uint32_t generation);
 uint32_t xf_spooler_generation(const struct xf_spooler *spooler);
 
-/* How many messages of BUCKET it has, on disk or on their way there. */
-uint32_t xf_spooler_lane(const struct xf_spooler *spooler, uint16_t bucket);
-/* Whether any would be found after a crash: those delivered count until they are removed. */
+/* How many messages of BUCKET it has, on disk or on their way there: a migration's copies, or all else. (Copies that an older crossfade has
+ * spooled are among all else.) */
+uint32_t xf_spooler_lane(const struct xf_spooler *spooler, uint16_t bucket, bool copies);
+/* Whether any but copies would be found after a crash: those delivered count until they are removed. */
 bool xf_spooler_lane_stands(const struct xf_spooler *spooler, uint16_t bucket);
 /* And of all. */
 uint64_t xf_spooler_messages(const struct xf_spooler *spooler);

@@ -1,11 +1,13 @@
 #include "flow/way.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/counter.h"
 #include "base/memory.h"
+#include "flow/replay.h"
 
 #define BLOCKED_MS 500 /* then what a sink has not confirmed goes to its spool: most are shorter */
 #define REPLAY_MAX 2048 /* messages that are read back at once */
@@ -49,9 +51,9 @@ lanes_send(void *context, struct xf_leg *leg)
 }
 
 static uint32_t
-lanes_spooled(void *context, unsigned sink, uint16_t bucket)
+lanes_spooled(void *context, unsigned sink, uint16_t bucket, bool copies)
 {
-	return xf_spooler_lane(((struct xf_way *)context)->setup.spoolers[sink], bucket);
+	return xf_spooler_lane(((struct xf_way *)context)->setup.spoolers[sink], bucket, copies);
 }
 
 static bool
@@ -199,6 +201,7 @@ knobs_follow(struct xf_way *way)
 		xf_lanes_force(&way->lanes, way->now_ms);
 	way->knobs_version = knobs.version;
 	way->forces = knobs.forces;
+	way->turns++;
 	way->tick_at = 0;
 	atomic_store(&way->followed_version, knobs.version);
 }
@@ -215,10 +218,11 @@ moving_tell(struct xf_way *way, uint32_t count)
 void
 xf_way_follow(struct xf_way *way)
 {
-	uint32_t tick;
+	uint32_t tick, up = way->lanes.up;
 
 	for (unsigned i = 0; i < way->lanes.pipe_count; i++)
 		pipe_follow(way, i);
+	way->turns += way->lanes.up != up;
 	if (way->pressed != XF_ASIDE_NOTHING && 2 * way->lanes.open < xf_way_open_max(way) &&
 	    2 * xf_maker_bytes(&way->maker) < way->setup.route->max_in_flight_bytes)
 		way->pressed = XF_ASIDE_NOTHING;
@@ -281,6 +285,20 @@ xf_way_make(struct xf_way *way, const struct xf_incoming *message, struct xf_fie
 	}
 	xf_lanes_prefetch(&way->lanes, draft->bucket);
 	return xf_maker_make(&way->maker, message, draft);
+}
+
+bool
+xf_way_takes(struct xf_way *way, const struct xf_incoming *message, unsigned *sink)
+{
+	uint16_t bucket;
+
+	*sink = UINT_MAX;
+	if (!way->setup.replays || way->lanes.destination.to != XF_TO_MIGRATION)
+		return true;
+	bucket = xf_maker_bucket(&way->maker, message);
+	*sink = XF_REPLAY_ROLE(message->flags) == XF_SPOOLED_AUTHORITY ? xf_lanes_target(&way->lanes, bucket)
+	                                                               : XF_REPLAY_SINK(message->flags);
+	return xf_lanes_sink_is_up(&way->lanes, bucket, *sink);
 }
 
 void
@@ -507,6 +525,7 @@ xf_way_status(const struct xf_way *way, uint64_t oldest_ms, struct xf_route_stat
 void
 xf_way_inherit(struct xf_way *to, const struct xf_way *from)
 {
+	to->turns = from->turns + 1;
 	if (to->lanes.sink_count != from->lanes.sink_count)
 		return;
 	for (unsigned sink = 0; sink < to->lanes.sink_count; sink++) {

@@ -72,6 +72,7 @@ struct xf_way {
 	uint64_t now_ms;
 	uint64_t tick_at; /* when the lanes want to be looked at */
 	enum xf_aside pressed;
+	uint32_t turns; /* how often it has changed where something read from a spool might go */
 	uint32_t knobs_version;
 	uint16_t forces;
 	uint32_t moving_told; /* what the migration knows of lanes.moving_count */
@@ -105,6 +106,10 @@ uint64_t xf_way_wants(const struct xf_way *way);
  * by in FIELDS, which borrow from MESSAGE and, until the next one is made, from the way. With release set the payload was adopted. */
 struct xf_delivery *xf_way_make(struct xf_way *way, const struct xf_incoming *message, struct xf_fields *fields,
                                 struct xf_error *error);
+/* Whether MESSAGE, which was read from a spool and says so (replay.h), would go to a sink that is up. *SINK is that one, or UINT_MAX
+ * where it is no matter since there is but one. What is said holds until `turns` is another. */
+bool xf_way_takes(struct xf_way *way, const struct xf_incoming *message, unsigned *sink);
+
 /* It may be settled before this returns. */
 void xf_way_accept(struct xf_way *way, struct xf_delivery *delivery);
 

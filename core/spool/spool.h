@@ -26,7 +26,7 @@
 #include "spool/disk.h"
 #include "spool/salvage.h"
 
-#define XF_SPOOL_LANES 16384 /* lanes alike modulo this are counted as one */
+#define XF_SPOOL_LANES 32768 /* lanes alike modulo this are counted as one */
 
 struct xf_spool;
 

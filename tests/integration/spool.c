@@ -188,6 +188,50 @@ test_copies(void **state)
 	finish(w, &ledger);
 }
 
+/*
+ * Copies for a dead side stand in front of what was turned to it. Turned away from it again, all of that reaches the other one, and what
+ * comes flows there, after a restart too; the copies wait for their side.
+ */
+static void
+test_behind_copies(void **state)
+{
+	const uint32_t copies = MESSAGES / 2, turned = MESSAGES / 10;
+	struct world *w = *state;
+	struct ledger *ledger = begin(w, "behind", 67, ", when_down: spool", ", percent: 0, mirror: required");
+	struct ledger_sum sum;
+	uint64_t tries = 0;
+
+	world_configure(w, ", percent: 0, mirror: required", ", max_in_flight: 100");
+	XF_CLI_DONE(w->server, "reload");
+	xf_broker_kill(w->nats);
+	rabbit_feed(w->queue, w->in, ledger, 0, copies);
+	xf_server_wait_number(w->server, w->migration, "sides.new.spool.messages", copies);
+	world_percent(w, "100", "--force");
+	rabbit_feed(w->queue, w->in, ledger, copies, copies + turned);
+	xf_server_wait_number(w->server, w->migration, "sides.new.spool.messages", copies + turned);
+	xf_server_kill(w->server);
+	xf_server_start(w->server);
+	world_percent(w, "0", "--force");
+	while (world_number(w, "sides.new.spool.messages") > copies) {
+		assert_true(++tries < 20 * XF_WAIT_MS / 1000);
+		usleep(50000);
+	}
+	xf_server_kill(w->server);
+	xf_server_start(w->server);
+	rabbit_feed(w->queue, w->in, ledger, copies + turned, MESSAGES);
+	xf_server_wait_settled(w->server, w->name, MESSAGES - copies - turned);
+	xf_server_wait_number(w->server, w->migration, "sides.old.confirmed", MESSAGES - copies - turned);
+	xf_server_wait_string(w->server, w->migration, "sides.new.state", "down");
+	xf_broker_restart(w->nats);
+	wait_spools_empty(w);
+	world_reopen(w);
+	world_read(w, ledger);
+	sum = ledger_sum(ledger);
+	assert_int_equal(sum.here[OLD], MESSAGES);
+	assert_int_equal(sum.copies[NEW], MESSAGES - turned);
+	finish(w, &ledger);
+}
+
 /* A spool that is full holds the source back, and has room again when its broker is back. */
 static void
 test_full(void **state)
@@ -241,7 +285,7 @@ main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_away_and_back), cmocka_unit_test(test_acked_while_away), cmocka_unit_test(test_killed),
 		cmocka_unit_test(test_forced_away),   cmocka_unit_test(test_copies),           cmocka_unit_test(test_full),
-		cmocka_unit_test(test_reloads),
+		cmocka_unit_test(test_reloads),       cmocka_unit_test(test_behind_copies),
 	};
 
 	return cmocka_run_group_tests(tests, world_setup, world_teardown);
