@@ -177,7 +177,7 @@ fail(struct xf_spool *s, const struct xf_error *reason)
 	s->retry_delay_ms = !s->failed ? RETRY_MS : s->retry_delay_ms < RETRY_MS_MAX / 2 ? 2 * s->retry_delay_ms : RETRY_MS_MAX;
 	s->retry_ms = xf_now_ms() + s->retry_delay_ms;
 	if (s->failed && s->records.full && s->mark.reserved && xf_mark_release(&s->mark, NULL) == XF_OK)
-		s->retry_ms = 0; /* not even removals have found room: now they do */
+		s->retry_ms = s->reserve_ms = 0; /* not even removals have found room: now they do, and leave room for it again */
 	atomic_store(&s->failed, true);
 }
 
@@ -534,8 +534,11 @@ writer(void *argument)
 			break;
 		nap(s, due);
 	}
-	/* One more try with what is done; where it fails that is read again. */
+	/* One more try with what is done; where it fails that is read again. If it gave up the reserve, another takes that back: without it a disk
+	 * that is full by the next start could never be written. */
 	if (s->open && (s->failed || removal_due(s) != UINT64_MAX))
+		turn(s);
+	if (s->open && s->failed && !s->mark.reserved)
 		turn(s);
 	while (s->open && !s->failed && removal_due(s) != UINT64_MAX)
 		turn(s);
@@ -840,8 +843,11 @@ checkpoint_first(struct xf_spool *s, struct xf_error *error)
 {
 	enum xf_status status = xf_records_checkpoint(&s->records, true, error);
 
-	if (status != XF_OK && s->records.full && s->mark.reserved && xf_mark_release(&s->mark, NULL) == XF_OK)
+	if (status != XF_OK && s->records.full && s->mark.reserved && xf_mark_release(&s->mark, NULL) == XF_OK) {
 		status = xf_records_checkpoint(&s->records, true, error);
+		if (status == XF_OK)
+			xf_mark_reserve(&s->mark, NULL); /* best effort: others may have been quicker */
+	}
 	if (status != XF_OK && s->records.full) {
 		fail(s, error);
 		status = XF_OK;

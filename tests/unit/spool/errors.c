@@ -197,24 +197,78 @@ nothing_passes_what_failed(void **state)
 	ledger_fini(&l);
 }
 
-/* The disk fills up; removals go on, and once they have made room within the file, so do appends, though the disk stays full. */
+/* ---- A disk that is full ------------------------------------------------------------------ */
+
+/* With a reserve like that of a real one. */
+static void
+small_disk(struct ledger *l, struct xf_disk *disk)
+{
+	struct xf_error error;
+
+	*disk = fake_disk;
+	disk->reserve = xf_disk_real.reserve;
+	fake_disk_reset(1);
+	ledger_hush(true);
+	ledger_init(l, disk, "/data/spool", 1 << 30, 5);
+	if (!ledger_open(l, &error))
+		fail_msg("%s", error.text);
+	fake_disk_capacity(32 << 20);
+}
+
+/* Others have taken what a spool that was closed has left free. */
+static void
+open_without_room(struct ledger *l)
+{
+	struct xf_error error;
+
+	ledger_close(l);
+	fake_disk_capacity(fake_disk_used());
+	if (!ledger_open(l, &error))
+		fail_msg("%s", error.text);
+	ledger_check(l);
+	assert_string_equal(l->violation, "");
+}
+
+/* Removals go on, and once they have made room within the file, so do appends, though the disk stays full. */
+static void
+drains(struct ledger *l)
+{
+	uint64_t until = xf_now_ms() + XF_WAIT_MS;
+	struct xf_spool_numbers numbers;
+	struct xf_error reason;
+
+	ledger_append(l, 64, 4000, xf_spool_generation(l->spool));
+	ledger_wait(l);
+	ledger_done(l, ledger_open_count(l) - 10, false);
+	do {
+		xf_sleep_ms(2);
+		xf_spool_numbers(l->spool, &numbers);
+	} while ((numbers.messages > 100 || numbers.failed) && xf_now_ms() < until);
+	if (numbers.messages > 100 || numbers.failed) {
+		xf_spool_reason(l->spool, &reason);
+		ledger_hush(false);
+		fail_msg("it does not drain: %s; messages %llu, failures %llu, commits %llu, bytes on the disk %llu",
+		         numbers.failed ? reason.text : "it works", (unsigned long long)numbers.messages,
+		         (unsigned long long)numbers.failures, (unsigned long long)numbers.commits,
+		         (unsigned long long)fake_disk_used());
+	}
+	recover(l);
+	open_without_room(l);
+	assert_false(l->found.damaged);
+	ledger_fini(l);
+	ledger_hush(false);
+	fake_disk_capacity(0);
+}
+
 static void
 full_disk_drains(void **state)
 {
-	struct xf_disk disk = fake_disk;
 	struct xf_spool_numbers numbers;
-	struct xf_error error;
+	struct xf_disk disk;
 	struct ledger l;
-	uint64_t until;
 
 	(void)state;
-	disk.reserve = xf_disk_real.reserve;
-	fake_disk_reset(1);
-	ledger_hush(true);
-	ledger_init(&l, &disk, "/data/spool", 1 << 30, 5);
-	if (!ledger_open(&l, &error))
-		fail_msg("%s", error.text);
-	fake_disk_capacity(32 << 20);
+	small_disk(&l, &disk);
 	do {
 		ledger_append(&l, 64, 4000, xf_spool_generation(l.spool));
 		ledger_wait(&l);
@@ -223,35 +277,44 @@ full_disk_drains(void **state)
 	assert_true(l.durable > 1000);
 	ledger_check(&l);
 	assert_string_equal(l.violation, "");
+	open_without_room(&l);
+	drains(&l);
+}
 
-	/* A restart finds no room either. */
-	ledger_close(&l);
-	fake_disk_capacity(fake_disk_used());
-	if (!ledger_open(&l, &error))
-		fail_msg("%s", error.text);
-	ledger_check(&l);
-	assert_string_equal(l.violation, "");
-	ledger_append(&l, 64, 4000, xf_spool_generation(l.spool));
+/* What its last try gives up of the reserve it does not leave to others. */
+static void
+disk_full_at_the_end_drains(void **state)
+{
+	struct xf_disk disk;
+	struct ledger l;
+
+	(void)state;
+	small_disk(&l, &disk);
+	ledger_append(&l, 10000, 4000, xf_spool_generation(l.spool));
+	open_without_room(&l);
+	assert_true(l.durable > 1000 && l.durable < l.count);
+	drains(&l);
+}
+
+/* Nor what its first does. */
+static void
+disk_full_at_the_start_drains(void **state)
+{
+	struct xf_disk disk;
+	struct xf_error error;
+	struct ledger l;
+
+	(void)state;
+	small_disk(&l, &disk);
+	ledger_append(&l, 10000, 4000, xf_spool_generation(l.spool));
 	ledger_wait(&l);
-
-	ledger_done(&l, l.durable - 10, false);
-	for (until = xf_now_ms() + XF_WAIT_MS; xf_now_ms() < until; xf_sleep_ms(2)) {
-		xf_spool_numbers(l.spool, &numbers);
-		if (numbers.messages <= 100 && !numbers.failed)
-			break;
-	}
-	assert_false(numbers.failed);
-	recover(&l);
-	ledger_check(&l);
+	fake_disk_cut_at(fake_disk_calls());
 	ledger_close(&l);
+	fake_disk_restart();
 	if (!ledger_open(&l, &error))
 		fail_msg("%s", error.text);
-	ledger_check(&l);
-	assert_string_equal(l.violation, "");
-	assert_false(l.found.damaged);
-	ledger_fini(&l);
-	ledger_hush(false);
-	fake_disk_capacity(0);
+	open_without_room(&l);
+	drains(&l);
 }
 
 int
@@ -263,6 +326,8 @@ main(void)
 		cmocka_unit_test(disk_is_full_for_a_while),
 		cmocka_unit_test(nothing_passes_what_failed),
 		cmocka_unit_test(full_disk_drains),
+		cmocka_unit_test(disk_full_at_the_end_drains),
+		cmocka_unit_test(disk_full_at_the_start_drains),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
