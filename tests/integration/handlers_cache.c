@@ -189,7 +189,7 @@ static void
 test_operators(void **state)
 {
 	struct bench *bench = CACHE("store=a*b", "mode=store"), *other = CACHE("store=axb", "mode=store");
-	char text[16], *body;
+	char text[32], *body;
 
 	(void)state;
 	for (int i = 0; i < MANY; i++) {
