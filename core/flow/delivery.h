@@ -49,6 +49,7 @@ struct xf_leg {
 	struct xf_delivery *delivery;
 	char *reason;      /* of a failure, on the heap; NULL: none */
 	char *wrapped;     /* the message in the envelope of its sink, on the heap; NULL: it has none */
+	char *dedup_id;    /* where the id alone would not do, on the heap; NULL: it does */
 	char *reply_to;    /* of a request: where its sink wants the reply, on the heap; NULL: nowhere */
 	uint64_t taken_ns; /* when the plugin took it */
 	uint64_t retry_at; /* where no order is kept and it is held: when it goes again, in milliseconds */

@@ -381,8 +381,9 @@ leg_free(struct xf_lanes *lanes, struct xf_leg *leg)
 	}
 	free(leg->wrapped);
 	free(leg->reply_to);
+	free(leg->dedup_id);
 	leg->wrapped = NULL;
-	leg->reply_to = NULL;
+	leg->reply_to = leg->dedup_id = NULL;
 	leg->delivery = NULL;
 	if (leg->extra)
 		free(leg);

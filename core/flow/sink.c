@@ -33,6 +33,7 @@ struct xf_sink {
 	const struct xf_sink_ops *ops;
 	bool headers;  /* the sink carries them */
 	bool envelope; /* it does not, and gets the message as one text */
+	bool qualifies; /* ids alone do not tell what it stores from what its broker holds already */
 	struct xf_requests *requests; /* NULL: it makes none */
 	_Atomic uint64_t late; /* replies that nobody waited for */
 	bool ordered; /* what failed is not to be passed */
@@ -368,6 +369,18 @@ outgoing_wrap(struct xf_leg *leg, struct xf_outgoing *out)
 	out->payload_size = text.len;
 }
 
+/*
+ * What a route makes of a message and publishes where that came from has the same id, and a broker that looks for duplicates by id alone
+ * (a JetStream stream) would take it for the message that it holds. So there the subject is part of it.
+ */
+static void
+outgoing_qualify(struct xf_leg *leg, struct xf_outgoing *out)
+{
+	free(leg->dedup_id);
+	leg->dedup_id = xf_format("%.*s/%.*s", (int)out->dedup_id.len, out->dedup_id.data, (int)out->subject.len, out->subject.data);
+	out->dedup_id = xf_str(leg->dedup_id);
+}
+
 /* Whoever asked is known here alone: the worker replies to this sink, and of a copy to nobody. */
 static void
 outgoing_ask(const struct xf_sink *sink, struct xf_leg *leg, struct xf_outgoing *out)
@@ -411,6 +424,8 @@ outgoing_fill(const struct xf_sink *sink, struct xf_leg *leg, uint64_t token, st
 		outgoing_ask(sink, leg, out);
 	if (sink->envelope)
 		outgoing_wrap(leg, out);
+	if (sink->qualifies)
+		outgoing_qualify(leg, out);
 }
 
 /* Takes up to ROOM legs off the queue into the batch, each with a token. */
@@ -578,6 +593,7 @@ xf_sink_create(char *name, const struct xf_sink_setup *setup, struct xf_error *e
 		return NULL;
 	}
 	sink->ops = conf->transport->class->sink;
+	sink->qualifies = setup->reads_there && (conf->traits & XF_TRAIT_DEDUP);
 	sink->requests = setup->request_ms > 0 ? setup->requests : NULL;
 	sink->headers = conf->traits & XF_TRAIT_HEADERS;
 	sink->envelope = conf->envelope == XF_ENVELOPE_JSON;

@@ -101,7 +101,7 @@ struct xf_outgoing {
 	uint64_t token;
 	struct xf_str subject; /* resolved from the sink's template */
 	struct xf_str id;       /* Crossfade-Id */
-	struct xf_str dedup_id; /* for the broker's de-duplication: the id, or ID/copy */
+	struct xf_str dedup_id; /* for the broker's de-duplication: the id, ID/copy, or with the subject behind it */
 	struct xf_str key;      /* may be empty */
 	struct xf_str reply;
 	struct xf_str content_type;

@@ -48,6 +48,11 @@ static const struct xf_option option_confirm_timeout = {
 	        "is given up; a memory or disk alarm stops the clock",
 };
 
+static const struct xf_option option_declare = {
+	OPTION, .type = XF_OPTION_BOOL, .key = "declare", .def = "false",
+	.help = "what endpoints do that do not say it themselves: create the queues, exchanges and bindings that are missing",
+};
+
 const struct xf_option *const options_of_transport[] = {
 	[TRANSPORT_URL] = &option_url,
 	[TRANSPORT_USER] = &option_user,
@@ -58,6 +63,7 @@ const struct xf_option *const options_of_transport[] = {
 	[TRANSPORT_HEARTBEAT] = &option_heartbeat,
 	[TRANSPORT_CONNECT_TIMEOUT] = &option_connect_timeout,
 	[TRANSPORT_CONFIRM_TIMEOUT] = &option_confirm_timeout,
+	[TRANSPORT_DECLARE] = &option_declare,
 	NULL,
 };
 

@@ -703,7 +703,7 @@ sink_check(const struct xf_host *host, const struct xf_config *transport, const 
 	struct settings settings;
 
 	return settings_read(host, transport, &settings, error) &&
-	               topology_check(host, endpoint, TOPOLOGY_SINK, info, error)
+	               topology_check(host, transport, endpoint, TOPOLOGY_SINK, info, error)
 	           ? 0
 	           : -1;
 }
@@ -726,7 +726,8 @@ sink_destroy(void *instance)
 
 /* False where there is no memory. */
 static bool
-parts_create(struct sink *sink, const struct xf_config *config, const struct xf_endpoint_info *info)
+parts_create(struct sink *sink, const struct xf_config *transport, const struct xf_config *config,
+             const struct xf_endpoint_info *info)
 {
 	const struct xf_host *host = sink->host;
 	uint32_t size = 1;
@@ -744,7 +745,7 @@ parts_create(struct sink *sink, const struct xf_config *config, const struct xf_
 		if (sink->only == NULL)
 			return false;
 	}
-	return topology_init(&sink->topology, host, config, TOPOLOGY_SINK, info) && sink->places != NULL &&
+	return topology_init(&sink->topology, host, transport, config, TOPOLOGY_SINK, info) && sink->places != NULL &&
 	       sink->traces != NULL;
 }
 
@@ -756,7 +757,7 @@ sink_create(const struct xf_host *host, struct xf_endpoint *endpoint, void *shar
 	struct sink *sink;
 
 	(void)shared;
-	if (!topology_check(host, config, TOPOLOGY_SINK, info, error))
+	if (!topology_check(host, transport, config, TOPOLOGY_SINK, info, error))
 		return -1;
 	sink = calloc(1, sizeof(*sink));
 	if (sink == NULL) {
@@ -769,7 +770,7 @@ sink_create(const struct xf_host *host, struct xf_endpoint *endpoint, void *shar
 		sink_destroy(sink);
 		return -1;
 	}
-	if (!parts_create(sink, config, info)) {
+	if (!parts_create(sink, transport, config, info)) {
 		settings_fail(error, "out of memory");
 		sink_destroy(sink);
 		return -1;

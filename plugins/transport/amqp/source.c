@@ -837,7 +837,7 @@ source_check(const struct xf_host *host, const struct xf_config *transport, cons
 	struct settings settings;
 
 	return settings_read(host, transport, &settings, error) &&
-	               topology_check(host, endpoint, TOPOLOGY_SOURCE, info, error)
+	               topology_check(host, transport, endpoint, TOPOLOGY_SOURCE, info, error)
 	           ? 0
 	           : -1;
 }
@@ -869,7 +869,8 @@ prefetch_of(const struct xf_value *option, const struct xf_endpoint_info *info)
 
 /* False where there is no memory. */
 static bool
-parts_create(struct source *source, const struct xf_config *config, const struct xf_endpoint_info *info)
+parts_create(struct source *source, const struct xf_config *transport, const struct xf_config *config,
+             const struct xf_endpoint_info *info)
 {
 	const struct xf_host *host = source->host;
 	uint32_t prefetch = prefetch_of(host->option(config, SOURCE_PREFETCH), info);
@@ -879,7 +880,7 @@ parts_create(struct source *source, const struct xf_config *config, const struct
 		source->tag = NULL;
 	source->headers = calloc(HEADER_POOL, sizeof(*source->headers));
 	source->text = malloc(TEXT_POOL);
-	return topology_init(&source->topology, host, config, TOPOLOGY_SOURCE, info) &&
+	return topology_init(&source->topology, host, transport, config, TOPOLOGY_SOURCE, info) &&
 	       acks_init(&source->acks, prefetch) && source->tag != NULL && source->headers != NULL &&
 	       source->text != NULL;
 }
@@ -892,7 +893,7 @@ source_create(const struct xf_host *host, struct xf_endpoint *endpoint, void *sh
 	struct source *source;
 
 	(void)shared;
-	if (!topology_check(host, config, TOPOLOGY_SOURCE, info, error))
+	if (!topology_check(host, transport, config, TOPOLOGY_SOURCE, info, error))
 		return -1;
 	source = calloc(1, sizeof(*source));
 	if (source == NULL) {
@@ -907,7 +908,7 @@ source_create(const struct xf_host *host, struct xf_endpoint *endpoint, void *sh
 		return -1;
 	}
 	source->wire.pauses = true;
-	if (!parts_create(source, config, info)) {
+	if (!parts_create(source, transport, config, info)) {
 		settings_fail(error, "out of memory");
 		source_destroy(source);
 		return -1;

@@ -32,17 +32,26 @@ refuse(struct xf_error *error, const char *reason)
 	return false;
 }
 
+/* What the endpoint says, or else its transport. */
+static bool
+topology_declares(const struct xf_host *host, const struct xf_config *transport, const struct xf_config *endpoint)
+{
+	const struct xf_value *own = host->option(endpoint, ENDPOINT_DECLARE);
+
+	return (own->present ? own : host->option(transport, TRANSPORT_DECLARE))->i64 != 0;
+}
+
 /* Options that shape what is created need the order to create it. */
 static bool
-declare_check(const struct xf_host *host, const struct xf_config *endpoint, enum topology_side side,
-              struct xf_error *error)
+declare_check(const struct xf_host *host, const struct xf_config *transport, const struct xf_config *endpoint,
+              enum topology_side side, struct xf_error *error)
 {
 	static const uint32_t rows[] = {ENDPOINT_EXCHANGE_TYPE, ENDPOINT_ROUTING_KEY, ENDPOINT_QUEUE_TYPE,
 	                                ENDPOINT_ARGUMENTS};
 	const struct xf_option *const *table = side == TOPOLOGY_SOURCE ? options_of_source : options_of_sink;
 	size_t i;
 
-	if (host->option(endpoint, ENDPOINT_DECLARE)->i64 != 0)
+	if (topology_declares(host, transport, endpoint))
 		return true;
 	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
 		if (host->option(endpoint, rows[i])->present != 0) {
@@ -76,11 +85,11 @@ keys_check(const struct xf_host *host, const struct xf_config *endpoint, struct 
 }
 
 static bool
-source_check(const struct xf_host *host, const struct xf_config *endpoint, const struct xf_endpoint_info *info,
-             struct xf_error *error)
+source_check(const struct xf_host *host, const struct xf_config *transport, const struct xf_config *endpoint,
+             const struct xf_endpoint_info *info, struct xf_error *error)
 {
 	const struct xf_value *queue = host->option(endpoint, ENDPOINT_QUEUE);
-	bool declare = host->option(endpoint, ENDPOINT_DECLARE)->i64 != 0;
+	bool declare = topology_declares(host, transport, endpoint);
 	bool passing = host->option(endpoint, SOURCE_EXCLUSIVE)->i64 != 0 ||
 	               host->option(endpoint, SOURCE_AUTO_DELETE)->i64 != 0 || (queue->count > 0 && queue->str.len == 0);
 
@@ -101,8 +110,8 @@ source_check(const struct xf_host *host, const struct xf_config *endpoint, const
 }
 
 bool
-topology_check(const struct xf_host *host, const struct xf_config *endpoint, enum topology_side side,
-               const struct xf_endpoint_info *info, struct xf_error *error)
+topology_check(const struct xf_host *host, const struct xf_config *transport, const struct xf_config *endpoint,
+               enum topology_side side, const struct xf_endpoint_info *info, struct xf_error *error)
 {
 	struct xf_str exchange = settings_exchange(host->option(endpoint, ENDPOINT_EXCHANGE)->str);
 	struct xf_str queue = host->option(endpoint, ENDPOINT_QUEUE)->str;
@@ -111,10 +120,10 @@ topology_check(const struct xf_host *host, const struct xf_config *endpoint, enu
 		settings_fail(error, "exchange, queue: a name has at most %u bytes", CODEC_SHORT_MAX);
 		return false;
 	}
-	if (!declare_check(host, endpoint, side, error) || !keys_check(host, endpoint, error))
+	if (!declare_check(host, transport, endpoint, side, error) || !keys_check(host, endpoint, error))
 		return false;
 	if (side == TOPOLOGY_SOURCE)
-		return source_check(host, endpoint, info, error);
+		return source_check(host, transport, endpoint, info, error);
 	if (queue.len > 0 && exchange.len == 0)
 		return refuse(error, "queue: on the default exchange the subject names the queue; give that as 'subject', or "
 		                     "an 'exchange' that the queue is bound to");
@@ -192,8 +201,8 @@ source_queue_flags(const struct xf_host *host, const struct xf_config *endpoint,
 }
 
 bool
-topology_init(struct topology *topology, const struct xf_host *host, const struct xf_config *endpoint,
-              enum topology_side side, const struct xf_endpoint_info *info)
+topology_init(struct topology *topology, const struct xf_host *host, const struct xf_config *transport,
+              const struct xf_config *endpoint, enum topology_side side, const struct xf_endpoint_info *info)
 {
 	const struct xf_value *queue = host->option(endpoint, ENDPOINT_QUEUE);
 	bool source = side == TOPOLOGY_SOURCE;
@@ -203,7 +212,7 @@ topology_init(struct topology *topology, const struct xf_host *host, const struc
 	topology->side = side;
 	topology->exchange = settings_copy(settings_exchange(host->option(endpoint, ENDPOINT_EXCHANGE)->str));
 	topology->exchange_type = settings_copy(host->option(endpoint, ENDPOINT_EXCHANGE_TYPE)->str);
-	topology->declare = host->option(endpoint, ENDPOINT_DECLARE)->i64 != 0;
+	topology->declare = topology_declares(host, transport, endpoint);
 	if (source || queue->str.len > 0) {
 		topology->queue = settings_copy(queue->count > 0 ? queue->str : info->subject);
 		if (topology->queue == NULL)

@@ -35,12 +35,12 @@ struct topology {
 };
 
 /* Whether the options fit together; else false with a reason. */
-bool topology_check(const struct xf_host *host, const struct xf_config *endpoint, enum topology_side side,
-                    const struct xf_endpoint_info *info, struct xf_error *error);
+bool topology_check(const struct xf_host *host, const struct xf_config *transport, const struct xf_config *endpoint,
+                    enum topology_side side, const struct xf_endpoint_info *info, struct xf_error *error);
 
 /* False where there is no memory; then topology_fini() is due all the same. The options passed their check. */
-bool topology_init(struct topology *topology, const struct xf_host *host, const struct xf_config *endpoint,
-                   enum topology_side side, const struct xf_endpoint_info *info);
+bool topology_init(struct topology *topology, const struct xf_host *host, const struct xf_config *transport,
+                   const struct xf_config *endpoint, enum topology_side side, const struct xf_endpoint_info *info);
 void topology_fini(struct topology *topology);
 
 /* A new connection, or what was there has gone: everything is tried again. */
