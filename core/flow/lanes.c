@@ -38,6 +38,7 @@ struct leg_list {
 struct held_legs {
 	struct leg_list list;
 	uint64_t retry_at;
+	uint64_t aside_from; /* while the sink is set aside: the first delivery to be taken back; 0: none */
 	uint32_t retries;
 };
 
@@ -1031,6 +1032,41 @@ leg_by_pipe(struct xf_delivery *delivery, unsigned pipe)
 	return NULL;
 }
 
+static bool
+leg_goes_aside(const struct xf_leg *leg, enum xf_aside aside)
+{
+	return leg != NULL && (aside == XF_ASIDE_ALL || atomic_load(&leg->state) == XF_LEG_QUEUED);
+}
+
+/* Where an order is kept, all that follow the first of a lane go with it, whatever the sink does meanwhile: one that its plugin did not take is
+ * queued again. */
+static void
+aside_recall(struct xf_lanes *lanes, unsigned pipe, enum xf_aside aside)
+{
+	unsigned sink = xf_lanes_pipe_sink(lanes, pipe);
+
+	for (struct xf_delivery *delivery = lanes->oldest; delivery != NULL; delivery = delivery->newer) {
+		struct xf_leg *leg = leg_by_pipe(delivery, pipe);
+		struct held_legs *held;
+
+		if (!leg_goes_aside(leg, aside))
+			continue;
+		held = &held_get(lanes, delivery->lane)->at[sink];
+		if (held->aside_from == 0)
+			held->aside_from = delivery->sequence;
+	}
+	/* From the newest on: each is held before the one that was taken back last. */
+	for (struct xf_delivery *delivery = lanes->newest; delivery != NULL; delivery = delivery->older) {
+		struct xf_leg *leg = leg_by_pipe(delivery, pipe);
+		const struct xf_lane_held *held = delivery->lane->held;
+
+		if (leg == NULL || held == NULL || held->at[sink].aside_from == 0 || delivery->sequence < held->at[sink].aside_from)
+			continue;
+		if (lanes->order != XF_ORDER_NONE || leg_goes_aside(leg, aside))
+			leg_recall(lanes, delivery->lane, leg);
+	}
+}
+
 void
 xf_lanes_aside(struct xf_lanes *lanes, unsigned pipe, enum xf_aside aside, uint64_t now_ms)
 {
@@ -1038,19 +1074,15 @@ xf_lanes_aside(struct xf_lanes *lanes, unsigned pipe, enum xf_aside aside, uint6
 
 	lanes->now_ms = now_ms;
 	lanes->aside = aside != XF_ASIDE_NOTHING ? lanes->aside | 1u << pipe : lanes->aside & ~(1u << pipe);
-	/* From the newest on: each is held before the one that was taken back last. */
-	for (struct xf_delivery *delivery = lanes->newest; aside != XF_ASIDE_NOTHING && delivery != NULL; delivery = delivery->older) {
-		struct xf_leg *leg = leg_by_pipe(delivery, pipe);
-
-		if (leg != NULL && (aside == XF_ASIDE_ALL || atomic_load(&leg->state) == XF_LEG_QUEUED))
-			leg_recall(lanes, delivery->lane, leg);
-	}
+	if (aside != XF_ASIDE_NOTHING)
+		aside_recall(lanes, pipe, aside);
 	for (struct xf_lane_held *held = lanes->holders, *next; held != NULL; held = next) {
 		struct xf_lane *lane = held->lane;
 
 		next = held->next;
 		if (lane->at[sink].pipe != pipe)
 			continue;
+		held->at[sink].aside_from = 0;
 		lane_resume(lanes, lane, sink, UINT64_MAX);
 		lane_try(lanes, lane, now_ms);
 		held_tidy(lanes, lane);

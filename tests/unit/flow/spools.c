@@ -724,6 +724,27 @@ a_spooled_copy_is_no_authority(void **state)
 	ways_end();
 }
 
+/* The sink was offered both and gave the first back, the second not yet: taken back alone that would come behind. */
+static void
+what_follows_is_set_aside_too(void **state)
+{
+	struct side *side = &world.sides[0];
+
+	(void)state;
+	begin(0);
+	ways_start();
+	side_up(0);
+	source_emit();
+	source_emit();
+	assert_int_equal(side->queue.count, 2);
+	side->queue.at[1]->state = XF_LEG_TAKEN;
+	xf_lanes_aside(&world.ways[INLET].lanes, 0, XF_ASIDE_QUEUED, world.now);
+	assert_int_equal(side->row_count, 2);
+	assert_int_equal(side->rows[0].message, 0);
+	assert_int_equal(side->rows[1].message, 1);
+	ways_end();
+}
+
 int
 main(void)
 {
@@ -731,6 +752,7 @@ main(void)
 		cmocka_unit_test(a_spooled_copy_is_no_authority),
 		cmocka_unit_test(a_lane_leaves_a_spool_when_it_is_off_the_disk),
 		cmocka_unit_test(a_lane_found_in_both_spools_waits),
+		cmocka_unit_test(what_follows_is_set_aside_too),
 		cmocka_unit_test(nothing_is_lost_or_passed),
 	};
 
