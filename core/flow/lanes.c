@@ -48,6 +48,7 @@ struct xf_lane_held {
 	struct xf_lane *lane;
 	struct xf_delivery *waiting_first, *waiting_last;
 	uint64_t moving_since;
+	bool forced; /* it moves, and what it holds at the sink that it leaves does not go there again */
 	struct held_legs at[];
 };
 
@@ -747,7 +748,7 @@ lane_resume(struct xf_lanes *lanes, struct xf_lane *lane, unsigned sink, uint64_
 		return;
 	if (lane_holds(lane, sink)) {
 		course = lane_course(lanes, lane, sink);
-		if (course == COURSE_WAIT)
+		if (course == COURSE_WAIT || (course == COURSE_SINK && lane->held->forced && sink == lane->sink))
 			return;
 	}
 	if (lanes->order == XF_ORDER_NONE) {
@@ -790,6 +791,7 @@ lane_settle(struct xf_lanes *lanes, struct xf_lane *lane, uint64_t now_ms)
 {
 	lane->sink = lane->target;
 	lane->stuck = false;
+	lane->held->forced = false;
 	for (unsigned sink = 0; sink < lanes->sink_count; sink++)
 		lane->held->at[sink].retries = 0;
 	moving_set(lanes, lane, false);
@@ -859,7 +861,7 @@ lane_try(struct xf_lanes *lanes, struct xf_lane *lane, uint64_t now_ms)
 	if (!lane_moves(lane) || lane->at[lane->sink].under_way > 0 || lane_spool_stands(lanes, lane, lane->sink))
 		return;
 	if (lane_holds(lane, lane->sink)) {
-		if (lane_is_up(lanes, lane, lane->sink))
+		if (lane_is_up(lanes, lane, lane->sink) && !lane->held->forced)
 			return; /* it goes again here first */
 		lane_cross_held(lanes, lane);
 	}
@@ -1007,7 +1009,8 @@ xf_lanes_force(struct xf_lanes *lanes, uint64_t now_ms)
 		if (!lane_moves(lane))
 			continue;
 		/* What is spooled is forced by those who read it back; it is soon gone, and comes first. */
-		if (lane_spool_stands(lanes, lane, lane->sink))
+		held->forced = lane_spool_stands(lanes, lane, lane->sink);
+		if (held->forced)
 			continue;
 		lane_cross_held(lanes, lane);
 		lane_open(lanes, lane, now_ms);

@@ -745,6 +745,33 @@ what_follows_is_set_aside_too(void **state)
 	ways_end();
 }
 
+/* A hand-over that is forced while something is not off the disk yet goes on as soon as it is, past a sink that is up and does not answer. */
+static void
+what_is_forced_stays_so(void **state)
+{
+	struct row *row;
+
+	(void)state;
+	begin(10000);
+	row = spooled_put(1, 0);
+	ways_start();
+	row->state = DONE;
+	world.stored[0] = true;
+	side_up(0);
+	side_up(1);
+	source_emit();
+	assert_int_equal(world.sides[1].queue.count, 1);
+	world.percent = 0;
+	ways_set(true);
+	assert_int_equal(world.sides[0].queue.count, 0);
+	row->state = REMOVED;
+	xf_lanes_tick(&world.ways[INLET].lanes, world.now);
+	assert_int_equal(world.sides[0].queue.count, 1);
+	assert_int_equal(world.sides[1].queue.count, 1);
+	assert_int_equal(world.ways[INLET].lanes.moving_count, 0);
+	ways_end();
+}
+
 int
 main(void)
 {
@@ -753,6 +780,7 @@ main(void)
 		cmocka_unit_test(a_lane_leaves_a_spool_when_it_is_off_the_disk),
 		cmocka_unit_test(a_lane_found_in_both_spools_waits),
 		cmocka_unit_test(what_follows_is_set_aside_too),
+		cmocka_unit_test(what_is_forced_stays_so),
 		cmocka_unit_test(nothing_is_lost_or_passed),
 	};
 
