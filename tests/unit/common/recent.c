@@ -43,7 +43,7 @@ check(const struct recent *recent, struct thing *const *things)
 static void
 test_random(void **state)
 {
-	struct recent recent = {NULL};
+	struct recent recent = {.buckets = NULL};
 	struct thing *things[KEYS] = {NULL};
 	uint64_t random = 1;
 
