@@ -242,18 +242,10 @@ assert_posted(unsigned port, const char *path, const char *body, int status, con
 	http_forget(&got);
 }
 
-/* Whether the work is done by handlers, or by a worker behind a broker: the second asker gets what the first got, with his own id. */
+/* The worker is in the route, or behind a broker; what it did is kept in memory, or in Redis. */
 static void
-test_whole_server(void **state)
+configure(struct xf_server *server, unsigned port, const char *ttl)
 {
-	static const char *const routes[] = {"here", "there", "redis"};
-	struct xf_server *server = xf_server_create("cache");
-	char path[160], *text;
-	unsigned port;
-	int fd = http_bind(0, &port);
-
-	(void)state;
-	close(fd);
 	xf_server_configure(server, "",
 		"transports:\n"
 		"  api: {plugin: http, listen: '127.0.0.1:%u', request_timeout: 5m}\n"
@@ -268,7 +260,7 @@ test_whole_server(void **state)
 		"    to: reply\n"
 		"  - name: there\n"
 		"    from: {transport: api, subject: there}\n"
-		"    handlers: [{plugin: cache, key: '{json./n}', patch: {set: [{field: /id, value: '{json./id}'}]}}]\n"
+		"    handlers: [{plugin: cache, ttl: %s, key: '{json./n}', patch: {set: [{field: /id, value: '{json./id}'}]}}]\n"
 		"    to: {transport: bus}\n"
 		"    request: {timeout: 5m}\n"
 		"  - name: redis\n"
@@ -281,7 +273,22 @@ test_whole_server(void **state)
 		"    from: {transport: bus, subject: there}\n"
 		"    handlers: [{plugin: transform, json: {set: [{field: /first, value: '{json./id}'}]}}]\n"
 		"    to: reply\n",
-		port, xf_broker_url(redis));
+		port, ttl, xf_broker_url(redis));
+}
+
+/* The second asker gets what the first got, with his own id. */
+static void
+test_whole_server(void **state)
+{
+	static const char *const routes[] = {"here", "there", "redis"};
+	struct xf_server *server = xf_server_create("cache");
+	char path[160], *text;
+	unsigned port;
+	int fd = http_bind(0, &port);
+
+	(void)state;
+	close(fd);
+	configure(server, port, "1h");
 	xf_server_start(server);
 	xf_server_wait_ready(server);
 	for (int i = 0; i < 3; i++) {
@@ -305,6 +312,12 @@ test_whole_server(void **state)
 	}
 	assert_posted(port, "/request/here", "{\"id\":\"d\",\"n\":1,\"name\":\"x\"}", 429, "more than 3 messages in 3600 s");
 	assert_posted(port, "/request/here", "{\"n\":1}", 422, "{json./name}");
+	/* Another handler has the same store. */
+	xf_server_wait_number(server, "/api/v1/routes/there/handlers/cache", "kept", 2);
+	configure(server, port, "2h");
+	XF_CLI_DONE(server, "reload");
+	assert_posted(port, "/request/there", "{\"id\":\"d\",\"n\":1}", 200, "\"first\":\"c\"");
+	assert_int_equal(xf_server_number(server, "/api/v1/routes/there/handlers/cache", "hits"), 1);
 	assert_int_equal(xf_server_stop(server), 0);
 	xf_server_destroy(&server);
 }
