@@ -37,6 +37,14 @@ request(struct bench *b, size_t number)
 	harness_publish(b->sink, &message);
 }
 
+/* The message at INDEX asks for a reply at ADDRESS. Where a transport carries no addresses the core has them from an envelope. */
+static void
+unwrap(struct bench *b, size_t index, const char *address)
+{
+	if (harness_message(b->source, index)->in.reply.len == 0)
+		harness_unwrap(b->source, index, address);
+}
+
 /* Answers the message at INDEX with "re: NUMBER", and acknowledges it. */
 static void
 answer(struct bench *b, size_t index)
@@ -51,6 +59,14 @@ answer(struct bench *b, size_t index)
 	header.value = xf_str(text);
 	harness_reply(b->source, index, &reply, 0);
 	harness_settle(b->source, index, XF_SETTLE_ACK, 0);
+}
+
+/* The same, to a request. */
+static void
+answer_request(struct bench *b, size_t index)
+{
+	unwrap(b, index, harness_address(b->sink, FIRST + number_of(b->source, index)));
+	answer(b, index);
 }
 
 static void
@@ -73,7 +89,7 @@ assert_answer(struct bench *b, size_t index, size_t number)
 	assert_int_equal(replied->status, 0);
 	assert_int_equal(replied->message->in.payload_size, strlen(text));
 	assert_memory_equal(replied->message->in.payload, text, strlen(text));
-	if (bench_source_traits(b) & bench_sink_traits(b) & XF_TRAIT_HEADERS) {
+	if (row->replies_whole) {
 		assert_string_equal(harness_header(replied->message, "X-Answer"), text);
 		assert_string_equal(replied->message->in.content_type.data, "text/plain");
 		assert_string_equal(replied->message->in.id.data, "answer");
@@ -93,7 +109,7 @@ p40_a_reply_finds_its_request(void **state)
 		request(b, i);
 	assert_received(b->source, COUNT);
 	for (size_t i = COUNT; i > 0; i--)
-		answer(b, i - 1);
+		answer_request(b, i - 1);
 	assert_replied(b, COUNT);
 	for (size_t i = 0; i < COUNT; i++) {
 		size_t number = harness_replied_at(b->sink, i)->request - FIRST;
@@ -104,6 +120,7 @@ p40_a_reply_finds_its_request(void **state)
 	}
 	assert_all_stored(b->sink);
 	assert_true(harness_wait_settled(b->source, SOON));
+	assert_int_equal(harness_log_count(b->source, XF_LOG_WARN), 0);
 	bench_destroy(b);
 }
 
@@ -117,6 +134,7 @@ answer_to(struct bench *b, struct xf_str reply)
 	message.id = message.dedup_id = xf_str(b->word);
 	harness_publish(b->sink, &message);
 	assert_received(b->source, index + 1);
+	unwrap(b, index, reply.data);
 	answer(b, index);
 }
 
@@ -134,7 +152,7 @@ p41_a_reply_to_nobody_is_dropped(void **state)
 	count = harness_received(b->source);
 	request(b, 1);
 	assert_received(b->source, count + 1);
-	answer(b, count);
+	answer_request(b, count);
 	assert_replied(b, 1);
 	assert_answer(b, 0, 1);
 	/* Like one that is awaited, but not quite. */
@@ -142,7 +160,7 @@ p41_a_reply_to_nobody_is_dropped(void **state)
 	answer_to(b, xf_str(odd));
 	request(b, 2);
 	assert_received(b->source, count + 3);
-	answer(b, count + 2);
+	answer_request(b, count + 2);
 	assert_replied(b, 2);
 	assert_answer(b, 1, 2);
 	assert_true(harness_wait_settled(b->source, SOON));
@@ -163,6 +181,7 @@ p42_requests_go_on_after_an_outage(void **state)
 {
 	struct bench *b = requests_begin();
 	const struct harness_replied *replied;
+	uint64_t until = harness_now_ms() + SOON;
 	size_t answered = 0, i = 0;
 
 	(void)state;
@@ -172,19 +191,21 @@ p42_requests_go_on_after_an_outage(void **state)
 	xf_broker_kill(broker);
 	assert_true(harness_wait_state(b->source, XF_STATE_DOWN, SOON));
 	assert_true(harness_wait_state(b->sink, XF_STATE_DOWN, SOON));
-	answer(b, answered++);
+	answer_request(b, answered++);
 	xf_broker_restart(broker);
 	assert_true(harness_wait_state(b->source, XF_STATE_UP, SOON));
 	assert_true(harness_wait_state(b->sink, XF_STATE_UP, SOON));
 	request(b, 2);
+	/* What could not be answered at first comes again. */
 	do {
-		assert_received(b->source, answered + 1);
-		answer(b, answered);
-	} while (number_of(b->source, answered++) != 2);
-	do {
-		assert_replied(b, i + 1);
-		replied = harness_replied_at(b->sink, i++);
-	} while (replied->request != FIRST + 2);
+		assert_true(harness_now_ms() < until);
+		if (harness_received(b->source) > answered)
+			answer_request(b, answered++);
+		else
+			harness_sleep_ms(5);
+		replied = harness_replied_at(b->sink, i);
+		i += replied != NULL;
+	} while (replied == NULL || replied->request != FIRST + 2);
 	assert_answer(b, i - 1, 2);
 	assert_true(harness_wait_settled(b->source, SOON));
 	bench_destroy(b);

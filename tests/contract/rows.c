@@ -75,6 +75,7 @@ static const struct row rows[] = {
 		.subject = "contract.%s",
 		.largest = 1000000,
 		.carries_reply = true,
+		.replies_whole = true,
 	},
 	{
 		.name = "redis-stream",
@@ -139,6 +140,7 @@ static const struct row rows[] = {
 		.keeps = true,
 		.carries_id = true,
 		.carries_reply = true,
+		.replies_whole = true,
 	},
 	{
 		.name = "amqp-exchange",
@@ -156,6 +158,7 @@ static const struct row rows[] = {
 		.keeps = true,
 		.carries_id = true,
 		.carries_reply = true,
+		.replies_whole = true,
 	},
 	{
 		.name = "amqp-quorum",
@@ -173,6 +176,7 @@ static const struct row rows[] = {
 		.keeps = true,
 		.carries_id = true,
 		.carries_reply = true,
+		.replies_whole = true,
 	},
 };
 

@@ -45,6 +45,7 @@ struct row {
 	bool carries_reply;  /* and reply and content type */
 	bool carries_priority;
 	bool carries_ttl;
+	bool replies_whole;     /* a reply has its headers, id and content type */
 	bool tells_no_receiver; /* where it is published to nobody */
 	struct exemption exempt[ROW_OPTIONS];
 };

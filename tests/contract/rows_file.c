@@ -40,6 +40,7 @@ static const struct field {
 	{"carries_reply", FLAG, offsetof(struct row, carries_reply)},
 	{"carries_priority", FLAG, offsetof(struct row, carries_priority)},
 	{"carries_ttl", FLAG, offsetof(struct row, carries_ttl)},
+	{"replies_whole", FLAG, offsetof(struct row, replies_whole)},
 	{"tells_no_receiver", FLAG, offsetof(struct row, tells_no_receiver)},
 };
 

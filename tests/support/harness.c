@@ -448,6 +448,7 @@ message_copy(const struct xf_incoming *in)
 
 	copy_incoming(&measure, &copy);
 	m = xf_alloc(sizeof(*m) + measure.len);
+	m->reply_to[0] = '\0';
 	c.at = (char *)(m + 1);
 	m->in = *in;
 	copy_incoming(&c, &m->in);
@@ -660,6 +661,7 @@ loop_address(struct harness_endpoint *e)
 			continue;
 		o->addressed = true;
 		pthread_mutex_unlock(&e->mutex);
+		memset(o->reply_to, 0, sizeof(o->reply_to));
 		o->message.reply.len = e->sink->reply_to(e->instance, o->message.request, o->reply_to, sizeof(o->reply_to));
 		o->message.reply.data = o->reply_to;
 		REQUIRE(e, o->message.reply.len <= sizeof(o->reply_to), "reply_to() wrote more than there was room for");
@@ -733,7 +735,7 @@ loop_reply(struct harness_endpoint *e)
 
 	pthread_mutex_lock(&e->mutex);
 	due = e->replies;
-	count = e->hold ? 0 : e->reply_count;
+	count = e->reply_count;
 	if (count > 0) {
 		e->replies = NULL;
 		e->reply_count = e->reply_size = 0;
@@ -784,6 +786,7 @@ loop_settle(struct harness_endpoint *e)
 	if (count > 0)
 		e->settled_round = e->rounds + 1;
 	pthread_mutex_unlock(&e->mutex);
+	loop_reply(e); /* those that were asked for before what is settled here, at least */
 	if (count > 0)
 		e->source->settle(e->instance, batch, (uint32_t)count);
 	free(batch);
@@ -822,10 +825,9 @@ loop_run(void *context)
 		e->sink->start(e->instance);
 	while (!stop) {
 		loop_work(e, &work);
-		if (e->is_source) {
-			loop_reply(e);
+		if (e->is_source)
 			loop_settle(e);
-		} else if (work.room > 0)
+		else if (work.room > 0)
 			loop_publish(e, work.room);
 		pthread_mutex_lock(&e->mutex);
 		stop = e->stop;
@@ -834,7 +836,6 @@ loop_run(void *context)
 			work.ready = loop_wait(e, &work);
 	}
 	if (e->is_source) {
-		loop_reply(e);
 		loop_settle(e);
 		e->source->stop(e->instance);
 	} else {
@@ -1401,6 +1402,18 @@ harness_reply_text(struct harness_endpoint *source, size_t index, const char *pa
 }
 
 void
+harness_unwrap(struct harness_endpoint *source, size_t index, const char *address)
+{
+	struct harness_message *m;
+
+	pthread_mutex_lock(&source->mutex);
+	m = source->messages[index];
+	snprintf(m->reply_to, sizeof(m->reply_to), "%s", address);
+	m->in.reply = xf_str(m->reply_to);
+	pthread_mutex_unlock(&source->mutex);
+}
+
+void
 harness_settle_handle(struct harness_endpoint *source, uint64_t handle, uint32_t outcome)
 {
 	pthread_mutex_lock(&source->mutex);
@@ -1472,6 +1485,19 @@ harness_hold(struct harness_endpoint *endpoint, bool held)
 	pthread_mutex_unlock(&endpoint->mutex);
 	if (endpoint->started && !endpoint->stopped)
 		endpoint_ring(endpoint);
+}
+
+const char *
+harness_address(struct harness_endpoint *sink, uint64_t request)
+{
+	const char *address = NULL;
+
+	pthread_mutex_lock(&sink->mutex);
+	for (size_t i = 0; i < sink->outgoing_count && address == NULL; i++)
+		if (sink->outgoing[i]->message.request == request && sink->outgoing[i]->addressed)
+			address = sink->outgoing[i]->reply_to;
+	pthread_mutex_unlock(&sink->mutex);
+	return address;
 }
 
 size_t

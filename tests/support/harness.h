@@ -105,6 +105,7 @@ size_t harness_log_count(struct harness_endpoint *endpoint, uint32_t level);
 struct harness_message {
 	struct xf_incoming in; /* strings are terminated; release is not set */
 	bool settled;          /* finally: ACK, RETRY or REJECT was asked for */
+	char reply_to[512];    /* by harness_unwrap() */
 };
 
 /* How much may be unsettled at once: the credit of a work() is what is left of it. At first 4096 messages, 64 MiB,
@@ -132,6 +133,9 @@ void harness_settle_range(struct harness_endpoint *source, size_t first, size_t 
 /* Replies to the message at INDEX, before what is settled later; STATUS other than 0: with a failure. */
 void harness_reply(struct harness_endpoint *source, size_t index, const struct xf_incoming *reply, uint32_t status);
 void harness_reply_text(struct harness_endpoint *source, size_t index, const char *payload);
+
+/* The message at INDEX is to be replied to at ADDRESS, as an envelope would have said. */
+void harness_unwrap(struct harness_endpoint *source, size_t index, const char *address);
 
 /* A handle of any age. */
 void harness_settle_handle(struct harness_endpoint *source, uint64_t handle, uint32_t outcome);
@@ -164,6 +168,9 @@ struct harness_replied {
 	char reason[200];
 	struct harness_message *message; /* NULL: none */
 };
+
+/* Where REQUEST is to be replied to, once it was offered; NULL before. Lives as long as the endpoint. */
+const char *harness_address(struct harness_endpoint *sink, uint64_t request);
 
 /* Replies so far; the INDEX-th of them, NULL: not there (yet). A message is a request where its `request` is not 0; its address is asked for here. */
 size_t harness_replied(struct harness_endpoint *sink);
