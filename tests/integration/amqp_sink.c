@@ -556,8 +556,8 @@ test_settings(void **state)
 	assert_non_null(strstr(error.text, "say which with 'queue'"));
 	assert_null(harness_source_create(h, "source", "orders", OPTIONS("exchange=e"), &error));
 	assert_non_null(strstr(error.text, "declare: true"));
-	assert_int_equal(harness_source_traits(h, OPTIONS("queue=q")), XF_TRAIT_HEADERS | XF_TRAIT_TAKES);
-	assert_int_equal(harness_sink_traits(h, NULL), XF_TRAIT_HEADERS);
+	assert_int_equal(harness_source_traits(h, OPTIONS("queue=q")), XF_TRAIT_HEADERS | XF_TRAIT_TAKES | XF_TRAIT_REPLIES);
+	assert_int_equal(harness_sink_traits(h, NULL), XF_TRAIT_HEADERS | XF_TRAIT_REQUESTS);
 	harness_close(&h);
 	for (i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
 		h = harness_open("amqp", OPTIONS(wrong[i]));

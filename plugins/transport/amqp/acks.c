@@ -7,12 +7,20 @@
 
 #define GAP_ACK_MS 200 /* settled messages behind an unsettled one wait so long for it */
 #define NIL UINT32_MAX
+#define REPLY_AGAIN_MS 1000 /* until a message is put back whose reply the broker refused */
 
 enum slot_state {
 	SLOT_FREE,
 	SLOT_OUT,     /* emitted, not settled */
 	SLOT_SETTLED, /* to be acknowledged */
 	SLOT_HELD,    /* to be put back at due_ms */
+	SLOT_ACKED,   /* to be acknowledged once its reply is confirmed */
+};
+
+enum slot_reply {
+	REPLY_NONE, /* or confirmed */
+	REPLY_OUT,
+	REPLY_REFUSED,
 };
 
 struct acks_slot {
@@ -21,6 +29,7 @@ struct acks_slot {
 	uint64_t due_ms;
 	uint32_t next, prev; /* next also links the free ones */
 	enum slot_state state;
+	enum slot_reply reply;
 };
 
 bool
@@ -76,6 +85,7 @@ acks_take(struct acks *acks, uint64_t tag)
 	slot->handle = (uint64_t)acks->generation << 32 | index;
 	slot->tag = tag;
 	slot->state = SLOT_OUT;
+	slot->reply = REPLY_NONE;
 	slot->next = NIL;
 	slot->prev = acks->tail;
 	if (acks->tail != NIL)
@@ -117,29 +127,79 @@ acks_untake(struct acks *acks)
 	slot_free(acks, acks->tail);
 }
 
+/* NULL where its channel is gone. */
+static struct acks_slot *
+slot_find(const struct acks *acks, uint64_t handle)
+{
+	uint32_t index = (uint32_t)handle;
+	struct acks_slot *slot = index < acks->size ? &acks->slots[index] : NULL;
+
+	return slot != NULL && slot->handle == handle && handle != 0 ? slot : NULL;
+}
+
+static void
+slot_settled(struct acks *acks, struct acks_slot *slot)
+{
+	slot->state = SLOT_SETTLED;
+	acks->settled++;
+}
+
+static void
+slot_hold(struct acks *acks, struct acks_slot *slot, uint64_t until_ms)
+{
+	slot->state = SLOT_HELD;
+	slot->due_ms = until_ms;
+	if (until_ms < acks->due_ms)
+		acks->due_ms = until_ms;
+	acks->held++;
+}
+
+bool
+acks_await(struct acks *acks, uint64_t handle)
+{
+	struct acks_slot *slot = slot_find(acks, handle);
+
+	if (slot == NULL || slot->state != SLOT_OUT)
+		return false;
+	slot->reply = REPLY_OUT;
+	return true;
+}
+
+void
+acks_replied(struct acks *acks, uint64_t handle, bool sent, uint64_t now)
+{
+	struct acks_slot *slot = slot_find(acks, handle);
+
+	if (slot == NULL)
+		return;
+	slot->reply = sent ? REPLY_NONE : REPLY_REFUSED;
+	if (slot->state == SLOT_ACKED && sent)
+		slot_settled(acks, slot);
+	else if (slot->state == SLOT_ACKED)
+		slot_hold(acks, slot, now + REPLY_AGAIN_MS);
+}
+
 void
 acks_settle(struct acks *acks, const struct xf_settlement *settlement, uint64_t now)
 {
-	uint32_t index = (uint32_t)settlement->handle;
-	struct acks_slot *slot;
+	struct acks_slot *slot = slot_find(acks, settlement->handle);
 
-	if (index >= acks->size)
-		return;
-	slot = &acks->slots[index];
-	if (slot->handle != settlement->handle || slot->state != SLOT_OUT)
-		return; /* its channel is gone, or it was settled before */
+	if (slot == NULL || slot->state != SLOT_OUT)
+		return; /* or it was settled before */
 	switch (settlement->outcome) {
 	case XF_SETTLE_ACK:
+		if (slot->reply == REPLY_OUT)
+			slot->state = SLOT_ACKED;
+		else if (slot->reply == REPLY_REFUSED)
+			slot_hold(acks, slot, now + REPLY_AGAIN_MS);
+		else
+			slot_settled(acks, slot);
+		break;
 	case XF_SETTLE_REJECT:
-		slot->state = SLOT_SETTLED;
-		acks->settled++;
+		slot_settled(acks, slot);
 		break;
 	case XF_SETTLE_RETRY:
-		slot->state = SLOT_HELD;
-		slot->due_ms = now + settlement->delay_ms;
-		if (slot->due_ms < acks->due_ms)
-			acks->due_ms = slot->due_ms;
-		acks->held++;
+		slot_hold(acks, slot, now + settlement->delay_ms);
 		break;
 	default:
 		break;

@@ -9,6 +9,8 @@
  * slot empty and is ignored. While others are still out, acks gather for a millisecond: each one sent
  * costs a system call here and a wake-up there.
  *
+ * What was replied to is acknowledged once its reply is confirmed, too (replies.h).
+ *
  * RETRY waits here for its delay, then the message is put back into the queue. REJECT is acknowledged:
  * the core keeps such messages itself. EXTEND is nothing: the broker waits (for its consumer_timeout).
  *
@@ -50,6 +52,12 @@ uint64_t acks_take(struct acks *acks, uint64_t tag);
 
 /* The last one taken was not emitted after all. */
 void acks_untake(struct acks *acks);
+
+/* A reply to HANDLE is under way: an ACK waits until acks_replied(). False: its channel is gone, or it is settled. */
+bool acks_await(struct acks *acks, uint64_t handle);
+
+/* The reply is with the broker, or cannot be: then the message is to be put back instead of acknowledged. */
+void acks_replied(struct acks *acks, uint64_t handle, bool sent, uint64_t now);
 
 /* What an outcome means is kept; nothing is written. */
 void acks_settle(struct acks *acks, const struct xf_settlement *settlement, uint64_t now);

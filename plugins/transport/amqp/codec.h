@@ -271,24 +271,26 @@ bool codec_write_queue_declare(struct codec_buffer *out, uint16_t channel, struc
 bool codec_write_queue_bind(struct codec_buffer *out, uint16_t channel, struct xf_str queue,
                             struct xf_str exchange, struct xf_str routing_key);
 bool codec_write_qos(struct codec_buffer *out, uint16_t channel, uint16_t prefetch);
-bool codec_write_consume(struct codec_buffer *out, uint16_t channel, struct xf_str queue, struct xf_str tag);
+bool codec_write_consume(struct codec_buffer *out, uint16_t channel, struct xf_str queue, struct xf_str tag, bool no_ack);
 bool codec_write_confirm_select(struct codec_buffer *out, uint16_t channel);
 bool codec_write_ack(struct codec_buffer *out, uint16_t channel, uint64_t tag, bool multiple);
 bool codec_write_nack(struct codec_buffer *out, uint16_t channel, uint64_t tag, bool requeue);
 
-/* A message to publish, mandatory. Of the headers those named in codec_property_headers become properties. */
+/* A message to publish. Of the headers those named in codec_property_headers become properties. */
 struct codec_publish {
 	struct xf_str exchange;
 	struct xf_str routing_key;
 	struct xf_str content_type;
 	struct xf_str reply_to;
 	struct xf_str message_id; /* left out where it is longer than a short string */
+	struct xf_str correlation_id; /* of its own; the header of that name is then a header only */
 	const struct xf_header *headers;
 	uint32_t header_count;
 	uint32_t priority; /* 0: none, else 1 + the number */
 	uint64_t timestamp;
 	uint64_t expiration_ms;
 	bool persistent;
+	bool may_vanish; /* not mandatory */
 	const void *payload;
 	uint64_t payload_size;
 };

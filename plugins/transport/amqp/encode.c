@@ -363,7 +363,7 @@ codec_write_qos(struct codec_buffer *out, uint16_t channel, uint16_t prefetch)
 }
 
 bool
-codec_write_consume(struct codec_buffer *out, uint16_t channel, struct xf_str queue, struct xf_str tag)
+codec_write_consume(struct codec_buffer *out, uint16_t channel, struct xf_str queue, struct xf_str tag, bool no_ack)
 {
 	uint8_t *at = method_begin(out, CODEC_BASIC_CONSUME);
 
@@ -372,7 +372,7 @@ codec_write_consume(struct codec_buffer *out, uint16_t channel, struct xf_str qu
 	at = put_u16(at, 0);
 	at = put_short(at, queue);
 	at = put_short(at, tag);
-	at = put_u8(at, 0); /* acknowledged by hand, not exclusive */
+	at = put_u8(at, no_ack ? 2 : 0); /* not exclusive */
 	at = put_u32(at, 0);
 	return method_end(out, channel, at);
 }
@@ -443,6 +443,8 @@ properties_collect(const struct codec_publish *publish, struct property_headers 
 	uint32_t i;
 
 	memset(out, 0, sizeof(*out));
+	if (publish->correlation_id.len <= CODEC_SHORT_MAX)
+		out->correlation_id = publish->correlation_id;
 	for (i = 0; i < count; i++) {
 		struct xf_str name = publish->headers[i].name;
 		struct xf_str value = publish->headers[i].value;
@@ -657,7 +659,7 @@ codec_write_publish(struct codec_buffer *out, uint16_t channel, uint32_t frame_m
 	at = put_u16(at, 0);
 	at = put_short(at, publish->exchange);
 	at = put_short(at, publish->routing_key);
-	at = put_u8(at, 1); /* mandatory */
+	at = put_u8(at, publish->may_vanish ? 0 : 1); /* mandatory */
 	put_frame(start, CODEC_FRAME_METHOD, channel, (uint32_t)(at - start - 7));
 	at = put_u8(at, CODEC_FRAME_END);
 

@@ -23,6 +23,7 @@
  */
 #include "declare.h"
 #include "endpoints.h"
+#include "requests.h"
 #include "sight.h"
 #include "topology.h"
 
@@ -71,6 +72,7 @@ struct trace {
 	uint64_t size;
 	const struct xf_header *headers;
 	uint32_t header_count;
+	uint64_t request; /* its number is what was sent as the correlation id; 0: none */
 };
 
 /* A basic.return that is being read. */
@@ -96,6 +98,7 @@ struct sink {
 	struct topology topology;
 	struct declare declare;
 	struct sight sight;
+	struct requests requests;
 
 	char *only; /* the one subject there is, where the template has no variable; else NULL */
 	uint64_t exchange_len;
@@ -356,8 +359,11 @@ headers_same(struct sink *sink, uint64_t tag)
 	struct codec_properties sent, back;
 	struct codec_buffer scratch = {0};
 	struct codec_frame frame;
+	char number[REQUESTS_NUMBER_SIZE];
 	bool same = false;
 
+	if (trace->request != 0)
+		publish.correlation_id = requests_number(trace->request, number);
 	if (codec_write_publish(&scratch, WIRE_CHANNEL, sink->wire.frame_max, &publish) == CODEC_TAKEN &&
 	    codec_frame_read(scratch.data, scratch.end, sink->wire.frame_max, &frame) == CODEC_OK &&
 	    codec_frame_read(scratch.data + frame.total, scratch.end - frame.total, sink->wire.frame_max, &frame) ==
@@ -500,6 +506,7 @@ channel_setup(struct sink *sink)
 {
 	codec_write_channel_open(&sink->wire.out, WIRE_CHANNEL);
 	topology_write(&sink->topology, &sink->wire.out, WIRE_CHANNEL);
+	requests_consume(&sink->requests);
 	codec_write_confirm_select(&sink->wire.out, WIRE_CHANNEL);
 	sink->phase = PHASE_SETUP;
 	sink->phase_until_ms = sink->host->now_ms() + sink->wire.settings.confirm_timeout_ms;
@@ -602,6 +609,8 @@ channel_frame(struct sink *sink, const struct codec_frame *frame)
 		return_feed(sink, frame);
 		return;
 	}
+	if (requests_frame(&sink->requests, frame))
+		return;
 	switch (frame->type == CODEC_FRAME_METHOD ? frame->method : 0) {
 	case CODEC_BASIC_ACK:
 		confirmed(sink, frame, false);
@@ -686,7 +695,7 @@ sink_traits(const struct xf_host *host, const struct xf_config *transport, const
 	(void)host;
 	(void)transport;
 	(void)endpoint;
-	return XF_TRAIT_HEADERS;
+	return XF_TRAIT_HEADERS | XF_TRAIT_REQUESTS;
 }
 
 static uint32_t
@@ -714,6 +723,7 @@ sink_destroy(void *instance)
 	struct sink *sink = instance;
 
 	declare_reset(&sink->declare);
+	requests_fini(&sink->requests);
 	wire_fini(&sink->wire);
 	topology_fini(&sink->topology);
 	codec_buffer_fini(&sink->returned.header);
@@ -745,7 +755,8 @@ parts_create(struct sink *sink, const struct xf_config *transport, const struct 
 		if (sink->only == NULL)
 			return false;
 	}
-	return topology_init(&sink->topology, host, transport, config, TOPOLOGY_SINK, info) && sink->places != NULL &&
+	return requests_init(&sink->requests, &sink->wire, info->request_ms > 0) &&
+	       topology_init(&sink->topology, host, transport, config, TOPOLOGY_SINK, info) && sink->places != NULL &&
 	       sink->traces != NULL;
 }
 
@@ -823,6 +834,7 @@ sink_away(struct sink *sink)
 	outstanding_complete(sink, sink->wire.error);
 	declare_reset(&sink->declare);
 	topology_reset(&sink->topology);
+	requests_reset(&sink->requests);
 	sink->returned.active = false;
 	sink->returned.header.start = sink->returned.header.end = 0;
 	codec_buffer_fini(&sink->returned.body);
@@ -969,7 +981,10 @@ publish_one(struct sink *sink, const struct xf_outgoing *message, uint64_t now)
 		.payload_size = message->payload_size,
 	};
 	enum codec_refusal refusal;
+	char number[REQUESTS_NUMBER_SIZE];
 
+	if (message->request != 0)
+		publish.correlation_id = requests_number(message->request, number);
 	refusal = codec_write_publish(&sink->wire.out, WIRE_CHANNEL, sink->wire.frame_max, &publish);
 	if (refusal == CODEC_NO_MEMORY)
 		return false; /* offered again */
@@ -990,6 +1005,7 @@ publish_one(struct sink *sink, const struct xf_outgoing *message, uint64_t now)
 		.size = message->payload_size,
 		.headers = message->headers,
 		.header_count = message->header_count,
+		.request = message->request,
 	};
 	sink->next++;
 	return true;
@@ -1068,6 +1084,14 @@ sink_stop(void *instance)
 	sink->phase = PHASE_AWAY;
 }
 
+static uint32_t
+sink_reply_to(void *instance, uint64_t request, char *out, uint32_t size)
+{
+	(void)instance;
+	(void)request;
+	return requests_reply_to(out, size);
+}
+
 const struct xf_sink_ops sink_ops = {
 	.struct_size = sizeof(struct xf_sink_ops),
 	.traits = sink_traits,
@@ -1079,4 +1103,5 @@ const struct xf_sink_ops sink_ops = {
 	.publish = sink_publish,
 	.stop = sink_stop,
 	.destroy = sink_destroy,
+	.reply_to = sink_reply_to,
 };

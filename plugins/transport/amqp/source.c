@@ -23,7 +23,10 @@
  * Threads: all calls on the endpoint's thread.
  */
 #include "acks.h"
+#include "assembly.h"
 #include "endpoints.h"
+#include "incoming.h"
+#include "replies.h"
 #include "sight.h"
 #include "topology.h"
 
@@ -34,17 +37,14 @@
 #include <string.h>
 
 #define BATCH 256
-#define HEADERS_PER_MESSAGE 1024 /* far above what the core lets through; what is more is cut off */
-#define HEADER_POOL (8 * HEADERS_PER_MESSAGE)
-#define TEXT_POOL (4 * HEADERS_PER_MESSAGE * CODEC_VALUE_TEXT_MAX)
 #define PREFETCH_DEFAULT_MAX 4096
-#define BODY_MAX ((uint64_t)512 << 20) /* RabbitMQ's own limit */
 #define READS_PER_WORK 4
 #define RETRY_MIN_MS 250 /* until a queue that is missing is looked for again */
 #define RETRY_MAX_MS 10000
 #define LOOK_AGAIN_MS 100 /* where a look found nothing, but not for certain */
 #define SETTLED_MS 2000   /* no consumer has gone for so long: the connections of a process that ended are closed */
 #define NOTICE_MAX_MS 60000
+#define STOP_MS 1000 /* for the last replies */
 
 enum phase {
 	PHASE_AWAY,    /* not connected */
@@ -53,20 +53,6 @@ enum phase {
 	PHASE_READY,   /* consuming */
 	PHASE_CLOSING, /* channel.close was sent; nothing before its answer counts */
 	PHASE_WAITING, /* channel closed; set up again at retry_at_ms */
-};
-
-/* A delivery that is put together from several frames. */
-struct assembly {
-	bool active;    /* deliver was seen */
-	bool complete;  /* waits to be emitted */
-	uint8_t *deliver; /* copies of the two frames' payloads, in one allocation */
-	uint32_t deliver_size;
-	uint8_t *header;
-	uint32_t header_size;
-	uint8_t *body;
-	uint64_t body_size; /* as announced */
-	uint64_t body_len;
-	uint64_t body_room;
 };
 
 struct source {
@@ -89,6 +75,7 @@ struct source {
 	uint32_t retry_ms;
 
 	struct acks acks;
+	struct replies replies;
 	uint64_t look_ms; /* when work() will be called at the latest, by what the last one asked for */
 	uint64_t delivered;
 	uint64_t empty_at;  /* `delivered` when a look found nothing; UINT64_MAX: it found something */
@@ -98,16 +85,12 @@ struct source {
 	struct xf_incoming batch[BATCH];
 	size_t batch_at[BATCH]; /* where in the input each begins, to go back to */
 	uint32_t batch_count;
-	struct xf_header *headers;
-	uint32_t header_count;
-	char *text;
-	size_t text_len;
+	struct incoming incoming;
 	uint32_t credit;
 	uint64_t credit_bytes;
 	bool first;   /* nothing emitted yet in this call: one message may exceed the bytes */
 	bool stalled; /* a delivery waits for credit */
 	bool more;    /* the socket was not read empty */
-	bool warned_headers;
 
 	struct assembly assembly;
 };
@@ -121,15 +104,6 @@ source_consuming(const struct source *source)
 
 /* ---- Channel ------------------------------------------------------------------------ */
 
-static void
-assembly_clear(struct assembly *assembly)
-{
-	free(assembly->deliver);
-	free(assembly->header);
-	free(assembly->body);
-	memset(assembly, 0, sizeof(*assembly));
-}
-
 /* Nothing that was delivered on the channel can be settled any more; the broker offers it again. */
 static void
 channel_forget(struct source *source)
@@ -141,7 +115,8 @@ channel_forget(struct source *source)
 static void
 consume_send(struct source *source, uint64_t now)
 {
-	codec_write_consume(&source->wire.out, WIRE_CHANNEL, settings_str(source->topology.queue), settings_str(source->tag));
+	codec_write_consume(&source->wire.out, WIRE_CHANNEL, settings_str(source->topology.queue), settings_str(source->tag),
+	                    false);
 	source->phase = PHASE_SETUP;
 	source->phase_until_ms = now + source->wire.settings.confirm_timeout_ms;
 }
@@ -305,8 +280,7 @@ batch_flush(struct source *source)
 	uint32_t count = source->batch_count, taken;
 
 	source->batch_count = 0;
-	source->header_count = 0;
-	source->text_len = 0;
+	incoming_clear(&source->incoming);
 	if (count == 0)
 		return;
 	taken = source->host->emit(source->endpoint, source->batch, sizeof(source->batch[0]), count);
@@ -320,144 +294,31 @@ batch_flush(struct source *source)
 	source->credit = 0;
 }
 
-static void
-header_add(struct source *source, struct xf_str name, struct xf_str value)
-{
-	if (source->header_count < HEADER_POOL)
-		source->headers[source->header_count++] = (struct xf_header){name, value};
-}
-
-/* One value of the headers table, as text. */
-static void
-value_add(struct source *source, struct xf_str name, const struct codec_value *value)
-{
-	char *scratch = source->text + source->text_len;
-	struct xf_str text = codec_value_text(value, scratch);
-
-	if (text.data == NULL) {
-		if (value->kind != CODEC_VOID && !source->warned_headers) {
-			source->warned_headers = true;
-			wire_log(&source->wire, XF_LOG_INFO, "header '%.*s' is binary or nested and is left out; this "
-			         "is said once", SETTINGS_STR(name));
-		}
-		return;
-	}
-	if (text.data == scratch)
-		source->text_len += text.len;
-	header_add(source, name, text);
-}
-
-/* The headers table, where arrays of plain values are names that repeat. False if it is malformed. */
-static bool
-table_add(struct source *source, struct xf_str bytes, uint32_t *attempt)
-{
-	struct codec_cursor table = codec_cursor(bytes.data, bytes.len);
-	uint32_t first = source->header_count;
-	struct codec_value value;
-	struct xf_str name;
-
-	while (codec_field_next(&table, &name, &value)) {
-		if (source->header_count - first >= HEADERS_PER_MESSAGE)
-			return true;
-		if (name.len == 16 && memcmp(name.data, "x-delivery-count", 16) == 0 && value.kind == CODEC_SIGNED) {
-			/* A quorum queue's own count, not the publisher's. */
-			if (value.number >= 0 && value.number < UINT32_MAX)
-				*attempt = (uint32_t)value.number + 1;
-		} else if (value.kind == CODEC_ARRAY) {
-			struct codec_cursor array = codec_cursor(value.bytes.data, value.bytes.len);
-			struct codec_value element;
-
-			while (source->header_count - first < HEADERS_PER_MESSAGE &&
-			       codec_value_next(&array, &element))
-				value_add(source, name, &element);
-			if (array.bad)
-				return false;
-		} else {
-			value_add(source, name, &value);
-		}
-	}
-	return !table.bad;
-}
-
-static void
-property_add(struct source *source, const char *name, struct xf_str value)
-{
-	if (value.len > 0)
-		header_add(source, settings_str(name), value);
-}
-
-static uint64_t
-expiration_ms(struct xf_str text)
-{
-	uint64_t value = 0;
-	uint64_t i;
-
-	if (text.len == 0)
-		return 0;
-	for (i = 0; i < text.len; i++) {
-		if (text.data[i] < '0' || text.data[i] > '9' || value > UINT32_MAX)
-			return 0;
-		value = value * 10 + (uint64_t)(text.data[i] - '0');
-	}
-	return value > 0 ? value : 1; /* 0 means "at once" there and "never" here */
-}
-
-/* AMQP says seconds; publishers that write milliseconds are many. */
-static int64_t
-timestamp_ms(uint64_t timestamp)
-{
-	if (timestamp < 100000000000u)
-		return (int64_t)timestamp * 1000;
-	return timestamp <= INT64_MAX ? (int64_t)timestamp : 0;
-}
-
 /* Adds a whole delivery to the batch. False: the connection has failed. */
 static bool
 batch_add(struct source *source, const struct codec_deliver *deliver,
           const struct codec_properties *properties, const void *body, size_t at)
 {
 	struct xf_incoming *in = &source->batch[source->batch_count];
-	uint32_t first = source->header_count;
 	uint64_t handle = acks_take(&source->acks, deliver->tag);
-	uint32_t attempt = deliver->redelivered ? 2 : 1;
 
 	if (handle == 0) {
 		wire_fail(&source->wire, "the broker delivered more than the prefetch of %u", source->acks.size);
 		return false;
 	}
-	property_add(source, CODEC_HEADER_CORRELATION_ID, properties->correlation_id);
-	property_add(source, CODEC_HEADER_CONTENT_ENCODING, properties->content_encoding);
-	property_add(source, CODEC_HEADER_TYPE, properties->type);
-	property_add(source, CODEC_HEADER_APP_ID, properties->app_id);
-	if (properties->table.len > 0 && !table_add(source, properties->table, &attempt)) {
-		wire_fail(&source->wire, "the broker sent a malformed headers table");
+	if (!incoming_read(&source->incoming, properties, true, deliver->redelivered ? 2 : 1, in))
 		return false;
-	}
-
-	*in = (struct xf_incoming){
-		.handle = handle,
-		.subject = deliver->routing_key.len > 0 ? deliver->routing_key : settings_str(source->queue),
-		.id = properties->message_id,
-		.reply = properties->reply_to,
-		.content_type = properties->content_type,
-		.payload = body,
-		.payload_size = properties->body_size,
-		.headers = source->headers + first,
-		.header_count = source->header_count - first,
-		.flags = deliver->redelivered ? XF_MESSAGE_REDELIVERED : 0,
-		.time_ms = timestamp_ms(properties->timestamp),
-		.ttl_ms = expiration_ms(properties->expiration),
-		.attempt = attempt,
-		.priority = properties->priority,
-	};
+	in->handle = handle;
+	in->subject = deliver->routing_key.len > 0 ? deliver->routing_key : settings_str(source->queue);
+	in->payload = body;
+	in->flags = deliver->redelivered ? XF_MESSAGE_REDELIVERED : 0;
 	source->batch_at[source->batch_count++] = at;
 	source->delivered++;
 	source->first = false;
 	source->credit--;
 	source->credit_bytes -= properties->body_size < source->credit_bytes ? properties->body_size :
 	                                                                         source->credit_bytes;
-	if (source->batch_count == BATCH || source->header_count > HEADER_POOL - 2 * HEADERS_PER_MESSAGE ||
-	    source->text_len > TEXT_POOL - 2 * HEADERS_PER_MESSAGE * CODEC_VALUE_TEXT_MAX)
+	if (source->batch_count == BATCH || incoming_full(&source->incoming))
 		batch_flush(source);
 	return true;
 }
@@ -522,83 +383,11 @@ deliver_direct(struct source *source, const struct codec_frame *method)
 	return TAKEN;
 }
 
-static uint8_t *
-bytes_copy(const uint8_t *data, uint32_t size)
-{
-	uint8_t *copy = malloc(size > 0 ? size : 1);
-
-	if (copy != NULL && size > 0)
-		memcpy(copy, data, size);
-	return copy;
-}
-
-static void
-assembly_begin(struct source *source, const struct codec_frame *method)
-{
-	struct assembly *assembly = &source->assembly;
-
-	assembly->deliver = bytes_copy(method->payload, method->size);
-	assembly->deliver_size = method->size;
-	assembly->active = true;
-	if (assembly->deliver == NULL)
-		wire_fail(&source->wire, "out of memory");
-}
-
-static void
-assembly_header(struct source *source, const struct codec_frame *frame)
-{
-	struct assembly *assembly = &source->assembly;
-	struct codec_properties properties;
-
-	if (assembly->header != NULL || !codec_properties_read(frame->payload, frame->size, &properties) ||
-	    properties.body_size > BODY_MAX) {
-		wire_fail(&source->wire, "the broker sent a malformed delivery");
-		return;
-	}
-	assembly->header = bytes_copy(frame->payload, frame->size);
-	assembly->header_size = frame->size;
-	assembly->body_size = properties.body_size;
-	assembly->complete = properties.body_size == 0;
-	if (assembly->header == NULL)
-		wire_fail(&source->wire, "out of memory");
-}
-
-/* Memory grows with what has really arrived, not with what was announced. */
-static void
-assembly_body(struct source *source, const struct codec_frame *frame)
-{
-	struct assembly *assembly = &source->assembly;
-
-	if (assembly->header == NULL || frame->size > assembly->body_size - assembly->body_len) {
-		wire_fail(&source->wire, "the broker sent a malformed delivery");
-		return;
-	}
-	if (assembly->body_room - assembly->body_len < frame->size) {
-		uint64_t room = 2 * (assembly->body_len + frame->size);
-		uint8_t *body;
-
-		if (room > assembly->body_size)
-			room = assembly->body_size;
-		body = realloc(assembly->body, room);
-		if (body == NULL) {
-			wire_fail(&source->wire, "out of memory");
-			return;
-		}
-		assembly->body = body;
-		assembly->body_room = room;
-	}
-	if (frame->size > 0)
-		memcpy(assembly->body + assembly->body_len, frame->payload, frame->size);
-	assembly->body_len += frame->size;
-	assembly->complete = assembly->body_len == assembly->body_size;
-}
-
 /* Emits the delivery that was put together. The core adopts the body. False: no credit. */
 static bool
 assembly_emit(struct source *source)
 {
 	struct assembly *assembly = &source->assembly;
-	struct codec_frame method = {.payload = assembly->deliver, .size = assembly->deliver_size};
 	struct codec_properties properties;
 	struct codec_deliver deliver;
 
@@ -609,11 +398,8 @@ assembly_emit(struct source *source)
 	batch_flush(source);
 	if (source->credit == 0)
 		return false;
-	if (!codec_deliver_read(&method, &deliver) ||
-	    !codec_properties_read(assembly->header, assembly->header_size, &properties)) {
-		wire_fail(&source->wire, "the broker sent a malformed delivery");
+	if (!assembly_read(assembly, &source->wire, &deliver, &properties))
 		return false;
-	}
 	if (!batch_add(source, &deliver, &properties, assembly->body, source->wire.in_start))
 		return false;
 	if (assembly->body != NULL) {
@@ -626,17 +412,6 @@ assembly_emit(struct source *source)
 	assembly->body = NULL; /* the core's */
 	assembly_clear(assembly);
 	return true;
-}
-
-static void
-assembly_feed(struct source *source, const struct codec_frame *frame)
-{
-	if (frame->type == CODEC_FRAME_HEADER)
-		assembly_header(source, frame);
-	else if (frame->type == CODEC_FRAME_BODY)
-		assembly_body(source, frame);
-	else
-		wire_fail(&source->wire, "the broker sent a method within a delivery");
 }
 
 /* A look at the queue is over before this one consumes. What is refused here, consuming will tell of. */
@@ -713,6 +488,12 @@ frame_take(struct source *source)
 		wire_consume(wire, frame.total);
 		if (sight_frame(&source->sight, &frame))
 			sight_report(source, 0);
+	} else if (frame.channel == WIRE_CHANNEL_REPLY && source->replies.open) {
+		batch_flush(source); /* likewise */
+		if (source->stalled)
+			return false;
+		wire_consume(wire, frame.total);
+		replies_frame(&source->replies, &frame);
 	} else if (frame.channel != WIRE_CHANNEL) {
 		wire_fail(wire, "the broker used channel %u, which is not open", frame.channel);
 	} else if (source->phase == PHASE_CLOSING && frame.type != CODEC_FRAME_METHOD) {
@@ -722,7 +503,7 @@ frame_take(struct source *source)
 		if (frame.method == CODEC_CHANNEL_CLOSE)
 			channel_method(source, &frame);
 		else
-			assembly_feed(source, &frame);
+			assembly_feed(&source->assembly, wire, &frame);
 	} else if (frame.method == CODEC_BASIC_DELIVER && source->phase == PHASE_READY) {
 		enum taken taken;
 
@@ -739,7 +520,7 @@ frame_take(struct source *source)
 			if (source->stalled)
 				return false;
 			wire_consume(wire, frame.total);
-			assembly_begin(source, &frame);
+			assembly_begin(&source->assembly, wire, &frame);
 		}
 	} else if (frame.type == CODEC_FRAME_METHOD) {
 		/* Whatever it does may invalidate slots: what was gathered goes first. */
@@ -754,7 +535,8 @@ frame_take(struct source *source)
 	return !wire->failed && !source->stalled;
 }
 
-/* Held back in front of a delivery: what has been read behind it is looked through for answers about the queue. */
+/* Held back in front of a delivery: what has been read behind it is looked through for answers about the queue, and for what
+ * becomes of replies. */
 static void
 sight_ahead(struct source *source)
 {
@@ -766,9 +548,12 @@ sight_ahead(struct source *source)
 	for (behind = 0; wire_peek(&source->wire, behind, &frame) == CODEC_OK; behind += frame.total) {
 		if (frame.method == CODEC_BASIC_DELIVER)
 			waiting++;
-		if (frame.channel != WIRE_CHANNEL_SIGHT)
+		if (frame.channel == WIRE_CHANNEL_SIGHT)
+			over = sight_frame(&source->sight, &frame) || over;
+		else if (frame.channel == WIRE_CHANNEL_REPLY && source->replies.open)
+			replies_frame(&source->replies, &frame);
+		else
 			continue;
-		over = sight_frame(&source->sight, &frame) || over;
 		wire_void(&source->wire, behind);
 	}
 	if (over)
@@ -810,7 +595,7 @@ source_traits(const struct xf_host *host, const struct xf_config *transport, con
 	(void)host;
 	(void)transport;
 	(void)endpoint;
-	return XF_TRAIT_HEADERS | XF_TRAIT_TAKES;
+	return XF_TRAIT_HEADERS | XF_TRAIT_TAKES | XF_TRAIT_REPLIES;
 }
 
 static uint32_t
@@ -852,8 +637,8 @@ source_destroy(void *instance)
 	topology_fini(&source->topology);
 	acks_fini(&source->acks);
 	free(source->tag);
-	free(source->headers);
-	free(source->text);
+	incoming_fini(&source->incoming);
+	replies_fini(&source->replies);
 	free(source);
 }
 
@@ -878,11 +663,9 @@ parts_create(struct source *source, const struct xf_config *transport, const str
 	if (asprintf(&source->tag, "crossfade %.*s", info->route.len > 200 ? 200 : (int)info->route.len,
 	             info->route.len > 0 ? info->route.data : "") < 0)
 		source->tag = NULL;
-	source->headers = calloc(HEADER_POOL, sizeof(*source->headers));
-	source->text = malloc(TEXT_POOL);
 	return topology_init(&source->topology, host, transport, config, TOPOLOGY_SOURCE, info) &&
-	       acks_init(&source->acks, prefetch) && source->tag != NULL && source->headers != NULL &&
-	       source->text != NULL;
+	       acks_init(&source->acks, prefetch) && source->tag != NULL &&
+	       incoming_init(&source->incoming, &source->wire);
 }
 
 static int32_t
@@ -908,6 +691,7 @@ source_create(const struct xf_host *host, struct xf_endpoint *endpoint, void *sh
 		return -1;
 	}
 	source->wire.pauses = true;
+	replies_init(&source->replies, &source->wire, &source->acks);
 	if (!parts_create(source, transport, config, info)) {
 		settings_fail(error, "out of memory");
 		source_destroy(source);
@@ -936,6 +720,7 @@ source_away(struct source *source)
 	channel_forget(source);
 	source->phase = PHASE_AWAY;
 	topology_reset(&source->topology);
+	replies_reset(&source->replies);
 	wire_drop(&source->wire);
 }
 
@@ -961,8 +746,12 @@ static void
 source_tend(struct source *source, struct xf_work *work, uint64_t now)
 {
 	struct wire *wire = &source->wire;
+	uint64_t due = replies_due(&source->replies, now, !source->stalled);
 	uint32_t tick;
 
+	if (now >= due)
+		wire_fail(wire, "the broker has not confirmed a reply for %u ms", wire->settings.confirm_timeout_ms);
+	wire_call_at(work, now, due);
 	if (source->phase == PHASE_WAITING && now >= source->retry_at_ms)
 		channel_setup(source, now);
 	if (source->phase == PHASE_LOOKING && now >= looking_until(source))
@@ -1045,12 +834,52 @@ source_settle(void *instance, const struct xf_settlement *settlements, uint32_t 
 		source->host->wake(source->endpoint);
 }
 
+static void
+source_reply(void *instance, const struct xf_reply *replies, uint32_t stride, uint32_t count)
+{
+	struct source *source = instance;
+	uint64_t now = source->host->now_ms();
+	uint32_t i;
+
+	if (!source_consuming(source))
+		return;
+	for (i = 0; i < count; i++)
+		replies_publish(&source->replies, (const struct xf_reply *)((const char *)replies + (size_t)stride * i), now);
+	wire_flush(&source->wire);
+	source->host->wake(source->endpoint); /* the wait was chosen before this */
+}
+
+/* The last replies are confirmed, so that their requests need not come again. What else comes goes back. */
+static void
+replies_finish(struct source *source)
+{
+	uint64_t now = source->host->now_ms(), until = now + STOP_MS;
+	struct wire *wire = &source->wire;
+	struct codec_frame frame;
+
+	for (; replies_waiting(&source->replies) && !wire->failed && now < until; now = source->host->now_ms()) {
+		struct pollfd poller = {.fd = wire->fd, .events = (short)wire_events(wire, true)};
+
+		while (wire_peek(wire, 0, &frame) == CODEC_OK) {
+			wire_consume(wire, frame.total);
+			if (frame.channel == WIRE_CHANNEL_REPLY)
+				replies_frame(&source->replies, &frame);
+		}
+		wire_flush(wire);
+		if (!replies_waiting(&source->replies) || poll(&poller, 1, (int)(until - now)) < 0)
+			return;
+		wire_read(wire);
+	}
+}
+
 /* Messages that are to be tried later go back now; everything else unsettled goes back with the channel. */
 static void
 source_stop(void *instance)
 {
 	struct source *source = instance;
 
+	if (source_consuming(source))
+		replies_finish(source);
 	if (source_consuming(source))
 		acks_write_all(&source->acks, &source->wire.out, WIRE_CHANNEL);
 	wire_close(&source->wire);
@@ -1069,4 +898,5 @@ const struct xf_source_ops source_ops = {
 	.settle = source_settle,
 	.stop = source_stop,
 	.destroy = source_destroy,
+	.reply = source_reply,
 };

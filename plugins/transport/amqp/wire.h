@@ -22,6 +22,7 @@ struct tls_context;
 
 #define WIRE_CHANNEL 1u         /* publishes, deliveries, acks, confirms */
 #define WIRE_CHANNEL_DECLARE 2u /* a sink's declarations, whose failure must not take the confirms along */
+#define WIRE_CHANNEL_REPLY 2u   /* a source's replies, for the same reason */
 #define WIRE_CHANNEL_SIGHT 3u   /* looks at queues; likewise */
 #define WIRE_CHANNELS 3u
 
