@@ -48,7 +48,7 @@ test_what_a_sink_writes_a_source_reads(void **state)
 
 	(void)state;
 	fixture_open(&f, NULL, to_stream);
-	assert_int_equal(harness_source_traits(f.harness, stream), XF_TRAIT_HEADERS | XF_TRAIT_IDS);
+	assert_int_equal(harness_source_traits(f.harness, stream), XF_TRAIT_HEADERS | XF_TRAIT_IDS | XF_TRAIT_REPLIES);
 	harness_publish(f.sink, &message);
 	free(xf_broker_ctl(f.broker, OPTIONS("XADD", "s.1", "77-7", "data", "foreign")));
 	assert_true(harness_wait_completed(f.sink, 1, DEADLINE));

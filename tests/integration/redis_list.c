@@ -29,8 +29,8 @@ test_first_in_is_first_out_at_either_end(void **state)
 
 	(void)state;
 	fixture_open(&f, NULL, list);
-	assert_int_equal(harness_source_traits(f.harness, list), XF_TRAIT_TAKES);
-	assert_int_equal(harness_sink_traits(f.harness, list), 0);
+	assert_int_equal(harness_source_traits(f.harness, list), XF_TRAIT_TAKES | XF_TRAIT_REPLIES);
+	assert_int_equal(harness_sink_traits(f.harness, list), XF_TRAIT_REQUESTS);
 	for (unsigned end = 0; end < 2; end++) {
 		struct harness_endpoint *sink =
 			harness_sink(f.harness, "pushes", NULL, OPTIONS("mode=list", ends[end], "separator=:"));

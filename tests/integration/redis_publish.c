@@ -117,8 +117,8 @@ test_stream_entry_holds_all_of_a_message(void **state)
 
 	(void)state;
 	fixture_open(&f, NULL, NULL);
-	assert_int_equal(harness_sink_traits(f.harness, OPTIONS("mode=stream")), XF_TRAIT_HEADERS);
-	assert_int_equal(harness_sink_traits(f.harness, NULL), XF_TRAIT_EPHEMERAL);
+	assert_int_equal(harness_sink_traits(f.harness, OPTIONS("mode=stream")), XF_TRAIT_HEADERS | XF_TRAIT_REQUESTS);
+	assert_int_equal(harness_sink_traits(f.harness, NULL), XF_TRAIT_EPHEMERAL | XF_TRAIT_REQUESTS);
 	sink = harness_sink(f.harness, "sink", NULL, OPTIONS("mode=stream"));
 	harness_publish(sink, &message);
 	assert_true(harness_wait_completed(sink, 1, DEADLINE));

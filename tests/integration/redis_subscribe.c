@@ -75,7 +75,7 @@ test_a_subject_is_one_channel(void **state)
 
 	(void)state;
 	fixture_open(&f, "a.b[1]*", NULL, NULL);
-	assert_int_equal(harness_source_traits(f.harness, NULL), XF_TRAIT_LOSSY);
+	assert_int_equal(harness_source_traits(f.harness, NULL), XF_TRAIT_LOSSY | XF_TRAIT_REPLIES);
 	assert_true(harness_wait_state(f.source, XF_STATE_UP, DEADLINE));
 	assert_int_equal(redis_publish(&f, "a.b1", "no"), 0);
 	assert_int_equal(redis_publish(&f, "a.b[1]*", "yes"), 1);

@@ -26,6 +26,7 @@
 #include "connection.h"
 #include "endpoint.h"
 #include "fields.h"
+#include "requests.h"
 #include "sight.h"
 
 #define INPUT_SIZE (64u * 1024u)
@@ -95,6 +96,8 @@ struct sink {
 	struct conn conn;
 	struct command command;
 	struct sight sight;
+	struct requests requests;
+	bool deaf;    /* it was told that no replies can come */
 	bool literal; /* the template is a subject */
 	uint32_t window;
 
@@ -125,7 +128,7 @@ sink_traits(const struct xf_host *host, const struct xf_config *transport, const
 		[MODE_PUBSUB] = XF_TRAIT_EPHEMERAL, [MODE_STREAM] = XF_TRAIT_HEADERS, [MODE_LIST] = 0};
 
 	(void)transport;
-	return traits[endpoint_mode(host, endpoint)];
+	return traits[endpoint_mode(host, endpoint)] | XF_TRAIT_REQUESTS;
 }
 
 static int32_t
@@ -162,6 +165,7 @@ sink_destroy(void *instance)
 	conn_fini(&sink->conn);
 	command_fini(&sink->command);
 	sight_fini(&sink->sight);
+	requests_fini(&sink->requests);
 	free(sink->ring);
 	free(sink);
 }
@@ -199,6 +203,9 @@ sink_create(const struct xf_host *host, struct xf_endpoint *endpoint, void *shar
 	result = endpoint_check(host, transport, config, sink_rows, &settings, error);
 	if (result == 0)
 		result = conn_init(&sink->conn, host, endpoint, &settings, info, INPUT_SIZE, error);
+	if (result == 0 && info->request_ms > 0 &&
+	    !requests_init(&sink->requests, host, endpoint, &settings, info, error))
+		result = -1;
 	settings_clear(&settings);
 	if (result < 0) {
 		sink_destroy(sink);
@@ -578,7 +585,7 @@ room_of(const struct sink *sink, uint64_t now)
 {
 	uint32_t room = sink->window > under_way(sink) ? sink->window - under_way(sink) : 0;
 
-	if (!sink->up || sink->conn.phase != CONN_READY || sink->conn.failing || sink->conn.pinged_at != 0 ||
+	if (!sink->up || requests_deaf(&sink->requests) || sink->conn.phase != CONN_READY || sink->conn.failing || sink->conn.pinged_at != 0 ||
 	    conn_unwritten(&sink->conn) >= OUTPUT_MAX)
 		return 0;
 	if (sink->probe_ms > 0) {
@@ -592,6 +599,23 @@ room_of(const struct sink *sink, uint64_t now)
 	return room;
 }
 
+/* The connection works; of one that makes requests, if their replies can come. */
+static void
+ready_tell(struct sink *sink)
+{
+	bool deaf = requests_deaf(&sink->requests);
+
+	if (!deaf && (!sink->up || sink->deaf)) {
+		sink->up = true;
+		sink->deaf = false;
+		if (sink->fault == FAULT_NONE)
+			conn_tell(&sink->conn, XF_STATE_UP, NULL);
+	} else if (deaf && sink->requests.side.conn.phase == CONN_WAITING) {
+		sink->deaf = true;
+		conn_tell(&sink->conn, XF_STATE_BLOCKED, sink->requests.side.conn.reason);
+	}
+}
+
 static void
 sink_work(void *instance, struct xf_work *work)
 {
@@ -599,12 +623,13 @@ sink_work(void *instance, struct xf_work *work)
 	struct conn *conn = &sink->conn;
 	uint64_t now = sink->host->now_ms();
 
+	if (sink->requests.wanted) {
+		work->ready = side_begin(&sink->requests.side, work->ready);
+		requests_work(&sink->requests, now);
+	}
 	conn_work(conn, work->ready, now);
 	if (conn->phase == CONN_READY) {
-		if (!sink->up) {
-			sink->up = true;
-			conn_tell(conn, XF_STATE_UP, NULL);
-		}
+		ready_tell(sink);
 		/* Not only when told to: a loop that always finds work may rarely look at its descriptors. */
 		if (conn_readable(conn, work->ready) || conn->failing || under_way(sink) > sink->window / 4)
 			replies_read(sink, now);
@@ -614,7 +639,7 @@ sink_work(void *instance, struct xf_work *work)
 		deadline_check(sink, now);
 	if (conn->phase == CONN_READY)
 		fault_check(sink, now);
-	if (conn->phase == CONN_READY)
+	if (conn->phase == CONN_READY && sink->up)
 		sight_look(sink, now);
 	if (conn->phase != CONN_READY)
 		lost(sink);
@@ -624,6 +649,8 @@ sink_work(void *instance, struct xf_work *work)
 	work->room = room_of(sink, now);
 	if (sink->up && sink->probe_ms > 0 && under_way(sink) == 0)
 		work_until(work, sink->probe_at, now);
+	if (sink->requests.wanted)
+		side_wait(&sink->requests.side, work, now);
 }
 
 /* ---- Commands out ----------------------------------------------------------------------------------------- */
@@ -695,6 +722,16 @@ sink_stop(void *instance)
 		snprintf(conn->reason, sizeof(conn->reason), "stopped before the server replied");
 	conn_close(conn);
 	rest_complete(sink);
+	if (sink->requests.wanted)
+		conn_close(&sink->requests.side.conn);
+}
+
+static uint32_t
+sink_reply_to(void *instance, uint64_t request, char *out, uint32_t size)
+{
+	const struct sink *sink = instance;
+
+	return requests_reply_to(&sink->requests, request, out, size);
 }
 
 const struct xf_sink_ops publish_ops = {
@@ -708,4 +745,5 @@ const struct xf_sink_ops publish_ops = {
 	.publish = sink_publish,
 	.stop = sink_stop,
 	.destroy = sink_destroy,
+	.reply_to = sink_reply_to,
 };

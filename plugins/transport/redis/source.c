@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "fields.h"
+#include "replies.h"
 
 static const struct xf_option option_group = {
 	.struct_size = sizeof(struct xf_option),
@@ -65,6 +66,8 @@ static const struct source_kind *const kinds[] = {
 struct source {
 	const struct source_kind *kind;
 	void *instance;
+	const struct xf_host *host;
+	struct replies replies;
 };
 
 static uint64_t
@@ -75,7 +78,7 @@ source_traits(const struct xf_host *host, const struct xf_config *transport, con
 	                                  [MODE_LIST] = XF_TRAIT_TAKES};
 
 	(void)transport;
-	return traits[endpoint_mode(host, endpoint)];
+	return traits[endpoint_mode(host, endpoint)] | XF_TRAIT_REPLIES;
 }
 
 static int
@@ -143,6 +146,17 @@ source_consumer(const struct source_making *making)
 	return name.len > 0 ? name : (struct xf_str){"crossfade", 9};
 }
 
+static void
+source_destroy(void *instance)
+{
+	struct source *source = instance;
+
+	if (source->instance != NULL)
+		source->kind->destroy(source->instance);
+	replies_fini(&source->replies);
+	free(source);
+}
+
 static int32_t
 source_create(const struct xf_host *host, struct xf_endpoint *endpoint, void *shared,
               const struct xf_config *transport, const struct xf_config *config,
@@ -150,18 +164,21 @@ source_create(const struct xf_host *host, struct xf_endpoint *endpoint, void *sh
 {
 	struct settings settings;
 	const struct source_making making = {host, endpoint, &settings, config, info};
-	struct source *source = malloc(sizeof(*source));
+	bool made = true;
+	struct source *source = calloc(1, sizeof(*source));
 
 	(void)shared;
 	if (source == NULL)
 		return settings_fail(error, "no memory");
 	source->kind = kinds[endpoint_mode(host, config)];
-	source->instance = NULL;
+	source->host = host;
 	if (checked(host, transport, config, info, &settings, error) == 0)
 		source->instance = source->kind->create(&making, error);
+	if (source->instance != NULL && info->replies)
+		made = replies_init(&source->replies, source->kind, source->instance, &making, error);
 	settings_clear(&settings);
-	if (source->instance == NULL) {
-		free(source);
+	if (source->instance == NULL || !made) {
+		source_destroy(source);
 		return -1;
 	}
 	*instance = source;
@@ -181,7 +198,13 @@ source_work(void *instance, struct xf_work *work)
 {
 	struct source *source = instance;
 
+	if (source->replies.wanted) {
+		work->ready = side_begin(&source->replies.side, work->ready);
+		replies_work(&source->replies, source->host->now_ms());
+	}
 	source->kind->work(source->instance, work);
+	if (source->replies.wanted)
+		side_wait(&source->replies.side, work, source->host->now_ms());
 }
 
 static void
@@ -189,7 +212,25 @@ source_settle(void *instance, const struct xf_settlement *settlements, uint32_t 
 {
 	struct source *source = instance;
 
-	source->kind->settle(source->instance, settlements, count);
+	if (source->replies.wanted)
+		replies_settle(&source->replies, settlements, count);
+	else
+		source->kind->settle(source->instance, settlements, count);
+}
+
+static void
+source_reply(void *instance, const struct xf_reply *replies, uint32_t stride, uint32_t count)
+{
+	struct source *source = instance;
+	uint64_t now = source->host->now_ms();
+
+	if (!source->replies.wanted)
+		return;
+	for (uint32_t i = 0; i < count; i++)
+		replies_publish(&source->replies, (const struct xf_reply *)(const void *)((const char *)replies + (size_t)stride * i), now);
+	if (source->replies.side.conn.phase == CONN_READY)
+		conn_flush(&source->replies.side.conn, now);
+	source->host->wake(source->replies.side.conn.endpoint); /* what is left needs POLLOUT */
 }
 
 static void
@@ -197,16 +238,9 @@ source_stop(void *instance)
 {
 	struct source *source = instance;
 
+	if (source->replies.wanted)
+		replies_stop(&source->replies);
 	source->kind->stop(source->instance);
-}
-
-static void
-source_destroy(void *instance)
-{
-	struct source *source = instance;
-
-	source->kind->destroy(source->instance);
-	free(source);
 }
 
 const struct xf_source_ops source_ops = {
@@ -220,4 +254,5 @@ const struct xf_source_ops source_ops = {
 	.settle = source_settle,
 	.stop = source_stop,
 	.destroy = source_destroy,
+	.reply = source_reply,
 };
