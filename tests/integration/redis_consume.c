@@ -429,11 +429,40 @@ test_ephemeral_settings(void **state)
 	fixture_close(&f);
 }
 
+/* A reply that the server did not answer: nobody knows what became of it, so its request is not acknowledged, and comes again. */
+static void
+test_a_reply_without_an_answer(void **state)
+{
+	struct xf_outgoing message = {.subject = {"s.1", 3}, .id = {"id-1", 4}, .reply = {"r.1", 3}, .payload = "x", .payload_size = 1};
+	struct fixture f;
+
+	(void)state;
+	fixture_open(&f, OPTIONS("--appendonly", "yes", "--appendfsync", "always"), to_stream);
+	harness_requests(f.harness, DEADLINE);
+	harness_publish(f.sink, &message);
+	assert_true(harness_wait_completed(f.sink, 1, DEADLINE));
+	f.source = harness_source(f.harness, "source", "s.1", stream);
+	assert_true(harness_wait_received(f.source, 1, DEADLINE));
+	xf_broker_pause(f.broker);
+	harness_reply_text(f.source, 0, "the reply");
+	harness_settle(f.source, 0, XF_SETTLE_ACK, 0);
+	assert_true(harness_wait_settled(f.source, DEADLINE));
+	xf_broker_kill(f.broker);
+	xf_broker_restart(f.broker);
+	assert_true(harness_wait_received(f.source, 2, DEADLINE));
+	assert_string_equal(harness_message(f.source, 1)->in.id.data, "id-1");
+	assert_true(harness_wait_state(f.source, XF_STATE_UP, DEADLINE));
+	harness_settle(f.source, 1, XF_SETTLE_ACK, 0);
+	assert_true(harness_wait_settled(f.source, DEADLINE));
+	fixture_close(&f);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_what_a_sink_writes_a_source_reads),
+		cmocka_unit_test(test_a_reply_without_an_answer),
 		cmocka_unit_test(test_acknowledged_in_order_and_done),
 		cmocka_unit_test(test_credit_is_kept),
 		cmocka_unit_test(test_unsettled_comes_again_after_a_restart),
