@@ -1,6 +1,6 @@
 # core.sh - the server without any broker.
 
-core_yaml() { # COUNT: of messages that are generated
+core_yaml() { # COUNT, of messages that are generated; MAX_BYTES; the handlers of the route
 	cat <<-END
 		transports:
 		  load: {plugin: probe}
@@ -11,16 +11,16 @@ core_yaml() { # COUNT: of messages that are generated
 		  half: {old: {transport: old}, new: {transport: new}, percent: 50, key: "{header.key}"}
 		routes:
 		  - {name: feed, from: {transport: load, count: $1, keys: 1000, size: 128}, to: {transport: in}}
-		  - {name: main, from: {transport: in}, to: {migration: half}}
+		  - {name: main, from: {transport: in}, to: {migration: half}, handlers: [${3:-}]}
 	END
 }
 
 # The source's queue is filled while the route is paused, then drained.
-core_drain() {
+core_drain() { # HANDLERS
 	local count resume
 
 	count=$(scaled 3000000)
-	server_start < <(core_yaml "$count")
+	server_start < <(core_yaml "$count" 8GiB "${1:-}")
 	crossfade route pause main
 	sample 50 120 "$count" "$(acked feed)" >/dev/null || fail "the queue was not filled"
 	(sleep 0.1 && crossfade route resume main) &
@@ -39,14 +39,23 @@ core_continuous() { # SECONDS
 	server_stop
 }
 
+# What a handler that does nothing adds, run by run.
+core_added() {
+	paste -d' ' "$work/core-handler" "$work/core-drain" | awk 'NF == 8 {printf "%.2f\n", $2 - $6}' >"$work/added"
+	subject='a handler that does nothing'
+	[[ ! -s $work/added ]] || bar 'added CPU µs' "$(median "$work/added" 1)" '<' 1
+}
+
 case_core() {
 	local i
 
 	for ((i = 0; i < runs; i++)); do
 		core_drain >>"$work/core-drain"
+		core_drain "{plugin: filter, subject: '>'}" >>"$work/core-handler"
 		core_continuous "$([[ $smoke ]] && echo 1 || echo 5)" >>"$work/core-continuous"
 	done
 	row "core, drained" "$work/core-drain" "RSS holds the queue"
+	row "core, drained, through a handler" "$work/core-handler" "$(core_added)"
 	row "core, generator included" "$work/core-continuous" "CPU of both routes"
 	[[ -z $long ]] || {
 		core_continuous 60 >>"$work/core-long"
