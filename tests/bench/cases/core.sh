@@ -16,10 +16,10 @@ core_yaml() { # COUNT, of messages that are generated; MAX_BYTES; the handlers o
 }
 
 # The source's queue is filled while the route is paused, then drained.
-core_drain() { # HANDLERS
+core_drain() { # HANDLERS COUNT
 	local count resume
 
-	count=$(scaled 3000000)
+	count=$(scaled "${2:-3000000}")
 	server_start < <(core_yaml "$count" 8GiB "${1:-}")
 	crossfade route pause main
 	sample 50 120 "$count" "$(acked feed)" >/dev/null || fail "the queue was not filled"
@@ -61,4 +61,15 @@ case_core() {
 		core_continuous 60 >>"$work/core-long"
 		row "core, generator included, 60 s" "$work/core-long" ""
 	}
+}
+
+# A worker in C that answers in batches that nothing is changed: messages of 1,000 keys, so many are out at once.
+case_exec() {
+	local i
+
+	for ((i = 0; i < runs; i++)); do
+		core_drain "{plugin: exec, command: ['$bin/exec-worker', pass]}" 300000 >>"$work/exec"
+	done
+	subject='exec, one child'
+	row "exec, one child" "$work/exec" "$([[ ! -s $work/exec ]] || bar rate "$(median "$work/exec" 1)" ≥ 50000)"
 }
