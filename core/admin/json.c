@@ -225,6 +225,13 @@ xf_json_route(const struct xf_route_status *route)
 	add_count(object, "in_flight", route->in_flight);
 	add_count(object, "in_flight_bytes", route->in_flight_bytes);
 	add_count(object, "redelivered", route->redelivered);
+	if (route->pool != NULL) {
+		list = cJSON_AddObjectToObject(object, "pool");
+		add_text(list, "name", route->pool);
+		add_count(list, "priority", route->pool_priority);
+		add_count(list, "waiting", route->pool_waiting);
+		add_count(list, "busy", route->pool_busy);
+	}
 	list = cJSON_AddObjectToObject(object, "replies");
 	add_count(list, "sent", route->replies.sent);
 	add_count(list, "failed", route->replies.failed);

@@ -144,6 +144,14 @@ struct xf_conf_handler {
 	struct xf_conf_place place;
 };
 
+/* Slots that several routes share for what their handlers work on. */
+struct xf_conf_pool {
+	const char *name;
+	uint32_t concurrency; /* slots */
+	uint32_t share;       /* hundredths of a percent of the slots that go by time alone, whatever the priorities */
+	struct xf_conf_place place;
+};
+
 #define XF_CONF_SINKS_MAX 8 /* of one route */
 #define XF_CONF_CONNECTIONS_MAX 32 /* of all of them together */
 
@@ -189,6 +197,8 @@ struct xf_conf_route {
 	enum xf_require require;                   /* of TO_ALL */
 	const struct xf_conf_handler *handlers;    /* in their order */
 	size_t handler_count;
+	const struct xf_conf_pool *pool;           /* NULL: its handlers share no slots with others */
+	uint32_t pool_priority;                    /* the higher, the sooner */
 	struct xf_template *key;                   /* without a migration; NULL: one ordered stream */
 	enum xf_order order;
 	uint32_t dedupe_count;     /* ids that are remembered; 0: duplicates are not looked for */
@@ -214,6 +224,8 @@ struct xf_conf {
 	size_t transport_count;
 	const struct xf_conf_migration *migrations;
 	size_t migration_count;
+	const struct xf_conf_pool *pools;
+	size_t pool_count;
 	const struct xf_conf_route *routes; /* those of the file, and behind them one for each that has a dead_letter */
 	size_t route_count;
 	const char *const *warnings; /* lines for the log: "FILE:LINE:COLUMN: ..." */

@@ -174,6 +174,10 @@ route_digest(struct xf_buffer *out, struct xf_conf_route *route)
 	put_number(out, route->order);
 	put_number(out, route->drain_first);
 	put_number(out, route->request_ms);
+	put_text(out, route->pool != NULL ? route->pool->name : "");
+	put_number(out, route->pool != NULL ? route->pool->concurrency : 0);
+	put_number(out, route->pool != NULL ? route->pool->share : 0);
+	put_number(out, route->pool_priority);
 	put_number(out, route->dedupe_count);
 	put_number(out, route->dedupe_window_ms);
 	put_number(out, route->concurrency);

@@ -45,6 +45,7 @@ load(const char *file, const struct xf_str *text, const struct xf_conf_catalogue
 	}
 	xf_names_fini(&loading.transport_names);
 	xf_names_fini(&loading.migration_names);
+	xf_names_fini(&loading.pool_names);
 	if (xf_report_errors(report) > 0) {
 		xf_report_print(report, errors);
 		xf_arena_destroy(&arena);

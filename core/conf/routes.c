@@ -24,6 +24,7 @@ enum {
 	ROUTE_DEAD_LETTER,
 	ROUTE_HANDLERS,
 	ROUTE_REQUEST,
+	ROUTE_POOL,
 };
 
 enum { ATTEMPTS_MAX = 1000000 };
@@ -55,6 +56,7 @@ static const struct xf_option *const route_rows[] = {
 	XF_ROW(.type = XF_OPTION_NODE, .key = "dead_letter"),
 	XF_ROW(.type = XF_OPTION_NODE, .key = "handlers"),
 	XF_ROW(.type = XF_OPTION_NODE, .key = "request"),
+	XF_ROW(.type = XF_OPTION_NODE, .key = "pool"),
 	XF_ELSEWHERE("accept", "at a source in 'from'"),
 	XF_ELSEWHERE("spool", "at a sink, or at a source"),
 	XF_ELSEWHERE("message_id", "at a source in 'from'"),
@@ -471,6 +473,7 @@ route_read(struct xf_loading *l, const struct xf_yaml *node)
 	retry_read(l, route, config, scope);
 	dead_letter_read(l, route, config, scope);
 	xf_handlers_read(l, route, xf_config_node(config, ROUTE_HANDLERS), scope);
+	xf_route_pool_read(l, route, xf_config_node(config, ROUTE_POOL), scope);
 	request_check(l, route, config, scope);
 	connections_check(l, route, scope);
 	dedupe_read(l, route, config, scope);

@@ -12,7 +12,8 @@
 static const struct xf_option *const root_rows[] = {
 	XF_ROW(.type = XF_OPTION_NODE, .key = "include"),    XF_ROW(.type = XF_OPTION_NODE, .key = "server"),
 	XF_ROW(.type = XF_OPTION_NODE, .key = "transports"), XF_ROW(.type = XF_OPTION_NODE, .key = "migrations"),
-	XF_ROW(.type = XF_OPTION_NODE, .key = "routes"),     NULL,
+	XF_ROW(.type = XF_OPTION_NODE, .key = "pools"),      XF_ROW(.type = XF_OPTION_NODE, .key = "routes"),
+	NULL,
 };
 
 void
@@ -25,5 +26,6 @@ xf_schema_read(struct xf_loading *l, const struct xf_yaml *root)
 		                     l->conf->server.plugin_dir_count);
 	xf_transports_read(l, root);
 	xf_migrations_read(l, root);
+	xf_pools_read(l, root);
 	xf_routes_read(l, root);
 }

@@ -33,6 +33,8 @@ struct xf_loading {
 	struct xf_conf *conf;
 	struct xf_conf_transport *transports; /* those of conf, writable, as are the next two */
 	struct xf_conf_migration *migrations;
+	struct xf_conf_pool *pools;
+	struct xf_names pool_names;
 	struct xf_conf_route *routes;
 	struct xf_migration_notes *migration_notes;
 	struct xf_route_notes *route_notes;
@@ -47,6 +49,9 @@ void xf_schema_read(struct xf_loading *loading, const struct xf_yaml *root);
 void xf_server_read(struct xf_loading *loading, const struct xf_yaml *root);
 void xf_transports_read(struct xf_loading *loading, const struct xf_yaml *root);
 void xf_migrations_read(struct xf_loading *loading, const struct xf_yaml *root);
+void xf_pools_read(struct xf_loading *loading, const struct xf_yaml *root);
+/* After the route's handlers. NODE: what it says of a pool, or NULL. */
+void xf_route_pool_read(struct xf_loading *loading, struct xf_conf_route *route, const struct xf_yaml *node, const char *scope);
 void xf_routes_read(struct xf_loading *loading, const struct xf_yaml *root);
 
 /* The routes that bring dead letters to where theirs says; once all is checked. */

@@ -17,7 +17,7 @@
 #define MADE_MAX 65536        /* messages of one, by all handlers together */
 
 enum {
-	WAITS,   /* behind another of its lane, or until since_ms */
+	WAITS,   /* behind another of its lane, for a slot, or until since_ms */
 	RUNS,    /* between two handlers */
 	HELD,    /* with a handler */
 	GONE,    /* through; what it became is under way */
@@ -209,12 +209,44 @@ xf_chain_settled(struct xf_chain *chain, struct xf_job *job, uint8_t refused)
 	job_end(chain, job);
 }
 
+/* False: it waits for a slot, behind those that wait already. */
+static bool
+slot_enter(struct xf_chain *chain, struct xf_job *job)
+{
+	if (chain->pool.pool == NULL || job->slot)
+		return true;
+	if (xf_pool_enter(&chain->pool)) {
+		job->slot = true;
+		return true;
+	}
+	xf_chain_own(chain, job);
+	job->state = WAITS;
+	job->since_ms = UINT64_MAX;
+	job->next = NULL;
+	if (chain->pool_last != NULL)
+		chain->pool_last->next = job;
+	else
+		chain->pool_first = job;
+	chain->pool_last = job;
+	return false;
+}
+
+static void
+slot_exit(struct xf_chain *chain, struct xf_job *job)
+{
+	if (!job->slot)
+		return;
+	job->slot = false;
+	xf_pool_exit(&chain->pool);
+}
+
 /* All of it is through the handlers, or given up: the next of its lane may begin. */
 static void
 job_leave(struct xf_chain *chain, struct xf_job *job)
 {
 	struct xf_job *behind = job->behind;
 
+	slot_exit(chain, job);
 	job->state = GONE;
 	chain->inside--;
 	block_set(chain, &job->message_block, NULL);
@@ -234,6 +266,8 @@ job_give(struct xf_chain *chain, struct xf_job *job)
 	struct xf_handler *handler = chain->handlers->list[job->stage];
 	uint64_t timeout_ms = xf_handler_conf(handler)->timeout_ms;
 
+	if (!slot_enter(chain, job))
+		return;
 	if (xf_handler_holds(handler)) {
 		xf_chain_own(chain, job);
 		if (timeout_ms > 0)
@@ -303,6 +337,7 @@ static void
 job_wait(struct xf_chain *chain, struct xf_job *job, uint64_t delay_ms)
 {
 	said_forget(job);
+	slot_exit(chain, job);
 	xf_chain_own(chain, job);
 	job->state = WAITS;
 	job->since_ms = chain->now_ms + delay_ms;
@@ -480,6 +515,21 @@ ready_take(struct xf_chain *chain)
 	}
 }
 
+/* Those that waited for a slot, and have one. */
+static void
+slots_take(struct xf_chain *chain)
+{
+	for (uint32_t granted = xf_pool_take(&chain->pool); granted > 0; granted--) {
+		struct xf_job *job = chain->pool_first;
+
+		chain->pool_first = job->next;
+		if (chain->pool_first == NULL)
+			chain->pool_last = NULL;
+		job->slot = true;
+		ready_add(chain, job);
+	}
+}
+
 /* Its time counts from when its plugin has it. */
 static void
 held_look(struct xf_chain *chain, struct xf_job *job)
@@ -523,6 +573,7 @@ xf_chain_follow(struct xf_chain *chain, uint64_t now_ms)
 {
 	chain->now_ms = now_ms;
 	back_take(chain);
+	slots_take(chain);
 	if (now_ms >= chain->tick_at)
 		due_take(chain);
 	ready_take(chain);
@@ -559,6 +610,7 @@ job_anew(struct xf_chain *chain, struct xf_job *job)
 	job->since_ms = UINT64_MAX;
 	job->failures = 0;
 	job->made_total = 0;
+	job->slot = false;
 	if (job->refused == XF_REFUSED_NOT_KEPT)
 		job->refused = XF_REFUSED_NOT;
 	job->state = WAITS;
@@ -577,6 +629,10 @@ xf_chain_set(struct xf_chain *chain, const struct xf_handlers *handlers, enum xf
 	free(chain->tails);
 	chain->tails = any && order != XF_ORDER_NONE ? xf_alloc_array(XF_BUCKETS, sizeof(*chain->tails)) : NULL;
 	chain->ready_first = chain->ready_last = NULL;
+	xf_pool_leave(&chain->pool);
+	chain->pool_first = chain->pool_last = NULL;
+	if (any && handlers->pool != NULL)
+		xf_pool_join(handlers->pool, &chain->pool, handlers->pool_priority, chain->bell);
 	for (struct xf_job *job = chain->first; job != NULL; job = job->newer) {
 		struct xf_job *before = NULL;
 
@@ -607,6 +663,7 @@ xf_chain_init(struct xf_chain *chain, const struct xf_chain_ops *ops, void *cont
 void
 xf_chain_fini(struct xf_chain *chain)
 {
+	xf_pool_leave(&chain->pool);
 	while (chain->first != NULL)
 		job_free(chain, chain->first);
 	while (chain->spare != NULL) {

@@ -5,7 +5,7 @@
  *   enter ──▶ RUNS: with a handler, or between two ──▶ GONE: what it became is on its way to the sinks ──▶ settled
  *               │          ▲
  *               ▼          │
- *             WAITS: behind another of its lane; for its next attempt; or for a reload to end
+ *             WAITS: behind another of its lane; for its next attempt; for a slot of a pool; or for a reload to end
  *
  * Order: one message of a lane is in the handlers at a time, and the next enters when it has left them. So what is made of them goes to
  * the sinks in the order in which they came, and none is worked on beside another of its key. A message that waits for its next attempt
@@ -20,11 +20,14 @@
 
 #include "conf/conf.h"
 #include "flow/handler.h"
+#include "flow/pool.h"
 
 /* The handlers of a route, in their order; the route's. */
 struct xf_handlers {
 	struct xf_handler *list[XF_CONF_HANDLERS_MAX];
 	size_t count;
+	struct xf_pool *pool; /* NULL: as many are worked on as come */
+	uint32_t pool_priority;
 };
 
 struct xf_chain_ops {
@@ -53,6 +56,8 @@ struct xf_chain {
 	uint64_t bytes;              /* in blocks of jobs */
 	struct xf_job **tails;       /* of each lane the last job inside; NULL: none waits for another */
 	struct xf_job *ready_first, *ready_last; /* that may begin, or go on */
+	struct xf_pool_member pool;
+	struct xf_job *pool_first, *pool_last;   /* that wait for a slot */
 	struct xf_job *spare;
 	uint64_t random;
 	uint64_t now_ms;

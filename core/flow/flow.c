@@ -89,6 +89,7 @@ route_make(struct xf_flow *flow, const struct xf_conf_route *conf, struct xf_err
 		.spoolers = &flow->spoolers,
 		.letters = flow->letters,
 		.requests = flow->requests,
+		.pools = &flow->pools,
 	};
 
 	if (conf->migration != NULL)

@@ -1294,6 +1294,8 @@ xf_inlet_status(struct xf_inlet *inlet, struct xf_route_status *status)
 
 	status->rejected += xf_read(&inlet->settlements.kept);
 	replies_status(&inlet->replies, &status->replies);
+	status->pool_waiting += atomic_load(&inlet->chain.pool.waiting);
+	status->pool_busy += atomic_load(&inlet->chain.pool.busy);
 	if (!inlet->counted)
 		intake_status(inlet, status);
 	status->in_flight_bytes += xf_read(&inlet->bytes);

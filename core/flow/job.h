@@ -77,6 +77,7 @@ struct xf_job {
 
 	uint8_t state; /* the chain's */
 	bool late;     /* it was asked for because its time was up */
+	bool slot;     /* it has one of the pool's */
 	bool several;  /* more than one message was made of it */
 	bool kept;     /* as it was given, it is a dead letter */
 	bool failed;   /* something of it was refused, even where that is no dead letter */

@@ -23,6 +23,7 @@ struct xf_flow {
 	struct xf_transports transports;
 	struct xf_spoolers spoolers;
 	struct xf_requests *requests;
+	struct xf_pools pools;
 	struct xf_migration **migrations;
 	size_t migration_count;
 	struct xf_route **routes;

@@ -155,6 +155,7 @@ routes_make(struct reload *reload, struct xf_error *error)
 			.spoolers = &flow->spoolers,
 			.letters = flow->letters,
 			.requests = flow->requests,
+			.pools = &flow->pools,
 			.from = move->old,
 		}, error);
 		if (move->new == NULL)

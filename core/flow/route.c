@@ -75,6 +75,10 @@ handlers_create(struct xf_route *route, struct xf_error *error)
 {
 	struct xf_handlers *handlers = &route->handlers;
 
+	if (route->conf->pool != NULL) {
+		handlers->pool = xf_pool_use(route->open_pools, route->conf->pool);
+		handlers->pool_priority = route->conf->pool_priority;
+	}
 	for (size_t i = 0; i < route->conf->handler_count; i++) {
 		handlers->list[i] = xf_handler_create(&route->conf->handlers[i], route->conf->name,
 		                                      route->holder->conf->server.name, error);
@@ -312,6 +316,7 @@ xf_route_create(const struct xf_route_setup *setup, struct xf_error *error)
 	route->migration = setup->migration;
 	route->paused = setup->from != NULL && setup->from->paused;
 	route->open_spoolers = setup->spoolers;
+	route->open_pools = setup->pools;
 	route->sources = xf_alloc_array(2 * route->conf->source_count + XF_CONF_SINKS_MAX, sizeof(*route->sources));
 	knowledge_set(route, setup);
 	status = outlets_create(route, setup->requests, error);
@@ -349,6 +354,7 @@ xf_route_destroy(struct xf_route **pointer)
 	}
 	for (size_t i = 0; i < route->handlers.count; i++)
 		xf_handler_destroy(&route->handlers.list[i]);
+	xf_pool_release(route->open_pools, route->handlers.pool);
 	for (unsigned i = 0; i < route->outlet_count; i++) {
 		xf_outlet_destroy(&route->outlets[i]);
 		xf_transport_release(route->transports, route->outlet_transports[i]);
@@ -761,6 +767,8 @@ xf_route_status(const struct xf_route *route, struct xf_route_status *status)
 		.source_count = conf->source_count,
 		.leg_count = route->outlet_count,
 		.handler_count = route->handlers.count,
+		.pool = conf->pool != NULL ? conf->pool->name : NULL,
+		.pool_priority = conf->pool_priority,
 	};
 	status->sources = xf_alloc_array(conf->source_count, sizeof(*status->sources));
 	status->legs = xf_alloc_array(route->outlet_count, sizeof(*status->legs));

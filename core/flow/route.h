@@ -32,6 +32,7 @@ struct xf_route {
 	struct xf_holder *holder; /* of conf */
 	struct xf_transports *transports;
 	struct xf_spoolers *open_spoolers;
+	struct xf_pools *open_pools;
 	struct xf_migration *migration;
 	struct xf_route_source *sources; /* as many as conf has, and behind them one for each spool, which reads that */
 	size_t source_count;
@@ -56,6 +57,7 @@ struct xf_route_setup {
 	struct xf_spoolers *spoolers;
 	struct xf_letters *letters;
 	struct xf_requests *requests;
+	struct xf_pools *pools;
 	struct xf_route *from; /* the route that it takes over from, or NULL */
 };
 

@@ -100,6 +100,10 @@ struct xf_route_status {
 	uint64_t redelivered; /* flagged so by the source's broker */
 	struct xf_reply_status replies;
 	struct xf_histogram_snapshot handover; /* how long a moving lane was held */
+	const char *pool; /* NULL: none; else of that: */
+	uint32_t pool_priority;
+	uint64_t pool_waiting; /* messages that wait for a slot */
+	uint64_t pool_busy;    /* slots that the route has */
 	size_t source_count;
 	struct xf_endpoint_status *sources;
 	size_t handler_count;

@@ -229,6 +229,82 @@ test_paths_are_subjects(void **state)
 	xf_server_destroy(&server);
 }
 
+/* ---- A pool ----------------------------------------------------------------------------------------------- */
+
+/* The workers of both routes write down what they work on; the first message waits until it is let go. */
+#define POOL_WORKER "while read -r l; do echo $CROSSFADE_ROUTE >>%s/order; while [ ! -e %s/go ]; do sleep 0.02; done; echo \"{\\\"pass\\\":true}\"; done"
+
+static void
+pool_configure(struct xf_server *server, unsigned port, unsigned slots)
+{
+	const char *dir = xf_server_dir(server);
+	char worker[1024];
+
+	snprintf(worker, sizeof(worker), POOL_WORKER, dir, dir);
+	xf_server_configure(server, "",
+		"transports:\n"
+		"  api: {plugin: http, listen: '127.0.0.1:%u', timeout: 5m}\n"
+		"  bus: {plugin: local}\n"
+		"  end: {plugin: local}\n"
+		"pools:\n"
+		"  desk: {concurrency: %u, share: 0}\n"
+		"routes:\n"
+		"  - {name: in, from: {transport: api}, to: {transport: bus}}\n"
+		"  - {name: low, from: {transport: bus, subject: low}, to: {transport: end}, order: none, pool: desk,\n"
+		"     handlers: [{plugin: exec, command: [/bin/sh, -c, '%s']}]}\n"
+		"  - {name: high, from: {transport: bus, subject: high}, to: {transport: end}, order: none, pool: {name: desk, priority: 5},\n"
+		"     handlers: [{plugin: exec, command: [/bin/sh, -c, '%s']}]}\n",
+		port, slots, worker, worker);
+}
+
+/* Routes that share a pool: the one of the higher priority goes first, and a reload gives nothing away. */
+static void
+test_a_pool_is_shared(void **state)
+{
+	struct xf_server *server = xf_server_create("pool");
+	unsigned port = port_free();
+	char path[512], line[64], first[8] = "";
+	FILE *file;
+
+	(void)state;
+	pool_configure(server, port, 1);
+	xf_server_start(server);
+	xf_server_wait_ready(server);
+	for (size_t i = 0; i < 3; i++)
+		assert_ask(port, "/publish/low", "{}", 202, "id");
+	xf_server_wait_number(server, "/api/v1/routes/low", "pool.busy", 1);
+	xf_server_wait_number(server, "/api/v1/routes/low", "pool.waiting", 2);
+	for (size_t i = 0; i < 3; i++)
+		assert_ask(port, "/publish/high", "{}", 202, "id");
+	xf_server_wait_number(server, "/api/v1/routes/high", "pool.waiting", 3);
+	assert_int_equal(count(server, "high", "pool.busy"), 0);
+	snprintf(path, sizeof(path), "%s/go", xf_server_dir(server));
+	file = fopen(path, "w");
+	assert_non_null(file);
+	fclose(file);
+	xf_server_wait_settled(server, "low", 3);
+	xf_server_wait_settled(server, "high", 3);
+	snprintf(path, sizeof(path), "%s/order", xf_server_dir(server));
+	file = fopen(path, "r");
+	assert_non_null(file);
+	for (size_t i = 0; i < 6; i++) {
+		assert_non_null(fgets(line, sizeof(line), file));
+		first[i] = line[0];
+	}
+	fclose(file);
+	assert_string_equal(first, "lhhhll");
+	/* A reload changes the pool, and what waits goes on. */
+	pool_configure(server, port, 2);
+	XF_CLI_DONE(server, "reload");
+	for (size_t i = 0; i < 20; i++)
+		assert_ask(port, i % 2 ? "/publish/low" : "/publish/high", "{}", 202, "id");
+	xf_server_wait_settled(server, "low", 10);
+	xf_server_wait_settled(server, "high", 10);
+	assert_int_equal(count(server, "low", "pool.busy") + count(server, "high", "pool.busy"), 0);
+	assert_int_equal(xf_server_stop(server), 0);
+	xf_server_destroy(&server);
+}
+
 /* ---- While it moves ------------------------------------------------------------------------------------ */
 
 struct clients {
@@ -339,6 +415,7 @@ main(void)
 		cmocka_unit_test(test_handlers_reply),
 		cmocka_unit_test(test_a_worker_behind_a_broker_replies),
 		cmocka_unit_test(test_paths_are_subjects),
+		cmocka_unit_test(test_a_pool_is_shared),
 		cmocka_unit_test(test_replies_come_while_all_moves),
 	};
 

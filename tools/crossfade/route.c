@@ -109,6 +109,16 @@ replies_print(const cJSON *route)
 }
 
 static void
+pool_print(const cJSON *route)
+{
+	const cJSON *pool = cJSON_GetObjectItemCaseSensitive(route, "pool");
+
+	if (pool != NULL)
+		printf("pool %s, priority %" PRIu64 ": %" PRIu64 " worked on, %" PRIu64 " wait\n", json_text(pool, "name"),
+		       json_count(pool, "priority"), json_count(pool, "busy"), json_count(pool, "waiting"));
+}
+
+static void
 show_print(const cJSON *route)
 {
 	const char *state = json_text(route, "state"), *migration = json_text(route, "migration"),
@@ -128,6 +138,7 @@ show_print(const cJSON *route)
 	       json_count(route, "in_flight_bytes"), json_count(route, "rejected"), json_count(route, "overflow"),
 	       json_count(route, "filtered"), json_count(route, "copies"), json_count(route, "duplicates"),
 	       json_count(route, "redelivered"));
+	pool_print(route);
 	replies_print(route);
 	sources_print(route);
 	printf("\n");
