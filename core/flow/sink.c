@@ -370,8 +370,8 @@ outgoing_wrap(struct xf_leg *leg, struct xf_outgoing *out)
 }
 
 /*
- * What a route makes of a message and publishes where that came from has the same id, and a broker that looks for duplicates by id alone
- * (a JetStream stream) would take it for the message that it holds. So there the subject is part of it.
+ * What handlers make of a message and a route publishes where that came from has the same id, and a broker that looks for duplicates by id
+ * alone (a JetStream stream) would take it for the message that it holds. So there the subject is part of it.
  */
 static void
 outgoing_qualify(struct xf_leg *leg, struct xf_outgoing *out)

@@ -130,8 +130,10 @@ answer_to(struct bench *b, struct xf_str reply)
 {
 	struct xf_outgoing message = {.subject = xf_str(b->subject), .reply = reply, .payload = "0", .payload_size = 1};
 	size_t index = harness_received(b->source);
+	char id[128];
 
-	message.id = message.dedup_id = xf_str(b->word);
+	snprintf(id, sizeof(id), "%s-to-%zu", b->word, index); /* each another message */
+	message.id = message.dedup_id = xf_str(id);
 	harness_publish(b->sink, &message);
 	assert_received(b->source, index + 1);
 	unwrap(b, index, reply.data);

@@ -119,16 +119,19 @@ replies_take(struct sink *sink)
 	uint64_t first;
 
 	while ((count = member_take(&sink->replies, BROKER_BATCH, UINT64_MAX, true, &first, &due_in)) > 0) {
+		uint32_t n = 0;
+
 		for (uint32_t i = 0; i < count; i++) {
 			record_read(ring_at(&sink->replies.out, first + i)->record, &messages[i]);
-			replied[i] = (struct xf_replied){
+			replied[n] = (struct xf_replied){
 				.request = request_of(messages[i].subject),
 				.message = &messages[i],
 				.message_size = sizeof(messages[i]),
 			};
+			n += replied[n].request != 0; /* else it only looks like one */
 			settlements[i] = (struct xf_settlement){.handle = first + i, .outcome = XF_SETTLE_ACK};
 		}
-		host->replied(sink->replies.endpoint, replied, sizeof(replied[0]), count);
+		host->replied(sink->replies.endpoint, replied, sizeof(replied[0]), n);
 		member_settle(&sink->replies, settlements, count);
 	}
 }

@@ -66,7 +66,7 @@ static _Noreturn void violation(const char *format, ...) __attribute__((format(p
 #define LEGS_MAX 64 /* on their way to or from one sink */
 #define PATH_MAX_EVENTS 4096
 #define CELLS 20
-#define CELL_SIZE 624
+#define CELL_SIZE 656
 #define PAGE_SIZE_MAX (XF_LANE_PAGE * (sizeof(struct xf_lane) + SINKS * sizeof(struct xf_lane_sink)))
 #define TICK_MS 5001 /* past every retry delay and the hand-over time-out */
 
