@@ -247,6 +247,8 @@ job_leave(struct xf_chain *chain, struct xf_job *job)
 	struct xf_job *behind = job->behind;
 
 	slot_exit(chain, job);
+	if (!job->delivered && !job->failed)
+		chain->ops->drop(chain->context, job);
 	job->state = GONE;
 	chain->inside--;
 	block_set(chain, &job->message_block, NULL);
@@ -309,6 +311,7 @@ job_run(struct xf_chain *chain, struct xf_job *job)
 
 	job->under_way++; /* what is settled at once does not end it */
 	while (job->stage >= count || (job->message.flags & XF_MESSAGE_REPLY)) {
+		job->delivered = true;
 		chain->ops->deliver(chain->context, job);
 		if (!rest_next(chain, job)) {
 			job->under_way--;
@@ -604,7 +607,7 @@ job_anew(struct xf_chain *chain, struct xf_job *job)
 	follows_tell(job, XF_SETTLED_UNKNOWN);
 	block_set(chain, &job->message_block, NULL);
 	job->message = job->given;
-	job->failed = false;
+	job->failed = job->delivered = false;
 	job->stage = 0;
 	job->behind = NULL;
 	job->since_ms = UINT64_MAX;

@@ -39,6 +39,8 @@ struct xf_chain_ops {
 	/* JOB, as it was given, becomes a dead letter, or whoever asked is told; its code, status and delay say more. Returns what came of
 	 * that: XF_REFUSED_*. */
 	uint8_t (*refuse)(void *context, struct xf_job *job, const char *reason);
+	/* JOB leaves the handlers, and they let nothing of it through. */
+	void (*drop)(void *context, struct xf_job *job);
 	/* All that became of JOB is settled, and the worst of it is in refused. The last call for it. */
 	void (*settle)(void *context, struct xf_job *job);
 };

@@ -175,8 +175,7 @@ way_settle(void *context, struct xf_delivery *delivery)
 	struct xf_inlet *inlet = context;
 
 	if (delivery->job != NULL) {
-		if (delivery->refused != XF_REFUSED_NOT)
-			xf_replies_give_up(&inlet->replies, delivery->job);
+		xf_replies_alone(&inlet->replies, delivery->job);
 		xf_chain_settled(&inlet->chain, delivery->job, delivery->refused);
 		return;
 	}
@@ -186,6 +185,15 @@ way_settle(void *context, struct xf_delivery *delivery)
 	}
 	id_leave(inlet, delivery, delivery->refused == XF_REFUSED_NOT);
 	source_settle(inlet, delivery->handle, delivery->refused);
+}
+
+/* DELIVERY goes nowhere. What could not be kept comes again, and whoever asked waits for that. */
+static void
+asker_tell(struct xf_inlet *inlet, struct xf_delivery *delivery, uint32_t status, const char *reason)
+{
+	if (delivery->refused != XF_REFUSED_NOT_KEPT)
+		xf_replies_fail(&inlet->replies, delivery->job, status, 0, reason);
+	xf_replies_give_up(&inlet->replies, delivery->job);
 }
 
 static void
@@ -218,9 +226,9 @@ way_refused(void *context, struct xf_delivery *delivery, const struct xf_leg *le
 		};
 
 		delivery->refused = reject_keep(inlet, letter) ? XF_REFUSED_KEPT : XF_REFUSED_NOT_KEPT;
-		if (delivery->request != 0)
-			xf_replies_fail(&inlet->replies, delivery->job, 502, 0, reason);
 	}
+	if (delivery->job != NULL && !leg->copy)
+		asker_tell(inlet, delivery, 502, reason);
 	free(reason);
 }
 
@@ -252,8 +260,8 @@ message_reject(struct xf_inlet *inlet, const struct xf_incoming *message, const 
 static uint64_t
 route_open(const struct xf_inlet *inlet)
 {
-	/* What handlers made of a message is open in the lanes, and what they have, not yet; a request may be so for longer. */
-	return inlet->way->lanes.open + inlet->late + inlet->parking.count + inlet->chain.inside + xf_read(&inlet->replies.open);
+	/* What handlers made of a message is open in the lanes, and what they have, not yet; a request is so when it has left them. */
+	return inlet->way->lanes.open + inlet->late + inlet->parking.count + inlet->chain.inside + inlet->replies.alone;
 }
 
 static uint64_t
@@ -293,7 +301,8 @@ message_work(struct xf_inlet *inlet, const struct xf_incoming *message)
 	bool made;
 
 	known.id = xf_maker_id(&inlet->way->maker, message, id);
-	made = known.id.data == id;
+	/* Who asks again wants to be told again. */
+	made = known.id.data == id || xf_replies_asks(&inlet->replies, message);
 	if (message_is_duplicate(inlet, known.id, made, message->handle))
 		return;
 	job = xf_chain_make(&inlet->chain, &known, false, inlet->now_ms);
@@ -570,11 +579,15 @@ chain_refuse(void *context, struct xf_job *job, const char *reason)
 		},
 	};
 
-	if (xf_replies_fail(&inlet->replies, job, job->status, job->delay_ms, job->reason != NULL ? job->reason : reason) &&
-	    job->code == XF_OUTCOME_REFUSE && job->status < 500)
+	const char *told = job->reason != NULL ? job->reason : reason;
+
+	if (job->code == XF_OUTCOME_REFUSE && job->status < 500 &&
+	    xf_replies_fail(&inlet->replies, job, job->status, job->delay_ms, told))
 		return XF_REFUSED_NOT;
 	if (!job->kept)
 		job->kept = reject_keep(inlet, letter);
+	if (job->kept) /* else it comes again */
+		xf_replies_fail(&inlet->replies, job, job->status, job->delay_ms, told);
 	return job->kept ? XF_REFUSED_KEPT : XF_REFUSED_NOT_KEPT;
 }
 
@@ -632,6 +645,16 @@ chain_deliver(void *context, struct xf_job *job)
 	xf_way_accept(inlet->way, delivery);
 }
 
+/* Handlers have dropped it, and whoever asked would wait for nothing. */
+static void
+chain_drop(void *context, struct xf_job *job)
+{
+	struct xf_inlet *inlet = context;
+
+	if (job->asked)
+		xf_replies_fail(&inlet->replies, job, 422, 0, "it was dropped");
+}
+
 static void
 chain_settle(void *context, struct xf_job *job)
 {
@@ -649,6 +672,7 @@ static const struct xf_chain_ops chain_ops = {
 	.bucket = chain_bucket,
 	.deliver = chain_deliver,
 	.refuse = chain_refuse,
+	.drop = chain_drop,
 	.settle = chain_settle,
 };
 
@@ -711,6 +735,8 @@ delivery_remake(struct xf_inlet *inlet, struct xf_way *old, struct xf_delivery *
 
 		if (delivery->refused == XF_REFUSED_NOT)
 			delivery->refused = reject_keep(inlet, letter) ? XF_REFUSED_KEPT : XF_REFUSED_NOT_KEPT;
+		if (delivery->job != NULL)
+			asker_tell(inlet, delivery, 500, error.text);
 		way_settle(inlet, delivery);
 	}
 	if ((again == NULL || again->release == NULL) && message.release != NULL)
@@ -982,6 +1008,7 @@ inlet_turn(struct xf_runner *runner, struct xf_work *work)
 		atomic_store(&inlet->held, true);
 	/* What is open where no sink is up waits for nothing but the new way. */
 	atomic_store(&inlet->quiet, hold && xf_way_out(inlet->way) == 0 && inlet->chain.given == 0 &&
+	                                    xf_read(&inlet->replies.open) == 0 &&
 	                                    (inlet->way->lanes.open == 0 || inlet->way->lanes.up == 0));
 	wait_limit(inlet, work);
 	/* Where something came there may be more. */
@@ -1090,7 +1117,8 @@ xf_inlet_create(char *name, const struct xf_inlet_setup *setup, struct xf_error 
 	xf_arrival_init(&inlet->arrival, source);
 	inlet->way = xf_inlet_way(inlet, &setup->way);
 	xf_chain_init(&inlet->chain, &chain_ops, inlet, &inlet->runner.inbox);
-	replies = xf_inlet_may_reply(setup->way.route) && (source->traits & XF_TRAIT_REPLIES);
+	/* What goes to a spool first is read back by somebody who knows no way back. */
+	replies = xf_inlet_may_reply(setup->way.route) && (source->traits & XF_TRAIT_REPLIES) && setup->way.accepts == NULL;
 	xf_replies_init(&inlet->replies, setup->requests, &inlet->chain, replies ? inlet->ops : NULL, setup->way.server,
 	                &inlet->runner.inbox);
 	handlers_set(inlet);

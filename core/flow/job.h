@@ -71,6 +71,7 @@ struct xf_job {
 	uint32_t reply_delay_ms;
 	uint64_t request;          /* a reply from the destination is awaited under this number; 0: none is */
 	uint64_t request_until_ms;
+	bool request_alone;        /* and all that became of it otherwise is settled */
 	bool asked;                /* somebody waits for a reply */
 	bool told;                 /* or at least for whether it fails */
 	bool replied;              /* or is about to be: whoever asked is told nothing else */
@@ -80,6 +81,7 @@ struct xf_job {
 	bool slot;     /* it has one of the pool's */
 	bool several;  /* more than one message was made of it */
 	bool kept;     /* as it was given, it is a dead letter */
+	bool delivered; /* something of it has passed the last handler */
 	bool failed;   /* something of it was refused, even where that is no dead letter */
 	uint8_t stage; /* the next handler, or the one that has it */
 	uint16_t bucket;

@@ -126,7 +126,9 @@ letter_make(void *context, const struct xf_letter *letter)
 	struct xf_error error;
 	char id[28];
 
-	if (wrong == NULL && xf_chain_any(reading->chain) && letter->sink.len == 0) {
+	/* What a sink refused has been through the handlers; where there is no sink now, they are all that there is. */
+	if (wrong == NULL && xf_chain_any(reading->chain) &&
+	    (letter->sink.len == 0 || reading->way->setup.route->to == XF_TO_REPLY)) {
 		message.id = xf_maker_id(&reading->way->maker, &message, id);
 		made->job = xf_chain_make(reading->chain, &message, true, reading->way->now_ms);
 		made->job->letter = letter->number;

@@ -38,6 +38,8 @@ request_close(struct xf_replies *replies, struct xf_job *job)
 	*(job->request_older != NULL ? &job->request_older->request_newer : &replies->oldest) = job->request_newer;
 	*(job->request_newer != NULL ? &job->request_newer->request_older : &replies->newest) = job->request_older;
 	xf_requests_close(replies->requests, job->request);
+	replies->alone -= job->request_alone;
+	job->request_alone = false;
 	job->request = 0;
 	xf_count(&replies->open, (uint64_t)-1);
 }
@@ -60,6 +62,15 @@ xf_replies_await(struct xf_replies *replies, struct xf_job *job, uint64_t timeou
 }
 
 void
+xf_replies_alone(struct xf_replies *replies, struct xf_job *job)
+{
+	if (job->request == 0 || job->request_alone)
+		return;
+	job->request_alone = true;
+	replies->alone++;
+}
+
+void
 xf_replies_give_up(struct xf_replies *replies, struct xf_job *job)
 {
 	if (job->request == 0)
@@ -73,7 +84,9 @@ xf_replies_give_up(struct xf_replies *replies, struct xf_job *job)
 void
 xf_replies_look(const struct xf_replies *replies, struct xf_job *job, uint32_t flags)
 {
-	job->asked = replies->ops != NULL && job->given.reply.len > 0 && !(flags & XF_MESSAGE_TELL);
+	const struct xf_incoming given = {.reply = job->given.reply, .flags = flags};
+
+	job->asked = xf_replies_asks(replies, &given);
 	job->told = job->asked || (replies->ops != NULL && (flags & XF_MESSAGE_TELL));
 }
 
@@ -81,7 +94,7 @@ xf_replies_look(const struct xf_replies *replies, struct xf_job *job, uint32_t f
 static struct xf_incoming *
 reply_make(const struct xf_incoming *message)
 {
-	static const char *const own[] = {"Crossfade-Id", "Crossfade-Key", "Crossfade-Hops", "Crossfade-Copy"};
+	static const char *const own[] = {"Crossfade-Id", "Crossfade-Key", "Crossfade-Hops", "Crossfade-Copy", "Crossfade-Migration"};
 	struct xf_header *headers = xf_alloc_array(message->header_count, sizeof(*headers));
 	struct xf_incoming shown = *message, *copy;
 
@@ -104,6 +117,10 @@ reply_make(const struct xf_incoming *message)
 static void
 reply_add(struct xf_replies *replies, struct xf_job *job, struct xf_incoming *message, uint32_t status, uint32_t delay_ms)
 {
+	if (job->request != 0) { /* he is told something else */
+		request_close(replies, job);
+		job->under_way--;
+	}
 	job->reply = message;
 	job->reply_status = status;
 	job->reply_delay_ms = delay_ms;

@@ -29,6 +29,7 @@ struct xf_replies {
 	_Atomic uint64_t timed_out; /* of these: because the destination said nothing in time */
 	_Atomic uint64_t unasked;   /* made, and nobody waits: dropped */
 	_Atomic uint64_t open;
+	uint64_t alone;             /* of open: nothing else of them is */
 };
 
 /* REQUESTS, CHAIN and LIMITS outlive it. OPS: NULL where the source sends no replies. BELL: of the source's thread. */
@@ -36,6 +37,13 @@ void xf_replies_init(struct xf_replies *replies, struct xf_requests *requests, s
                      const struct xf_conf_server *limits, struct xf_inbox *bell);
 /* Nothing is sent or awaited any more; before its chain ends. */
 void xf_replies_fini(struct xf_replies *replies);
+
+/* Whether somebody waits for a reply to MESSAGE, which its source has handed in. */
+static inline bool
+xf_replies_asks(const struct xf_replies *replies, const struct xf_incoming *message)
+{
+	return replies->ops != NULL && message->reply.len > 0 && !(message->flags & XF_MESSAGE_TELL);
+}
 
 /* Whether JOB, which has just been made of a message with FLAGS, is waited for; sets its `asked` and `told`. */
 void xf_replies_look(const struct xf_replies *replies, struct xf_job *job, uint32_t flags);
@@ -48,7 +56,9 @@ bool xf_replies_fail(struct xf_replies *replies, struct xf_job *job, uint32_t st
 /* The number under which JOB's reply from the destination is awaited, from now on for TIMEOUT_MS, if it is not yet; 0: nobody asked, or he was told
  * something already. JOB is held until then. */
 uint64_t xf_replies_await(struct xf_replies *replies, struct xf_job *job, uint64_t timeout_ms, uint64_t now_ms);
-/* Nothing can come any more: the destination refused it. */
+/* What JOB became is settled as far as sinks go: only its reply, if one is awaited, is open. */
+void xf_replies_alone(struct xf_replies *replies, struct xf_job *job);
+/* Nothing can come any more: the destination refused it. Where none is awaited, nothing. */
 void xf_replies_give_up(struct xf_replies *replies, struct xf_job *job);
 
 /* What came, and what has come too late. */

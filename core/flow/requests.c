@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include "base/clock.h"
 #include "base/memory.h"
@@ -49,12 +50,15 @@ xf_requests_destroy(struct xf_requests **pointer)
 	free(requests);
 }
 
-/* Generations begin at another number in each run, so that a reply to one of an earlier run finds none of this. */
+/* Generations begin anywhere, so that a reply to a number of an earlier run finds none of this, but by a chance of one in a billion. */
 static void
 slots_grow(struct xf_requests *requests)
 {
-	uint32_t size = requests->size * 2 + 64, first = (uint32_t)(xf_wall_ms() / 16) | 1;
+	uint32_t size = requests->size * 2 + 64, first;
 
+	if (getrandom(&first, sizeof(first), GRND_NONBLOCK) != (ssize_t)sizeof(first))
+		first = (uint32_t)xf_now_ns();
+	first |= 1; /* not 0: no number is */
 	requests->slots = xf_grow_array(requests->slots, requests->size, size, sizeof(*requests->slots));
 	for (uint32_t i = size; i > requests->size; i--) {
 		requests->slots[i - 1] = (struct slot){.generation = first, .next = requests->closed};

@@ -283,6 +283,11 @@ xf_way_make(struct xf_way *way, const struct xf_incoming *message, struct xf_fie
 		*fields = draft->fields;
 		return NULL;
 	}
+	if (way->setup.route->to == XF_TO_REPLY) { /* nothing may be taken for delivered because there is nowhere to go */
+		*fields = draft->fields;
+		xf_error_set(error, "the route has no destination any more: it replies");
+		return NULL;
+	}
 	xf_lanes_prefetch(&way->lanes, draft->bucket);
 	return xf_maker_make(&way->maker, message, draft);
 }

@@ -76,6 +76,7 @@ test_handlers_reply(void **state)
 		"      - {plugin: validate, schema: '{\"type\": \"object\", \"required\": [\"n\"]}'}\n"
 		"      - {plugin: transform, json: {set: [{field: /by, value: work}]}}\n"
 		"    to: reply\n"
+		"  - {name: drop, from: {transport: api, subject: drop}, handlers: [{plugin: filter, subject: none}], to: reply, dedupe: true}\n"
 		"  - name: poison\n"
 		"    from: {transport: api, subject: poison}\n"
 		"    handlers: [{plugin: exec, command: [/bin/sh, -c, 'while read -r l; do echo \"{\\\"fail\\\":\\\"no luck\\\"}\"; done']}]\n"
@@ -106,6 +107,8 @@ test_handlers_reply(void **state)
 	/* Nobody can be told: then it is a dead letter. */
 	assert_ask(port, "/publish/plain", "{\"m\":1}", 202, "id");
 	xf_server_wait_number(server, "/api/v1/routes/deaf", "rejected", 1);
+	/* Whoever asks is told that it was dropped; who asks again, is told again. */
+	assert_ask(port, "/request/drop", "{}", 422, "dropped");
 	assert_ask(port, "/request/poison", "{}", 500, "{\"error\":\"no luck\"}");
 	assert_int_equal(count(server, "poison", "rejected"), 1);
 	rejected = xf_server_rejected(server);
@@ -225,6 +228,85 @@ test_paths_are_subjects(void **state)
 	assert_call(port, "GET", "/api/tasks/", "", 404, "", "");
 	assert_call(port, "GET", "/api/tasks/a/b", "", 404, "", "");
 	assert_int_equal(count(server, "get", "accepted"), 1);
+	assert_int_equal(xf_server_stop(server), 0);
+	xf_server_destroy(&server);
+}
+
+/* ---- From one configuration to another ------------------------------------------------------------------------- */
+
+struct asking {
+	unsigned port;
+	struct http_answer answer;
+};
+
+static void *
+asking_run(void *context)
+{
+	struct asking *asking = context;
+
+	asking->answer = ask(asking->port, "/request/ask", "{}");
+	return NULL;
+}
+
+static void
+reload_configure(struct xf_server *server, unsigned port, unsigned hook, unsigned n, const char *to)
+{
+	xf_server_configure(server, "",
+		"transports:\n"
+		"  api: {plugin: http, listen: '127.0.0.1:%u', request_timeout: 5m, timeout: 5m}\n"
+		"  hook: {plugin: http, url: 'http://127.0.0.1:%u/'}\n"
+		"  bus: {plugin: local}\n"
+		"routes:\n"
+		"  - {name: front, from: {transport: api, subject: ask}, to: {transport: bus}, request: {timeout: 5m}, retry: {initial: %ums}}\n"
+		"  - name: worker\n"
+		"    from: {transport: bus, subject: ask}\n"
+		"    handlers: [{plugin: exec, command: [/bin/sh, -c, 'while read -r l; do sleep 1; echo \"{\\\"pass\\\":true}\"; done']}]\n"
+		"    to: reply\n"
+		"  - name: turned\n"
+		"    from: {transport: api, subject: turned}\n"
+		"    handlers: [{plugin: validate, schema: '{\"type\": \"object\"}'}]\n"
+		"    to: %s\n",
+		port, hook, 100 + n, to);
+}
+
+/* A reply that is awaited comes over a reload that keeps the source; and what is open where a sink was, and nobody is now, is not taken for
+ * delivered. */
+static void
+test_what_is_open_is_kept_over_a_reload(void **state)
+{
+	struct xf_server *server = xf_server_create("requests-reload");
+	struct asking asking = {.port = port_free()};
+	unsigned hook = port_free();
+	pthread_t thread;
+	char *rejected;
+	int fd;
+
+	(void)state;
+	reload_configure(server, asking.port, hook, 0, "{transport: hook, when_down: wait}");
+	xf_server_start(server);
+	assert_int_equal(pthread_create(&thread, NULL, asking_run, &asking), 0);
+	xf_server_wait_number(server, "/api/v1/routes/front", "replies.awaited", 1);
+	reload_configure(server, asking.port, hook, 1, "{transport: hook, when_down: wait}");
+	XF_CLI_DONE(server, "reload");
+	pthread_join(thread, NULL);
+	if (asking.answer.status != 200)
+		fail_msg("status %d: %s", asking.answer.status, asking.answer.body);
+	http_forget(&asking.answer);
+	/* The hook is not there. */
+	fd = http_connect(asking.port);
+	http_post(fd, "/publish/turned", "Message-Id: open\r\n", "{}", 2);
+	xf_server_wait_number(server, "/api/v1/routes/turned", "in_flight", 1);
+	reload_configure(server, asking.port, hook, 1, "reply");
+	XF_CLI_DONE(server, "reload");
+	http_expect(fd, 500, "no destination any more");
+	close(fd);
+	rejected = xf_server_rejected(server);
+	if (strstr(rejected, "\"open\"") == NULL)
+		fail_msg("%s", rejected);
+	free(rejected);
+	/* Sent again it goes through the handlers. */
+	assert_int_equal(XF_CLI(server, NULL, "dead", "replay", "--all", NULL), 0);
+	xf_server_wait_number(server, "/api/v1/routes/turned", "handlers.0.taken", 1);
 	assert_int_equal(xf_server_stop(server), 0);
 	xf_server_destroy(&server);
 }
@@ -415,6 +497,7 @@ main(void)
 		cmocka_unit_test(test_handlers_reply),
 		cmocka_unit_test(test_a_worker_behind_a_broker_replies),
 		cmocka_unit_test(test_paths_are_subjects),
+		cmocka_unit_test(test_what_is_open_is_kept_over_a_reload),
 		cmocka_unit_test(test_a_pool_is_shared),
 		cmocka_unit_test(test_replies_come_while_all_moves),
 	};

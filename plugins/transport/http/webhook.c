@@ -457,12 +457,17 @@ reply_take(struct webhook *hook, struct slot *slot, long status)
 
 	curl_easy_getinfo(slot->easy, CURLINFO_CONTENT_TYPE, &type);
 	message.content_type = str_of(type != NULL ? type : "");
-	if (status >= 300 || slot->reply.failed) {
+	if (slot->answer_size > ANSWER_MAX || slot->reply.failed) {
 		replied.message = NULL;
-		replied.status = slot->reply.failed ? 502 : (uint32_t)status;
+		replied.status = 502;
+		snprintf(reason, sizeof(reason), slot->reply.failed ? "no memory for the reply" : "the reply is larger than %u bytes", ANSWER_MAX);
+	} else if (status >= 300) {
+		replied.message = NULL;
+		replied.status = (uint32_t)status;
 		snprintf(reason, sizeof(reason), "HTTP status %ld: %s", status, slot->answer);
-		replied.reason = str_of(slot->reply.failed ? "no memory for the reply" : reason);
 	}
+	if (replied.message == NULL)
+		replied.reason = str_of(reason);
 	hook->host->replied(hook->endpoint, &replied, sizeof(replied), 1);
 }
 

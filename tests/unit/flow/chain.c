@@ -53,7 +53,7 @@ static struct world {
 	bool settles;   /* what is delivered is settled at once */
 	bool borrowed;  /* the last one delivered lay where its source had it */
 	char refused[256];
-	unsigned refused_count;
+	unsigned refused_count, dropped_count;
 	uint64_t settled[SEEN_MAX];
 	uint8_t how[SEEN_MAX];
 	unsigned settled_count;
@@ -204,10 +204,19 @@ settle(void *context, struct xf_job *job)
 	world.how[world.settled_count++ % SEEN_MAX] = job->refused;
 }
 
+static void
+drop(void *context, struct xf_job *job)
+{
+	(void)context;
+	assert_false(job->delivered);
+	world.dropped_count++;
+}
+
 static const struct xf_chain_ops chain_ops = {
 	.bucket = bucket,
 	.deliver = deliver,
 	.refuse = refuse,
+	.drop = drop,
 	.settle = settle,
 };
 
@@ -632,7 +641,7 @@ static void
 test_order_under_threads(void **state)
 {
 	static const struct xf_chain_ops ops = {
-		.bucket = bucket, .deliver = storm_deliver, .refuse = refuse, .settle = settle};
+		.bucket = bucket, .deliver = storm_deliver, .refuse = refuse, .drop = drop, .settle = settle};
 	unsigned numbers[STORM_LANES] = {0}, sent = 0;
 	uint64_t random = 42, start = xf_now_ms();
 	struct xf_handler_status status;
