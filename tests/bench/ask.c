@@ -126,7 +126,7 @@ round_run(struct round *round, const char *inbox, const char *pid)
 int
 main(int argc, char **argv)
 {
-	struct round round = {NULL};
+	struct round round = {.count = 0};
 	natsSubscription *work = NULL, *replies = NULL;
 	char inbox[64], pattern[80];
 	int status = 0;
