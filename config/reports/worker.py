@@ -48,21 +48,23 @@ def content_make(given):
     return "\n".join(lines) + "\n"
 
 
+def report_find(store, request_id):
+    return store.execute("SELECT id, content FROM reports WHERE request_id = ?", (request_id,)).fetchone()
+
+
 def report_make(store, request_id, given):
-    """The id and the text of the report of a request."""
-    store.execute("BEGIN IMMEDIATE")
-    try:
-        found = store.execute("SELECT id, content FROM reports WHERE request_id = ?", (request_id,)).fetchone()
-        if found is None:
-            name = given.get("user_id")
-            user = user_find(store, str(name)) if name is not None else None
-            found = (str(uuid.uuid4()), content_make({k: v for k, v in given.items() if k != "user_id"}))
-            store.execute("INSERT INTO reports VALUES (?, ?, ?, ?, ?)", (found[0], request_id, user, found[1], now()))
-        store.execute("COMMIT")
-        return found
-    except BaseException:
-        store.execute("ROLLBACK")
-        raise
+    """The id and the text of the report of a request. The file is not locked while the report is made: others work beside this one."""
+    found = report_find(store, request_id)
+    if found is None:
+        content = content_make({k: v for k, v in given.items() if k != "user_id"})
+        name = given.get("user_id")
+        user = user_find(store, str(name)) if name is not None else None
+        store.execute(
+            "INSERT INTO reports VALUES (?, ?, ?, ?, ?) ON CONFLICT (request_id) DO NOTHING",
+            (str(uuid.uuid4()), request_id, user, content, now()),
+        )
+        found = report_find(store, request_id)
+    return found
 
 
 def response(request_id, status, report_id=None, error=None):
