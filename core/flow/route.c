@@ -54,7 +54,7 @@ outlets_create(struct xf_route *route, struct xf_requests *requests, struct xf_e
 		XF_ASSERT(connections <= XF_PIPES_MAX); /* the configuration is checked */
 		setup.conf = conf;
 		setup.reads_there = false;
-		for (size_t s = 0; s < route->conf->source_count && route->conf->handler_count > 0; s++)
+		for (size_t s = 0; s < route->conf->source_count && (route->migration == NULL || route->conf->handler_count > 0); s++)
 			setup.reads_there = setup.reads_there || route->conf->sources[s].transport == conf->transport;
 		setup.shared = transport->shared;
 		route->outlets[i] = xf_outlet_create(outlet_name(route, i), &setup, error);

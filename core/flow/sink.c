@@ -370,8 +370,9 @@ outgoing_wrap(struct xf_leg *leg, struct xf_outgoing *out)
 }
 
 /*
- * What handlers make of a message and a route publishes where that came from has the same id, and a broker that looks for duplicates by id
- * alone (a JetStream stream) would take it for the message that it holds. So there the subject is part of it.
+ * What comes of a message, and is published where that came from, has the same id, and a broker that looks for duplicates by id alone (a
+ * JetStream stream) would take it for the message that it holds. So there the subject is part of it. Not so where a migration goes on to the
+ * place that consumers know: they see the ids, and an entry is a stream of its own.
  */
 static void
 outgoing_qualify(struct xf_leg *leg, struct xf_outgoing *out)

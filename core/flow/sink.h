@@ -31,7 +31,7 @@ struct xf_sink_setup {
 	const char *server;
 	void *shared; /* the transport's */
 	struct xf_requests *requests;
-	bool reads_there;    /* a source of the route, which has handlers, is on the same transport */
+	bool reads_there;    /* a source of the route, which is no migration without handlers, is on the same transport */
 	uint32_t request_ms; /* how long replies are awaited; 0: it makes no requests */
 };
 

@@ -146,6 +146,25 @@ test_ids_and_names(void **state)
 	xf_server_destroy(&w->server);
 }
 
+/* From one subject to another of the same stream: what goes there has the id of what came, and is not taken for it. */
+static void
+test_within_a_stream(void **state)
+{
+	struct world *w = *state;
+	uint64_t before = jet_count(w->jet, "N");
+
+	serve(w, "  - {name: feed, from: {transport: load, rate: 5000, count: 100, to: x}, to: {transport: nats, subject: n.here.a}}\n"
+	         "  - {name: there, from: {transport: nats, subject: 'n.here.*'}, to: {transport: nats, subject: 'n.there.{subject.3}'}}\n"
+	         "  - {name: seen, from: {transport: nats, subject: 'n.there.*'}, to: {transport: load}}\n");
+	xf_server_wait_settled(w->server, "there", 100);
+	assert_int_equal(jet_count(w->jet, "N") - before, 200);
+	xf_server_wait_number(w->server, "/api/v1/transports/load", "report.received", 100);
+	assert_int_equal(xf_server_number(w->server, "/api/v1/transports/load", "report.lost"), 0);
+	assert_int_equal(xf_server_number(w->server, "/api/v1/transports/load", "report.duplicates"), 0);
+	assert_int_equal(xf_server_stop(w->server), 0);
+	xf_server_destroy(&w->server);
+}
+
 int
 main(void)
 {
@@ -153,6 +172,7 @@ main(void)
 		cmocka_unit_test(test_envelope),
 		cmocka_unit_test(test_no_envelope),
 		cmocka_unit_test(test_ids_and_names),
+		cmocka_unit_test(test_within_a_stream),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
