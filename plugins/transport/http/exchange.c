@@ -804,7 +804,11 @@ exchange_reply_to(struct exchange *exchange, const struct delivery *delivery, co
 	else if (reply->status != 0 && !call->done && !delivery->item->refused) {
 		delivery->item->refused = true;
 		delivery->item->status = reply->status;
-		delivery->item->why = strndup(reply->reason.data, reply->reason.len);
+		delivery->item->why = malloc(reply->reason.len + 1);
+		if (delivery->item->why != NULL) {
+			memcpy(delivery->item->why, reply->reason.data, reply->reason.len);
+			delivery->item->why[reply->reason.len] = '\0';
+		}
 	}
 	pthread_mutex_unlock(&exchange->lock);
 	if (pending)
