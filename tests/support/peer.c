@@ -88,6 +88,18 @@ readable(int fd, unsigned ms)
 	return n > 0;
 }
 
+/* Bytes that nobody has read make the end of a connection a reset, which may overtake what was sent before. */
+void
+peer_hang_up_last(struct peer *peer)
+{
+	char bytes[4096];
+
+	shutdown(peer->fd, SHUT_WR);
+	while (readable(peer->fd, XF_WAIT_MS) && recv(peer->fd, bytes, sizeof(bytes), 0) > 0)
+		;
+	peer_hang_up(peer);
+}
+
 void
 peer_accept(struct peer *peer)
 {

@@ -23,6 +23,8 @@ unsigned peer_port(const struct peer *peer);
 /* The next one to connect; one that was there before is hung up on. */
 void peer_accept(struct peer *peer);
 void peer_hang_up(struct peer *peer);
+/* Hangs up, and stays until the other side has done so too: what it was sent arrives for certain. */
+void peer_hang_up_last(struct peer *peer);
 
 /* Whether somebody wants to connect; waits MS for it. */
 bool peer_wanted(struct peer *peer, unsigned ms);

@@ -216,7 +216,7 @@ test_cut_between_return_and_ack(void **state)
 	peer_amqp_send(bench.peer, 1, BASIC_RETURN, "wsss", 312u, "NO_ROUTE", "", "a.gone");
 	peer_amqp_header(bench.peer, 1, 2);
 	peer_amqp_frame(bench.peer, 3, 1, "xy", 2);
-	peer_hang_up(bench.peer);
+	peer_hang_up_last(bench.peer);
 	assert_true(harness_wait_completed(bench.sink, 2, XF_WAIT_MS));
 	assert_int_equal(harness_result(bench.sink, 0).code, XF_RESULT_UNKNOWN);
 	assert_int_equal(harness_result(bench.sink, 1).code, XF_RESULT_NOT_SENT);
