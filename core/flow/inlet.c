@@ -306,7 +306,7 @@ message_work(struct xf_inlet *inlet, const struct xf_incoming *message)
 	if (message_is_duplicate(inlet, known.id, made, message->handle))
 		return;
 	job = xf_chain_make(&inlet->chain, &known, false, inlet->now_ms);
-	xf_replies_look(&inlet->replies, job, message->flags);
+	xf_replies_look(&inlet->replies, job, message);
 	if (inlet->seen != NULL && !made)
 		job->id = xf_strndup(known.id.data, known.id.len);
 	xf_chain_enter(&inlet->chain, job, inlet->now_ms);

@@ -82,12 +82,10 @@ xf_replies_give_up(struct xf_replies *replies, struct xf_job *job)
 /* ---- What is to be sent ---------------------------------------------------------------------------- */
 
 void
-xf_replies_look(const struct xf_replies *replies, struct xf_job *job, uint32_t flags)
+xf_replies_look(const struct xf_replies *replies, struct xf_job *job, const struct xf_incoming *message)
 {
-	const struct xf_incoming given = {.reply = job->given.reply, .flags = flags};
-
-	job->asked = xf_replies_asks(replies, &given);
-	job->told = job->asked || (replies->ops != NULL && (flags & XF_MESSAGE_TELL));
+	job->asked = xf_replies_asks(replies, message);
+	job->told = job->asked || (replies->ops != NULL && (message->flags & XF_MESSAGE_TELL));
 }
 
 /* What a reply is to whoever asked: without what it was to the servers that it passed. */

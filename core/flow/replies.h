@@ -45,8 +45,8 @@ xf_replies_asks(const struct xf_replies *replies, const struct xf_incoming *mess
 	return replies->ops != NULL && message->reply.len > 0 && !(message->flags & XF_MESSAGE_TELL);
 }
 
-/* Whether JOB, which has just been made of a message with FLAGS, is waited for; sets its `asked` and `told`. */
-void xf_replies_look(const struct xf_replies *replies, struct xf_job *job, uint32_t flags);
+/* Whether JOB, which has just been made of MESSAGE, is waited for; sets its `asked` and `told`. */
+void xf_replies_look(const struct xf_replies *replies, struct xf_job *job, const struct xf_incoming *message);
 
 /* MESSAGE goes back to whoever asked for JOB, which is held until it is sent. Copied. */
 void xf_replies_add(struct xf_replies *replies, struct xf_job *job, const struct xf_incoming *message);

@@ -283,11 +283,9 @@ test_whole_server(void **state)
 	static const char *const routes[] = {"here", "there", "redis"};
 	struct xf_server *server = xf_server_create("cache");
 	char path[160], *text;
-	unsigned port;
-	int fd = http_bind(0, &port);
+	unsigned port = http_port_free();
 
 	(void)state;
-	close(fd);
 	configure(server, port, "1h");
 	xf_server_start(server);
 	xf_server_wait_ready(server);

@@ -56,6 +56,16 @@ http_bind(unsigned port, unsigned *bound)
 	return fd;
 }
 
+/* One that was free a moment ago. */
+static inline unsigned
+http_port_free(void)
+{
+	unsigned port;
+
+	close(http_bind(0, &port));
+	return port;
+}
+
 /* False: the other side has gone. */
 static inline bool
 http_send(int fd, const void *data, size_t len)

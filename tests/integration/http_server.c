@@ -15,16 +15,6 @@
 #include "http_client.h"
 #include "server.h"
 
-/* A port that was free a moment ago. */
-static unsigned
-port_free(void)
-{
-	unsigned port;
-
-	close(http_bind(0, &port));
-	return port;
-}
-
 static struct http_answer
 post(unsigned port, const char *path, const char *headers, const char *body)
 {
@@ -68,7 +58,7 @@ static void
 test_from_publisher_to_webhook(void **state)
 {
 	struct xf_server *server = xf_server_create("http");
-	unsigned api = port_free(), hasty = port_free(), second = port_free();
+	unsigned api = http_port_free(), hasty = http_port_free(), second = http_port_free();
 	char *rejected;
 
 	(void)state;
@@ -126,7 +116,7 @@ test_requests_through_nats(void **state)
 	struct xf_server *server = xf_server_create("http-nats");
 	struct harness *harness;
 	struct harness_endpoint *asked, *answers;
-	unsigned api = port_free();
+	unsigned api = http_port_free();
 	char url[128];
 
 	(void)state;
@@ -231,7 +221,7 @@ static void
 test_reloads_lose_no_connection(void **state)
 {
 	struct xf_server *server = xf_server_create("http-reload");
-	struct load load = {.port = port_free()};
+	struct load load = {.port = http_port_free()};
 	pthread_t thread;
 	unsigned accepted;
 

@@ -16,15 +16,6 @@
 #define CLIENTS 4
 #define EACH 60
 
-static unsigned
-port_free(void)
-{
-	unsigned port;
-
-	close(http_bind(0, &port));
-	return port;
-}
-
 static struct http_answer
 ask(unsigned port, const char *path, const char *body)
 {
@@ -61,7 +52,7 @@ static void
 test_handlers_reply(void **state)
 {
 	struct xf_server *server = xf_server_create("replies");
-	unsigned port = port_free();
+	unsigned port = http_port_free();
 	char *rejected;
 
 	(void)state;
@@ -124,7 +115,7 @@ static void
 test_a_worker_behind_a_broker_replies(void **state)
 {
 	struct xf_server *server = xf_server_create("requests");
-	unsigned port = port_free();
+	unsigned port = http_port_free();
 
 	(void)state;
 	xf_server_configure(server, "",
@@ -190,7 +181,7 @@ static void
 test_paths_are_subjects(void **state)
 {
 	struct xf_server *server = xf_server_create("paths");
-	unsigned port = port_free();
+	unsigned port = http_port_free();
 
 	(void)state;
 	xf_server_configure(server, "",
@@ -275,8 +266,8 @@ static void
 test_what_is_open_is_kept_over_a_reload(void **state)
 {
 	struct xf_server *server = xf_server_create("requests-reload");
-	struct asking asking = {.port = port_free()};
-	unsigned hook = port_free();
+	struct asking asking = {.port = http_port_free()};
+	unsigned hook = http_port_free();
 	pthread_t thread;
 	char *rejected;
 	int fd;
@@ -344,7 +335,7 @@ static void
 test_a_pool_is_shared(void **state)
 {
 	struct xf_server *server = xf_server_create("pool");
-	unsigned port = port_free();
+	unsigned port = http_port_free();
 	char path[512], line[64], first[8] = "";
 	FILE *file;
 
@@ -459,7 +450,7 @@ test_replies_come_while_all_moves(void **state)
 {
 	static const char *const shares[] = {"30", "100", "0", "60", "100"};
 	struct xf_server *server = xf_server_create("requests-move");
-	struct clients clients = {.port = port_free()};
+	struct clients clients = {.port = http_port_free()};
 	pthread_t threads[CLIENTS];
 
 	(void)state;

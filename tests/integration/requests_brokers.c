@@ -25,10 +25,9 @@ test_over_all_brokers(void **state)
 	struct xf_broker *amqp = xf_broker_start("amqp", NULL);
 	struct xf_broker *redis = xf_broker_start("redis", NULL);
 	struct xf_server *server = xf_server_create("road");
-	unsigned port;
+	unsigned port = http_port_free();
 
 	(void)state;
-	close(http_bind(0, &port));
 	xf_server_configure(server, "",
 		"transports:\n"
 		"  api: {plugin: http, listen: '127.0.0.1:%u', request_timeout: 2m}\n"

@@ -46,7 +46,7 @@ setup(void **state)
 	(void)state;
 	web = web_create();
 	server = xf_server_create("calls");
-	close(http_bind(0, &port));
+	port = http_port_free();
 	xf_server_configure(server, "",
 		"transports:\n"
 		"  api: {plugin: http, listen: '127.0.0.1:%u', request_timeout: 5m}\n"

@@ -31,10 +31,8 @@ static void
 deployment_adopt(struct xf_server *server, const char *name, const char *data)
 {
 	char config[1024], admin[64];
-	unsigned port;
 
-	close(http_bind(0, &port)); /* it was free a moment ago */
-	snprintf(admin, sizeof(admin), "127.0.0.1:%u", port);
+	snprintf(admin, sizeof(admin), "127.0.0.1:%u", http_port_free());
 	snprintf(config, sizeof(config), "%s/config/%s/crossfade.yaml", XF_SOURCE_DIR, name);
 	setenv("CROSSFADE_DATA", data, 1);
 	setenv("CROSSFADE_ADMIN", admin, 1);

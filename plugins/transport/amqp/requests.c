@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "digits.h"
+
 static const char reply_queue[] = "amq.rabbitmq.reply-to";
 
 bool
@@ -50,20 +52,6 @@ requests_number(uint64_t request, char out[REQUESTS_NUMBER_SIZE])
 	return (struct xf_str){out, (uint64_t)snprintf(out, REQUESTS_NUMBER_SIZE, "%" PRIu64, request)};
 }
 
-/* 0: it is none. */
-static uint64_t
-number_read(struct xf_str text)
-{
-	uint64_t number = 0, i;
-
-	for (i = 0; i < text.len; i++) {
-		if (i >= 20 || text.data[i] < '0' || text.data[i] > '9')
-			return 0;
-		number = number * 10 + (uint64_t)(text.data[i] - '0');
-	}
-	return number;
-}
-
 /* Without the number of a request it is for nobody here. */
 static void
 reply_take(struct requests *requests)
@@ -79,7 +67,7 @@ reply_take(struct requests *requests)
 	if (assembly_read(assembly, requests->wire, &deliver, &properties) &&
 	    incoming_read(&requests->incoming, &properties, false, 1, &message)) {
 		message.payload = assembly->body;
-		replied.request = number_read(properties.correlation_id);
+		replied.request = digits_read(properties.correlation_id);
 		if (replied.request != 0)
 			host->replied(requests->wire->endpoint, &replied, sizeof(replied), 1);
 	}

@@ -8,6 +8,7 @@
 #include <sys/random.h>
 
 #include "broker.h"
+#include "digits.h"
 #include "local.h"
 #include "pattern.h"
 
@@ -94,18 +95,11 @@ sink_reply_to(void *instance, uint64_t request, char *out, uint32_t size)
 static uint64_t
 request_of(struct xf_str subject)
 {
-	uint64_t number = 0, at = subject.len;
+	uint64_t at = subject.len;
 
 	while (at > 0 && subject.data[at - 1] != '.')
 		at--;
-	if (subject.len - at > 20)
-		return 0;
-	for (; at < subject.len; at++) {
-		if (subject.data[at] < '0' || subject.data[at] > '9')
-			return 0;
-		number = number * 10 + (uint64_t)(subject.data[at] - '0');
-	}
-	return number;
+	return digits_read((struct xf_str){subject.data + at, subject.len - at});
 }
 
 static void

@@ -5,9 +5,9 @@
 #include <string.h>
 #include <strings.h>
 
+#include "digits.h"
 #include "frame.h"
 
-#define NUMBER_SIZE 20u
 #define HEADERS_MAX 256u
 #define UNSENT_MAX (64u << 20) /* replies that the server does not read: what comes on top is dropped */
 
@@ -84,7 +84,7 @@ requests_reply_to(const struct requests *requests, uint64_t request, char *out, 
 {
 	size_t len = strlen(requests->name);
 
-	if (size < len + NUMBER_SIZE)
+	if (size < len + DIGITS_MAX)
 		return 0;
 	memcpy(out, requests->name, len);
 	return (uint32_t)(put_number(out + len, request) - out);
@@ -94,17 +94,9 @@ requests_reply_to(const struct requests *requests, uint64_t request, char *out, 
 static uint64_t
 number_read(const struct requests *requests, struct xf_str subject)
 {
-	size_t len = strlen(requests->name), i;
-	uint64_t number = 0;
+	size_t len = strlen(requests->name);
 
-	if (subject.len <= len || subject.len > len + NUMBER_SIZE)
-		return 0;
-	for (i = len; i < subject.len; i++) {
-		if (subject.data[i] < '0' || subject.data[i] > '9' || number > UINT64_MAX / 10)
-			return 0;
-		number = number * 10 + (uint64_t)(subject.data[i] - '0');
-	}
-	return number;
+	return subject.len > len ? digits_read((struct xf_str){subject.data + len, subject.len - len}) : 0;
 }
 
 void

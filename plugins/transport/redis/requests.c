@@ -6,7 +6,8 @@
 #include <string.h>
 #include <sys/random.h>
 
-#define NUMBER_LEN 20u
+#include "digits.h"
+
 #define READS_PER_WORK 16
 
 bool
@@ -33,7 +34,7 @@ requests_fini(struct requests *requests)
 uint32_t
 requests_reply_to(const struct requests *requests, uint64_t request, char *out, uint32_t size)
 {
-	char text[sizeof(requests->name) + NUMBER_LEN];
+	char text[sizeof(requests->name) + DIGITS_MAX];
 	int len = snprintf(text, sizeof(text), "%s%" PRIu64, requests->name, request);
 
 	if ((uint32_t)len > size)
@@ -59,16 +60,10 @@ static uint64_t
 number_read(const struct requests *requests, const redisReply *channel)
 {
 	size_t len = strlen(requests->name);
-	uint64_t number = 0;
 
-	if (channel->type != REDIS_REPLY_STRING || (size_t)channel->len <= len || (size_t)channel->len > len + NUMBER_LEN)
+	if (channel->type != REDIS_REPLY_STRING || (size_t)channel->len <= len)
 		return 0;
-	for (const char *at = channel->str + len; at < channel->str + channel->len; at++) {
-		if (*at < '0' || *at > '9')
-			return 0;
-		number = number * 10 + (uint64_t)(*at - '0');
-	}
-	return number;
+	return digits_read((struct xf_str){channel->str + len, (uint64_t)channel->len - len});
 }
 
 static bool
